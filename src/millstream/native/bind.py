@@ -1,0 +1,272 @@
+"""Find the compiled kernels, load them, and call them.
+
+Three back ends run the same object code through the same ctypes calls:
+
+- `native`: kernels.so by the system's loader; the only one allowed in a function;
+- `jit`: kernels.o by llvmlite's in-process linker, where no kernels.so can be made (no linker, macOS, Windows);
+- `checked`: an object compiled with range tests in every access, for tests and fuzzing.
+
+`MILLSTREAM_BACKEND` forces one. Nothing falls back silently: `backend()` says which runs and why.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import BackendError, SettingsError
+
+BACKENDS = ("native", "jit", "checked")
+
+# What each CPU that kernels are compiled for has beyond its architecture's baseline, as /proc/cpuinfo names it.
+CPU_NEEDS = {"x86-64-v3": ("avx2", "bmi1", "bmi2", "fma", "movbe", "f16c"), "neoverse-n1": ("asimd", "atomics")}
+
+_PACKAGED = Path(__file__).parent / "objects"
+_CTYPE: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+_ITEMSIZE = {"uint8[]": 1, "int32[]": 4, "uint32[]": 4, "int64[]": 8, "uint64[]": 8, "float32[]": 4, "float64[]": 8}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What runs: its name, the folder its object came from, its manifest, and why it was chosen."""
+
+    name: str
+    folder: Path
+    manifest: dict[str, Any]
+    reason: str
+
+
+def in_function() -> bool:
+    """Are we inside a Lambda function?"""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "AWS_LAMBDA_RUNTIME_API" in os.environ
+
+
+def cache_folder() -> Path:
+    """Where built objects are kept: MILLSTREAM_CACHE_DIR, else the user's cache folder."""
+    chosen = os.environ.get("MILLSTREAM_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "millstream"
+
+
+def missing_cpu_features(cpu: str) -> list[str]:
+    """What the object's CPU has and this machine lacks, by the kernel's names; empty where that cannot be told."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            head = file.read(8192)
+    except OSError:
+        return []
+    for line in head.splitlines():
+        if line.startswith(("flags", "Features")):
+            present = set(line.partition(":")[2].split())
+            return [feature for feature in CPU_NEEDS.get(cpu, ()) if feature not in present]
+    return []
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BackendError(f"cannot read the kernels' manifest {folder / 'manifest.json'}: {error}; reinstall millstream") from None
+    if manifest.get("version") != 1:
+        raise BackendError(f"{folder / 'manifest.json'} has version {manifest.get('version')!r}, this is 1: reinstall millstream")
+    return manifest
+
+
+def _trusted(folder: Path) -> bool:
+    """Loading an object runs it: a cache that another user can write to is not used."""
+    if not hasattr(os, "getuid"):
+        return True
+    for path in (folder, folder.parent, folder.parent.parent):
+        if path.exists():
+            status = path.stat()
+            if status.st_uid != os.getuid() or status.st_mode & 0o022:
+                return False
+    return True
+
+
+def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
+    """The cache's object for the source as it stands, compiled first if need be."""
+    from millstream.native import build
+
+    target = build.host_target()
+    folder = cache_folder() / "kernels" / f"{build.source_hash()[:16]}-{target}{'-checked' if checked else ''}"
+    manifest = _read_manifest(folder)
+    if manifest is not None:
+        if not _trusted(folder):
+            raise BackendError(f"{folder} can be written by others, so its code is not run: delete it, or set MILLSTREAM_CACHE_DIR")
+        return folder, manifest
+    if importlib.util.find_spec("numba") is None:
+        raise BackendError(
+            "the compiled kernels are not there and numba is not installed to compile them: "
+            "install a millstream wheel for this platform, or run: pip install 'millstream[udf]'"
+        )
+    print("millstream: compiling the kernels once, into", folder, file=sys.stderr, flush=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        build.build_in_child(folder, target, checked)
+    except subprocess.CalledProcessError as error:
+        raise BackendError(f"the kernels could not be compiled: {error.stderr.strip().splitlines()[-1:]}") from error
+    except OSError as error:
+        raise BackendError(f"the kernels could not be compiled into {folder}: {error}; set MILLSTREAM_CACHE_DIR to a folder of yours") from None
+    manifest = _read_manifest(folder)
+    assert manifest is not None
+    return folder, manifest
+
+
+def _find(forced: str) -> tuple[Path, dict[str, Any], str]:
+    """The folder of the object to run, its manifest, and the reason."""
+    from millstream.native import build
+
+    if forced != "checked":
+        packaged = _PACKAGED / build.host_target()
+        manifest = _read_manifest(packaged)
+        if manifest is not None:
+            return packaged, manifest, "it came with the installed package"
+    if in_function():
+        raise BackendError(f"no compiled kernels for {build.host_target()} in this layer: attach the layer built for this architecture")
+    folder, manifest = _build_into_cache(forced == "checked")
+    return folder, manifest, "compiled from this source checkout"
+
+
+class Kernels:
+    """Every kernel as an attribute, resolved once on first use: `kernels.take_int64(source, indices, out)`.
+
+    Array arguments are `Memory`; their item sizes are compared with the kernel's in the checked back end, where an
+    access outside an array raises IndexError with the kernel's file and line.
+    """
+
+    def __init__(self) -> None:
+        self._backend: Backend | None = None
+        self._keep: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self.load()
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise AttributeError(f"no kernel {name!r} in the manifest") from None
+
+    def load(self) -> Backend:
+        """Load the object if that has not been done. Raises BackendError with the reason and the remedy."""
+        if self._backend is not None:
+            return self._backend
+        forced = os.environ.get("MILLSTREAM_BACKEND", "")
+        if forced and forced not in BACKENDS:
+            raise SettingsError(f"MILLSTREAM_BACKEND is {forced!r}; it may be {', '.join(BACKENDS)}, or unset")
+        if in_function() and forced not in ("", "native"):
+            raise SettingsError(f"MILLSTREAM_BACKEND is {forced!r}; in a Lambda function only native runs: unset it")
+        folder, manifest, reason = _find(forced)
+        lacking = missing_cpu_features(manifest["cpu"])
+        if lacking:
+            raise BackendError(
+                f"this CPU lacks {', '.join(lacking)}, which kernels compiled for {manifest['cpu']} need: "
+                "run on a CPU from 2015 or later, or an emulator with these features"
+            )
+        name = forced or ("native" if manifest["shared"] else "jit")
+        address = self._open(name, folder, manifest)
+        for kernel, entry in manifest["kernels"].items():
+            self.__dict__[kernel] = _caller(kernel, entry["parameters"], address(entry["symbol"]), manifest["checked"])
+        self._backend = Backend(name, folder, manifest, reason)
+        return self._backend
+
+    def _open(self, name: str, folder: Path, manifest: dict[str, Any]) -> Callable[[str], int]:
+        use_shared = name != "jit" and manifest["shared"] is not None
+        if name == "native" and not use_shared:
+            raise BackendError("no linker was found when the kernels were compiled: install one (binutils), or unset MILLSTREAM_BACKEND")
+        path = folder / ("kernels.so" if use_shared else "kernels.o")
+        try:
+            code = path.read_bytes()
+        except OSError as error:
+            raise BackendError(f"cannot read {path}: {error.strerror}; reinstall millstream") from None
+        if hashlib.sha256(code).hexdigest() != manifest["shared" if use_shared else "object"]:
+            raise BackendError(f"{path} is not the file its manifest describes: it was changed or cut short; reinstall millstream")
+        if use_shared:
+            try:
+                library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
+            except OSError as error:
+                raise BackendError(f"the system cannot load {path}: {error}") from None
+            self._keep = library
+            return lambda symbol: ctypes.cast(library[symbol], ctypes.c_void_p).value or 0
+        try:
+            import llvmlite.binding as llvm
+        except ImportError:
+            raise BackendError("no linker made kernels.so, and llvmlite is not installed to load kernels.o: install binutils or llvmlite") from None
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        self._keep = engine
+        return lambda symbol: int(engine.get_function_address(symbol))
+
+
+def _caller(name: str, parameters: list[list[str]], address: int, checked: bool) -> Callable[..., int]:
+    """A Python callable over a kernel's C function: int64 f(data, count, ..., scalar, ...)."""
+    types: list[Any] = []
+    arrays: list[bool] = []
+    for _, kind in parameters:
+        arrays.append(kind in _ITEMSIZE)
+        types += [ctypes.c_void_p, ctypes.c_int64] if kind in _ITEMSIZE else [_CTYPE[kind]]
+    if checked:
+        types.append(ctypes.POINTER(ctypes.c_void_p))
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, *types)(address)
+    shape = tuple(arrays)
+
+    def call(*arguments: Any) -> int:
+        words: list[Any] = []
+        for is_array, argument in zip(shape, arguments, strict=True):
+            if is_array:
+                words.append(argument.address)
+                words.append(argument.count)
+            else:
+                words.append(argument)
+        return int(function(*words))
+
+    def checked_call(*arguments: Any) -> int:
+        words: list[Any] = []
+        for (parameter, kind), argument in zip(parameters, arguments, strict=True):
+            if kind in _ITEMSIZE:
+                if argument.itemsize != _ITEMSIZE[kind]:
+                    raise TypeError(f"{name}: {parameter} is {kind}, got items of {argument.itemsize} bytes")
+                words += [argument.address, argument.count]
+            else:
+                words.append(argument)
+        trap = ctypes.c_void_p()
+        result = int(function(*words, ctypes.byref(trap)))
+        if trap.value:
+            raise _described(name, trap.value)
+        return result
+
+    chosen = checked_call if checked else call
+    chosen.__name__ = chosen.__qualname__ = name
+    return chosen
+
+
+def _described(name: str, address: int) -> IndexError:
+    """What a checked kernel says of an access outside an array. Its text is our own object's constant."""
+    data = ctypes.c_void_p.from_address(address).value
+    size = ctypes.c_int32.from_address(address + 8).value
+    where: object = "somewhere"
+    if data and size > 0:
+        parts = pickle.loads(ctypes.string_at(data, size))  # noqa: S301 (a constant compiled into our own checked object)
+        where = parts
+    return IndexError(f"kernel {name}: {where}")
+
+
+kernels = Kernels()
+"""The one set of kernels of this process."""

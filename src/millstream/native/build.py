@@ -1,0 +1,255 @@
+"""Compile all kernels ahead of time into one object for one CPU target, with its manifest.
+
+    python -m millstream.native.build --out DIR [--target x86_64|aarch64] [--checked]
+
+writes kernels.o, kernels.so (where a linker is found) and manifest.json. This is the only module that imports numba. It
+runs in a process of its own, because Numba's optimisation level and the checked mode are fixed when it is imported.
+
+How: Numba translates each kernel to unoptimised LLVM IR (optimised IR has the build host's vector widths baked in), a
+wrapper with a plain C signature is put around each, everything else is made private, and LLVM's own pipeline optimises the whole
+for the target.
+"""
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MANIFEST_VERSION = 1
+
+TARGETS = {
+    "x86_64": ("x86_64-unknown-linux-gnu", "x86-64-v3"),
+    "aarch64": ("aarch64-unknown-linux-gnu", "neoverse-n1"),
+}
+
+# What an object may ask of the process that loads it: all of it is in libc, which is always there.
+ALLOWED_SYMBOLS = frozenset({"memset", "memcpy", "memmove", "memcmp"})
+
+_CTYPE = {"int64": "i64", "float64": "double"}
+
+
+def source_hash(folder: Path | None = None) -> str:
+    """The hash of everything the object is made from: kernels and this file."""
+    root = folder or Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted([*(root / "kernels").glob("*.py"), root / "native" / "build.py"]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def host_target() -> str:
+    """The name of this machine's target: its architecture, with the system's name where that is not Linux."""
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    return machine if sys.platform == "linux" else f"{machine}-{sys.platform}"
+
+
+def _wrapper(name: str, parameters: tuple[tuple[str, str], ...], mangled: str, checked: bool) -> str:
+    """LLVM IR of `int64 ms_<name>(data, count, ..., scalar, ...)` around a function in Numba's calling convention.
+
+    Numba flattens an array to seven words: meminfo, parent, items, item size, data, shape, stride. A checked kernel has one
+    more parameter, where a raised exception's description goes.
+    """
+    from millstream.kernels.spec import ITEMSIZE
+
+    ours: list[str] = []
+    theirs: list[str] = ["ptr %ret", "ptr %exc"]
+    declared: list[str] = ["ptr", "ptr"]
+    for i, (_, kind) in enumerate(parameters):
+        if kind in ITEMSIZE:
+            ours += [f"ptr %a{i}", f"i64 %n{i}"]
+            size = ITEMSIZE[kind]
+            theirs += ["ptr null", "ptr null", f"i64 %n{i}", f"i64 {size}", f"ptr %a{i}", f"i64 %n{i}", f"i64 {size}"]
+            declared += ["ptr", "ptr", "i64", "i64", "ptr", "i64", "i64"]
+        else:
+            ours.append(f"{_CTYPE[kind]} %a{i}")
+            theirs.append(f"{_CTYPE[kind]} %a{i}")
+            declared.append(_CTYPE[kind])
+    if checked:
+        ours.append("ptr %trap")
+    trap = """
+  %bad = icmp ne i32 %status, 0
+  br i1 %bad, label %raised, label %fine
+raised:
+  %info = load ptr, ptr %exc
+  store ptr %info, ptr %trap
+  ret i64 0
+fine:"""
+    return f"""
+declare i32 @{mangled}({", ".join(declared)})
+define i64 @ms_{name}({", ".join(ours)}) {{
+  %ret = alloca i64
+  %exc = alloca ptr
+  store i64 0, ptr %ret
+  store ptr null, ptr %exc
+  %status = call i32 @{mangled}({", ".join(theirs)}){trap if checked else ""}
+  %value = load i64, ptr %ret
+  ret i64 %value
+}}
+"""
+
+
+def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
+    from numba import types
+
+    def numba_type(text: str) -> Any:
+        if text.endswith("[]"):
+            return types.Array(getattr(types, text[:-2]), 1, "C")
+        return getattr(types, text)
+
+    return types.int64(*[numba_type(kind) for _, kind in parameters])
+
+
+def compile_module(checked: bool) -> tuple[Any, dict[str, Any]]:
+    """One unoptimised LLVM module of all kernels, and what the manifest says of each."""
+    import llvmlite.binding as llvm
+    from numba import njit
+
+    from millstream import kernels
+    from millstream.kernels.spec import CHECKED, KERNELS
+
+    assert checked == CHECKED
+    for family in kernels.FAMILIES:
+        importlib.import_module(f"millstream.kernels.{family}")
+    whole: Any = None
+    entries: dict[str, Any] = {}
+    for one in KERNELS.values():
+        compiled = njit(
+            _numba_signature(one.parameters), _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+        )(one.function)
+        result = compiled.overloads[compiled.signatures[0]]
+        if str(result.signature.return_type) != "int64":
+            raise TypeError(f"kernel {one.name} returns {result.signature.return_type}, not int64")
+        module = llvm.parse_assembly(str(result.library._final_module))
+        wrapper = llvm.parse_assembly(_wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked))
+        for piece in (module, wrapper):
+            if whole is None:
+                whole = piece
+            else:
+                piece.triple = whole.triple
+                piece.data_layout = whole.data_layout
+                whole.link_in(piece)
+        entries[one.name] = {"symbol": f"ms_{one.name}", "parameters": [list(pair) for pair in one.parameters]}
+    for function in whole.functions:
+        if not function.is_declaration and not function.name.startswith("ms_"):
+            function.linkage = "internal"
+    for variable in whole.global_variables:
+        if not variable.is_declaration:
+            variable.linkage = "internal"
+    whole.verify()
+    return whole, entries
+
+
+def emit(module: Any, target: str) -> tuple[bytes, str]:
+    """Optimise for a target; the object's bytes and the name of the CPU it needs."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    if target in TARGETS:
+        triple, cpu = TARGETS[target]
+    else:  # macOS, Windows: only ever loaded on the machine that made it
+        triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="default")
+    module = llvm.parse_assembly(str(module))
+    module.triple = triple
+    module.data_layout = str(machine.target_data)
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = True
+    passes = llvm.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
+    wanted = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if wanted - ALLOWED_SYMBOLS:
+        raise SystemExit(f"the kernels need symbols that no function has: {', '.join(sorted(wanted - ALLOWED_SYMBOLS))}")
+    return machine.emit_object(module), cpu
+
+
+def link(obj: Path, shared: Path, target: str) -> bool:
+    """Make a shared object with whatever linker is there; False where there is none."""
+    triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
+    native = target == host_target()
+    # A bare linker is enough: the few symbols needed are in the process already.
+    names = (["ld", "cc", "gcc", "clang"] if native else []) + [f"{triple}-ld", f"{triple}-gcc", "ld.lld"]
+    for name in names:
+        found = shutil.which(name)
+        if not found:
+            continue
+        start = "-Wl," if name.endswith(("cc", "clang")) else ""
+        flags = [f"{start}-z,noexecstack", f"{start}--build-id=none"] if start else ["-z", "noexecstack", "--build-id=none"]
+        extra = ["-nostdlib"] if start else []
+        command = [found, "-shared", "-s", *extra, *flags, "-o", str(shared), str(obj)]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return True
+    return False
+
+
+def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
+    """Compile into a folder; returns the manifest. The folder appears whole or not at all."""
+    import llvmlite
+    import numba
+
+    module, entries = compile_module(checked)
+    code, cpu = emit(module, target)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".building-", dir=out.parent))
+    try:
+        (work / "kernels.o").write_bytes(code)
+        linked = link(work / "kernels.o", work / "kernels.so", target)
+        manifest = {
+            "version": MANIFEST_VERSION,
+            "target": target,
+            "cpu": cpu,
+            "checked": checked,
+            "numba": numba.__version__,
+            "llvmlite": llvmlite.__version__,
+            "source": source_hash(),
+            "object": hashlib.sha256(code).hexdigest(),
+            "shared": hashlib.sha256((work / "kernels.so").read_bytes()).hexdigest() if linked else None,
+            "kernels": entries,
+        }
+        (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        work.chmod(0o755)
+        try:
+            work.rename(out)
+        except OSError:  # another process was faster, or an old build stands there
+            if (out / "manifest.json").exists() and json.loads((out / "manifest.json").read_text()) == manifest:
+                return manifest
+            shutil.rmtree(out)
+            work.rename(out)
+        return manifest
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def build_in_child(out: Path, target: str, checked: bool) -> None:
+    """`build` in a fresh interpreter with the settings it needs. Raises CalledProcessError with its output."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
+    command = [sys.executable, "-m", "millstream.native.build", "--out", str(out), "--target", target]
+    if checked:
+        command.append("--checked")
+    subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m millstream.native.build", description="Compile the kernels ahead of time.")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write; replaced if it stands")
+    parser.add_argument("--target", default=host_target(), help="%(default)s unless told; x86_64 or aarch64 for a layer")
+    parser.add_argument("--checked", action="store_true", help="compile range tests in, for tests and fuzzing")
+    arguments = parser.parse_args()
+    if os.environ.get("NUMBA_OPT") != "0" or os.environ.get("MILLSTREAM_KERNELS_CHECKED") != str(int(arguments.checked)):
+        build_in_child(arguments.out.absolute(), arguments.target, arguments.checked)
+    else:
+        build(arguments.out.absolute(), arguments.target, arguments.checked)
+
+
+if __name__ == "__main__":
+    main()

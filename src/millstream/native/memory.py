@@ -1,0 +1,74 @@
+"""Memory that kernels read and write: an address, a count of items and the object that owns the bytes."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+PADDING = 64
+"""Readable bytes past the end of every buffer of ours, so that vector loads need no tail loop."""
+
+
+class Memory:
+    """`count` items of `itemsize` bytes at `address`; `owner` keeps them alive. Never resized, never bounds-checked here."""
+
+    __slots__ = ("address", "count", "itemsize", "owner")
+
+    def __init__(self, owner: Any, address: int, count: int, itemsize: int) -> None:
+        self.owner = owner
+        self.address = address
+        self.count = count
+        self.itemsize = itemsize
+
+    def part(self, offset: int, count: int, itemsize: int) -> Memory:
+        """A view of `count` items from byte `offset` on. Raises ValueError outside this memory."""
+        if offset < 0 or count < 0 or offset + count * itemsize > self.count * self.itemsize:
+            raise ValueError(f"{count} items of {itemsize} bytes from {offset} lie outside {self.count * self.itemsize} bytes")
+        return Memory(self.owner, self.address + offset, count, itemsize)
+
+    def buffer(self) -> pa.Buffer:
+        """These bytes as an Arrow buffer that keeps the owner alive; no copy."""
+        return pa.foreign_buffer(self.address, self.count * self.itemsize, self.owner)
+
+    def tobytes(self) -> bytes:
+        """A copy of the bytes."""
+        return self.buffer().to_pybytes()
+
+    def tolist(self, code: str = "q") -> list[Any]:
+        """The items as Python numbers; `code` is an `array` type code of the same size."""
+        return memoryview(self.buffer()).cast("B").cast(code).tolist()
+
+
+def allocate(count: int, itemsize: int) -> Memory:
+    """Fresh uninitialised memory for `count` items, padded."""
+    owner = pa.allocate_buffer(count * itemsize + PADDING)
+    return Memory(owner, owner.address, count, itemsize)
+
+
+def from_numbers(code: str, numbers: Iterable[Any]) -> Memory:
+    """A padded copy of Python numbers; `code` is an `array` type code such as "q" (int64) or "d" (float64)."""
+    values = array(code, numbers)
+    return from_bytes(values.tobytes(), values.itemsize)
+
+
+def from_bytes(data: bytes, itemsize: int = 1) -> Memory:
+    """A padded copy of bytes, seen as items of `itemsize` bytes. The padding is zeros."""
+    owner = pa.py_buffer(data + bytes(PADDING))
+    return Memory(owner, owner.address, len(data) // itemsize, itemsize)
+
+
+def from_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count: int | None = None) -> Memory:
+    """The bytes of an Arrow buffer in place. They may have no padding: only kernels that ask for none may read them."""
+    items = (buffer.size - offset) // itemsize if count is None else count
+    if offset < 0 or items < 0 or offset + items * itemsize > buffer.size:
+        raise ValueError(f"{items} items of {itemsize} bytes from {offset} lie outside a buffer of {buffer.size} bytes")
+    return Memory(buffer, buffer.address + offset, items, itemsize)
+
+
+EMPTY = from_bytes(b"")
+"""No items, for a parameter that a call does not use."""
+EMPTY_WORDS = from_bytes(b"", 8)
+EMPTY_INTS = from_bytes(b"", 4)
