@@ -683,13 +683,17 @@ def decode_json(
                             else:
                                 code = BAD_TYPE
                         if code != 0:
-                            if columns[at + ON_ERROR_NULL] == 0 or code < NOT_NULL:
+                            after, k, fault = skip_value(text, index, value_start, value_k, depth + 1, stack, slashes)
+                            if fault != 0:
+                                code = fault
+                                p = after
+                                break
+                            if columns[at + ON_ERROR_NULL] == 0:
                                 column = target
                                 p = value_start
                                 break
-                            p, k, code = skip_value(text, index, value_start, value_k, depth + 1, stack, slashes)
-                            if code != 0:
-                                break
+                            code = 0
+                            p = after
                             store_byte(out, valid_at, 0)
                             columns[at + NULLED] += 1
                     elif target == -1:
