@@ -55,9 +55,7 @@ class Payloads:
     def of_lines(cls, data: bytes | bytearray | memoryview) -> Payloads:
         """One payload a line; blank lines are none."""
         size = len(data)
-        buffer = bytearray(size + PADDING + _room(size))
-        buffer[:size] = data
-        return cls.framed(buffer, 0, size)
+        return cls.framed(bytearray().join((data, bytes(PADDING + _room(size)))), 0, size)
 
     @classmethod
     def framed(cls, buffer: bytearray, begin: int, end: int) -> Payloads:
