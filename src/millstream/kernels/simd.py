@@ -81,6 +81,19 @@ def above_mask(typingctx: Any, array: Any, offset: Any, byte: Any) -> Any:
 
 
 @intrinsic
+def unusual_mask(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Bit i: array[offset + i] is a backslash, a control character or beyond ASCII, for 64 bytes. Two compares for all three."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        loaded = _load(context, builder, signature.args[0], args[0], args[1], _BLOCK, LANES)
+        outside = builder.icmp_signed("<", loaded, ir.Constant(_BLOCK, [32] * LANES))
+        backslash = builder.icmp_unsigned("==", loaded, ir.Constant(_BLOCK, [92] * LANES))
+        return builder.bitcast(builder.or_(outside, backslash), _WORD)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
 def trailing_zeros(typingctx: Any, word: Any) -> Any:
     """The position of the lowest set bit; 64 for 0."""
 
