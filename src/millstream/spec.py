@@ -19,9 +19,9 @@ import yaml
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.grammar import parse
-from millstream.lookup import Lookup, lookup
 from millstream.schema import Column, Field, Schema
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+from millstream.tables import Lookup, lookup
 
 VERSION = 1
 MOST_BYTES = 1 << 20
