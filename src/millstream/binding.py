@@ -156,7 +156,7 @@ def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bou
     else:
         for one in wanted:
             if not fits(one, kind):
-                raise PlanError(f"{described(one)} is never in a {kind} column; write values of its type")
+                raise PlanError(f"{described(one)} is never in a column of {kind}; write values of that type")
     keys = open_array(pa.array([literal_value(one.value, kind) for one in wanted], kind.arrow))
     signature = function.signature([Operand(kind)], {})
     return Applied(signature.result, function, (_settled(argument, kind),), {"table": Table(keys)})

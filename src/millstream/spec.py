@@ -137,7 +137,7 @@ def _step(step: Step, urls: bool) -> Any:
 
 def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
     """The parts of a pipeline, from plain data or a file. Raises SpecError naming the file, the step and the place."""
-    if isinstance(source, Mapping):
+    if not isinstance(source, str | os.PathLike):
         return _parts(source, Path())
     path = Path(source)
     try:
