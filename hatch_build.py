@@ -5,20 +5,20 @@ on the Python version. Elsewhere the wheel carries no object and kernels are com
 An editable install compiles nothing: it finds, or makes, the object in the user's cache.
 """
 
+import importlib.util
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# The object asks for four symbols of libc, each as old as libc; glibc 2.17 is the oldest for which pyarrow has wheels.
+# The object asks for four symbols of libc, each as old as libc; glibc 2.17 is the oldest for which a wheel can be tagged.
 LIBC_TAGS = {"glibc": "manylinux_2_17"}
-ARCHITECTURES = ("x86_64", "aarch64")
 
 
 class KernelsHook(BuildHookInterface[Any]):
@@ -27,13 +27,13 @@ class KernelsHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if version == "editable" or sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
+        build = self._build_module()
+        target = build.host_target()
+        if version == "editable" or sys.platform != "linux" or target not in build.TARGETS:
             return
-        target = platform.machine()
         folder = Path(self.root) / "build" / "kernels" / target
-        self.app.display_info(f"compiling the kernels for {target}")
-        self._compile(folder, target)
-        if json.loads((folder / "manifest.json").read_text())["shared"] is None:
+        manifest = self._compile(build, folder, target)
+        if manifest["shared"] is None:
             self.app.abort(
                 "no linker on PATH could make kernels.so, and a wheel must carry it: "
                 "install binutils (ld), a C compiler or lld, and build again"
@@ -43,11 +43,27 @@ class KernelsHook(BuildHookInterface[Any]):
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{LIBC_TAGS.get(platform.libc_ver()[0], 'musllinux_1_2')}_{target}"
 
-    def _compile(self, folder: Path, target: str) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        source = str(Path(self.root) / "src")
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, *filter(None, sys.path)])}
-        command = [sys.executable, "-m", "millstream.native.build", "--out", str(folder), "--target", target]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            self.app.abort(f"the kernels did not compile:\n{done.stdout}{done.stderr}")
+    def _build_module(self) -> ModuleType:
+        """millstream.native.build, by its path: the package is not installed yet."""
+        spec = importlib.util.spec_from_file_location("kernels_build", Path(self.root) / "src/millstream/native/build.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def _compile(self, build: ModuleType, folder: Path, target: str) -> dict[str, Any]:
+        """The manifest in the folder. A build front end asks twice, for the metadata and for the wheel: it compiles once."""
+        path = folder / "manifest.json"
+        made_of = {"source": build.source_hash(), "numba": metadata.version("numba"), "llvmlite": metadata.version("llvmlite")}
+        if path.exists():
+            manifest: dict[str, Any] = json.loads(path.read_text())
+            if made_of.items() <= manifest.items() and manifest["shared"] is not None:
+                return manifest
+        self.app.display_info(f"compiling the kernels for {target}")
+        try:
+            build.build_in_child(folder, target, False)
+        except subprocess.CalledProcessError as error:
+            self.app.abort(f"the kernels did not compile:\n{error.stderr}")
+        made: dict[str, Any] = json.loads(path.read_text())
+        return made

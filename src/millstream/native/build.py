@@ -232,8 +232,9 @@ def build_in_child(out: Path, target: str, checked: bool) -> None:
     """`build` in a fresh interpreter with the settings it needs. Raises CalledProcessError with its output."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
-    command = [sys.executable, "-m", "millstream.native.build", "--out", str(out), "--target", target]
+    # This very source, whatever is installed: PYTHONPATH would not do, an isolated build takes installed folders out of it.
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from millstream.native.build import main; main()"
+    command = [sys.executable, "-c", start, str(Path(__file__).parents[2]), "--out", str(out), "--target", target]
     if checked:
         command.append("--checked")
     subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
