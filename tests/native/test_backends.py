@@ -117,7 +117,8 @@ for offset in ({last}, {last} + 1, -1):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "call", "width"), [("equal_mask", "equal_mask(array, offset, 65)", 64), ("load_word", "load_word(array, offset)", 8)]
+    ("name", "call", "width"),
+    [("equal_mask", "equal_mask(array, offset, 65)", 64), ("load_word", "load_word(array, offset)", 8)],
 )
 def test_checked_refuses_vector_loads_past_the_end(child, name, call, width):
     pytest.importorskip("numba", reason="NOT TESTED: the range test of an intrinsic needs numba to compile it")
@@ -125,7 +126,7 @@ def test_checked_refuses_vector_loads_past_the_end(child, name, call, width):
     assert child(source, MILLSTREAM_KERNELS_CHECKED="1").stdout.split() == ["fine", "refused", "refused"]
 
 
-LOADED = "from millstream.native.bind import kernels; b = kernels.load(); print(b.name, b.manifest['shared'])"
+LOADED = "from millstream.native.bind import kernels as k; b = k.load(); print(b.name, b.manifest['shared'])"
 
 
 @pytest.mark.slow

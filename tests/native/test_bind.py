@@ -41,14 +41,14 @@ def test_loads_from_the_cache(cache: Path):
 def test_refuses_an_object_that_was_changed(cache: Path, change):
     path = cache / ("kernels.so" if (cache / "kernels.so").exists() else "kernels.o")
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(BackendError, match="not the file its manifest describes.*delete .*it is made again"):
+    with pytest.raises(BackendError, match=r"not the file its manifest describes.*delete .*it is made again"):
         bind.Kernels().load()
 
 
 def test_refuses_a_missing_object(cache: Path):
     for path in cache.glob("kernels.*"):
         path.unlink()
-    with pytest.raises(BackendError, match="cannot read .*kernels"):
+    with pytest.raises(BackendError, match=r"cannot read .*kernels"):
         bind.Kernels().load()
 
 
@@ -137,7 +137,7 @@ def test_in_a_function_only_native_runs(monkeypatch: pytest.MonkeyPatch, name: s
 def test_in_a_function_nothing_is_compiled(cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders")
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
-    with pytest.raises(BackendError, match="no compiled kernels for .* in this layer"):
+    with pytest.raises(BackendError, match=r"no compiled kernels for .* in this layer"):
         bind.Kernels().load()
 
 
@@ -183,5 +183,5 @@ def test_without_numba_and_object_the_message_names_the_remedy(tmp_path: Path, m
 
 
 def test_wrong_arguments_are_python_errors(cache: Path):
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         bind.Kernels().take_int64()
