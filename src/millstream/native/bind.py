@@ -137,7 +137,8 @@ def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
         folder.parent.mkdir(exist_ok=True, mode=0o700)
         build.build_in_child(folder, target, checked)
     except subprocess.CalledProcessError as error:
-        raise BackendError(f"the kernels could not be compiled: {error.stderr.strip()}") from None
+        told = "\n".join(error.stderr.strip().splitlines()[-12:])
+        raise BackendError(f"the kernels could not be compiled:\n{told}") from error
     except OSError as error:
         raise BackendError(
             f"the kernels could not be compiled into {folder}: {error}; set MILLSTREAM_CACHE_DIR to a folder of yours"
