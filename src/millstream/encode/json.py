@@ -48,4 +48,5 @@ def _encoded(batch: pa.RecordBatch, before: bytes, after: bytes) -> bytes:
     out = allocate(kernels.starts_of_lengths(cursors), 1)
     for field in fields:
         kernels.append_texts(*field, cursors, out)
-    return out.tobytes()
+    text: bytes = out.tobytes()
+    return text
