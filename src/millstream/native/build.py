@@ -10,13 +10,9 @@ wrapper with a plain C signature is put around each, everything else is made pri
 the whole for the target.
 """
 
-import hashlib
-import importlib
+# `bind` imports this module in every process, for its names and hashes: what only a build needs is imported where it is used.
 import json
 import os
-import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,8 @@ _CTYPE = {"int64": "i64", "float64": "double"}
 
 def source_hash(folder: Path | None = None) -> str:
     """The hash of everything the object is made from: kernels and this file."""
+    import hashlib
+
     root = folder or Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted([*(root / "kernels").glob("*.py"), root / "native" / "build.py"]):
@@ -45,7 +43,13 @@ def source_hash(folder: Path | None = None) -> str:
 
 def host_target() -> str:
     """The name of this machine's target: its architecture, with the system's name where that is not Linux."""
-    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    if hasattr(os, "uname"):
+        machine = os.uname().machine
+    else:
+        import platform
+
+        machine = platform.machine()
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     return machine if sys.platform == "linux" else f"{machine}-{sys.platform}"
 
 
@@ -107,6 +111,8 @@ def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
 
 def compile_family(family: str, checked: bool) -> dict[str, Any]:
     """The unoptimised LLVM modules of one family's kernels, and what the manifest says of each kernel."""
+    import importlib
+
     from numba import njit
 
     from millstream.kernels.spec import CHECKED, KERNELS
@@ -194,6 +200,9 @@ def emit(module: Any, target: str) -> tuple[bytes, str]:
 
 def link(obj: Path, shared: Path, target: str) -> bool:
     """Make a shared object with whatever linker is there; False where there is none."""
+    import shutil
+    import subprocess
+
     triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
     native = target == host_target()
     # A bare linker is enough: the few symbols needed are in the process already.
@@ -213,6 +222,8 @@ def link(obj: Path, shared: Path, target: str) -> bool:
 
 def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
     """Compile into a folder; returns the manifest. The folder appears whole or not at all."""
+    import hashlib
+    import shutil
     import tempfile
 
     import llvmlite
@@ -257,6 +268,8 @@ def build_in_child(out: Path, target: str, checked: bool) -> None:
 
 
 def _in_child(arguments: list[str], checked: bool) -> str:
+    import subprocess
+
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
     # This very source, whatever is installed: PYTHONPATH would not do, an isolated build takes installed folders out of it.
@@ -267,6 +280,7 @@ def _in_child(arguments: list[str], checked: bool) -> str:
 
 def main() -> None:
     import argparse
+    import subprocess
 
     parser = argparse.ArgumentParser(prog="python -m millstream.native.build", description="Compile the kernels ahead of time.")
     parser.add_argument("--out", type=Path, help="the folder to write; replaced if it stands")
