@@ -152,7 +152,7 @@ def put_float(value, single, out, at):
             c = (c >> 29) | 0x800000
             q = exponent - 1046
         else:
-            c = ((c | (int64(1) << 52)) >> (int64(29) + (897 - exponent)))
+            c = (c | (int64(1) << 52)) >> (int64(29) + (897 - exponent))
             q = int64(-149)
     elif exponent != 0:
         closer = c == 0 and exponent > 1
@@ -367,11 +367,11 @@ def escape_json(data: U8, views: I64, valid: U8, out: U8, to: I64):
 
 
 @kernel
-def add_lengths(views: I64, fixed: INT, least: INT, ends: I64):
-    """ends[i] += fixed + the length of view i, or `least` where it is empty."""
+def add_lengths(views: I64, fixed: INT, extra: INT, lengths: I64):
+    """lengths[i] += what `append_texts` writes for row i: `fixed` bytes and a text with `extra` bytes of quotes, or null."""
     for i in range(len(views)):
         length = views[i] >> 32
-        ends[i] += fixed + (length if length > 0 else least)
+        lengths[i] += fixed + (length + extra if length > 0 else 4)
     return len(views)
 
 
@@ -387,8 +387,11 @@ def starts_of_lengths(lengths: I64):
 
 
 @kernel
-def append_texts(before: U8, data: U8, views: I64, quote: INT, cursors: I64, out: U8):
-    """To each row at its cursor: `before`, then its text, in quotes where `quote`, `null` where the view is empty. Cursors move on."""
+def append_texts(before: U8, data: U8, views: I64, quote: INT, after: U8, cursors: I64, out: U8):
+    """To each row at its cursor: `before`, its text (in quotes where `quote`; null where the view is empty), `after`.
+
+    Cursors move on. Columns are written one after another, so not a byte more than the text may be touched.
+    """
     for i in range(len(views)):
         at = cursors[i]
         for p in range(len(before)):
@@ -406,12 +409,13 @@ def append_texts(before: U8, data: U8, views: I64, quote: INT, cursors: I64, out
             if quote == 1:
                 out[at] = 34
                 at += 1
-            # Column by column, so a later column's bytes may not be overrun: exact lengths here.
             for p in range(length):
                 out[at + p] = data[start + p]
             at += length
             if quote == 1:
                 out[at] = 34
                 at += 1
-        cursors[i] = at
+        for p in range(len(after)):
+            out[at + p] = after[p]
+        cursors[i] = at + len(after)
     return len(views)

@@ -25,9 +25,7 @@ def _refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, off
     view = context.make_array(array_type)(context, builder, array)
     count = builder.mul(builder.extract_value(view.shape, 0), ir.Constant(_WORD, array_type.dtype.bitwidth // 8))
     end = builder.add(offset, ir.Constant(_WORD, size))
-    bad = builder.or_(
-        builder.icmp_signed("<", offset, ir.Constant(_WORD, 0)), builder.icmp_signed(">", end, count)
-    )
+    bad = builder.or_(builder.icmp_signed("<", offset, ir.Constant(_WORD, 0)), builder.icmp_signed(">", end, count))
     with builder.if_then(bad, likely=False):
         context.call_conv.return_user_exc(builder, IndexError, (f"{size} bytes out of range",))
 
