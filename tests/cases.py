@@ -90,7 +90,9 @@ I2, U2, F2 = {"a": "int64", "b": "int64"}, {"a": "uint64", "b": "uint64"}, {"a":
 S2, B2, T2 = {"a": "string", "b": "string"}, {"a": "bool", "b": "bool"}, {"a": "timestamp[us]", "b": "timestamp[us]"}
 I1, F1, S1, T1, D1 = {"a": "int64"}, {"a": "float64"}, {"a": "string"}, {"a": "timestamp[us]"}, {"a": "date32"}
 SMALL, UBIG = {"a": "int8", "b": "uint32"}, (0, (1 << 64) - 1)
-SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACES = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 EPOCH, MONDAY = datetime(1970, 1, 1), datetime(1970, 1, 5)
 
 ARITHMETIC = [

@@ -24,7 +24,9 @@ def check_account(outcome: Outcome) -> None:
     assert counts["delivered"] == sum(counts[key] for key in ("kept", "filtered", "duplicate", "rejected", "failed"))
     assert counts["delivered"] == len(outcome.disposition)
     found = outcome.disposition.to_pylist()
-    assert [found.count(code) for code in range(5)] == [counts[key] for key in ("kept", "filtered", "duplicate", "rejected", "failed")]
+    assert [found.count(code) for code in range(5)] == [
+        counts[key] for key in ("kept", "filtered", "duplicate", "rejected", "failed")
+    ]
     assert counts["rows"] == outcome.batch.num_rows == len(outcome.row_source)
     assert all(found[at] == 0 for at in outcome.row_source.to_pylist())
     positions = outcome.rejects["position"].to_pylist()
@@ -172,8 +174,14 @@ KEYS = st.none() | st.sampled_from(["", "a", "b", "日本", "a" * 9, "a" * 8]) |
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(KEYS, unique=True, max_size=12), st.lists(KEYS, max_size=20), st.sampled_from(["left", "inner", "anti"]))
 def test_joins_on_text(keys: list[str | None], stream: list[str | None], how: str) -> None:
-    table = pa.table({"v": pa.array(range(len(keys)), pa.int64()), "k": pa.array(keys, pa.string()), "s": pa.array(keys, pa.string())})
-    outcome = Pipeline({"s": "string"}).join(lookup(table, key="k"), on="s", how=how).run(pa.record_batch({"s": pa.array(stream, pa.string())}))
+    table = pa.table(
+        {"v": pa.array(range(len(keys)), pa.int64()), "k": pa.array(keys, pa.string()), "s": pa.array(keys, pa.string())}
+    )
+    outcome = (
+        Pipeline({"s": "string"})
+        .join(lookup(table, key="k"), on="s", how=how)
+        .run(pa.record_batch({"s": pa.array(stream, pa.string())}))
+    )
     check_account(outcome)
     found = {key: at for at, key in enumerate(keys) if key is not None}
     expected = [{"s": s, "v": found.get(s), "s_right": s if s in found else None} for s in stream]  # type: ignore[arg-type]

@@ -26,11 +26,11 @@ TEXTS = {
     "-a * -5": -col("a") * -5,
     "(a == b) == c": (col("a") == col("b")) == col("c"),
     "10 - a": 10 - col("a"),
-    'when(price > 50).then(price * 0.1)': when(col("price") > 50).then(col("price") * 0.1),
+    "when(price > 50).then(price * 0.1)": when(col("price") > 50).then(col("price") * 0.1),
     'when(a).then("x").when(b).then("y").otherwise(None).alias("k")': (
         when(col("a")).then("x").when(col("b")).then("y").otherwise(None).alias("k")
     ),
-    'email.str.strip_chars().str.to_lowercase()': col("email").str.strip_chars().str.to_lowercase(),
+    "email.str.strip_chars().str.to_lowercase()": col("email").str.strip_chars().str.to_lowercase(),
     's.str.contains("a\\"b", literal=True)': col("s").str.contains('a"b', literal=True),
     'x.cast("int64", strict=False)': col("x").cast("int64", strict=False),
     '(a + b).cast("int64")': (col("a") + col("b")).cast("int64"),

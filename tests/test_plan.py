@@ -14,7 +14,16 @@ from millstream.pipeline import Pipeline
 from millstream.schema import Column, Schema
 from millstream.tables import lookup
 
-ALL = {"i": "int64", "u": "uint64", "f": "float32", "s": "string", "b": "bool", "d": "date32", "t": "timestamp[ms, UTC]", "n": "timestamp[us]"}
+ALL = {
+    "i": "int64",
+    "u": "uint64",
+    "f": "float32",
+    "s": "string",
+    "b": "bool",
+    "d": "date32",
+    "t": "timestamp[ms, UTC]",
+    "n": "timestamp[us]",
+}
 P = Pipeline(ALL)
 
 

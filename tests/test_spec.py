@@ -20,7 +20,9 @@ ORDERS = """
 version: 1
 name: orders
 input: {format: auto, compression: auto}
-schema: {order_id: string, customer_id: int64, price: float64, event_time: "timestamp[us, UTC]", session_id: {type: string, path: session.id}, country: string}
+schema:
+  {order_id: string, customer_id: int64, price: float64, event_time: "timestamp[us, UTC]",
+   session_id: {type: string, path: session.id}, country: string}
 steps:
   - drop_nulls: [price]
   - filter: price > 10
@@ -40,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
 def test_the_file_of_the_contract(folder: Path) -> None:
     pipeline = Pipeline.from_spec(folder / "orders.yaml")
     assert (pipeline.name, pipeline.output["partition_by"]) == ("orders", ["country"])
-    outcome = pipeline.run([b'{"price":60,"country":"NO","session":{"id":"s"}}', b'{"price":1}', b'{"price":null}', b'{"price":11,"country":"07"}'])
+    outcome = pipeline.run(
+        [b'{"price":60,"country":"NO","session":{"id":"s"}}', b'{"price":1}', b'{"price":null}', b'{"price":11,"country":"07"}']
+    )
     assert outcome.batch["name"].to_pylist() == ["Norway", "Seven"]
     assert outcome.batch["discount"].to_pylist() == [6.0, None]
     assert outcome.batch["session_id"].to_pylist() == ["s", None]
@@ -48,7 +52,10 @@ def test_the_file_of_the_contract(folder: Path) -> None:
 
 def test_a_pipeline_comes_back_from_its_spec(folder: Path) -> None:
     pipeline = (
-        Pipeline({"a": "int64", "odd name": "string", "c": Column("date32", path=("x.y", "z"), aliases=("q",), nullable=False)}, name="all")
+        Pipeline(
+            {"a": "int64", "odd name": "string", "c": Column("date32", path=("x.y", "z"), aliases=("q",), nullable=False)},
+            name="all",
+        )
         .with_columns(col("odd name").str.strip_chars().alias("b"), x=when(col("a") > 1).then("yes"))
         .filter(col("a") > 1, col("b") != "é")
         .drop_nulls()

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from millstream.expr import col, lit, when
     from millstream.local.report import Report
     from millstream.local.run import run_files
-    from millstream.tables import lookup
     from millstream.outcome import Outcome
     from millstream.pipeline import Pipeline
     from millstream.schema import Column, Schema
+    from millstream.tables import lookup
 
 _HOMES = {
     "Schema": "schema",

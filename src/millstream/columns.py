@@ -20,6 +20,7 @@ class Vector:
     """A column inside the engine.
 
     values: int64, uint64 or float64 items; a byte a row for bool; views (offset | length << 32) into `data` for string.
+    Rows that are not valid hold anything, but a view always lies inside `data`.
     valid: a byte a row: 1 valid, 0 null, 2 and up a `Code`; None when every row is valid.
     """
 

@@ -156,13 +156,17 @@ def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
 
 def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
     if one.name not in source.schema.names:
-        raise UsageError(f"the batch has no column {one.name!r}, which the pipeline reads; it has {', '.join(source.schema.names)}")
+        raise UsageError(
+            f"the batch has no column {one.name!r}, which the pipeline reads; it has {', '.join(source.schema.names)}"
+        )
     array = source.column(one.name)
     if not array.type.equals(one.type.arrow):
         try:
             array = array.cast(one.type.arrow)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first") from None
+            raise UsageError(
+                f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first"
+            ) from None
     return open_array(array)
 
 

@@ -44,7 +44,14 @@ def _float(text: str) -> float:
     return float(text)
 
 
-_CALLS: dict[str, Callable[..., Any]] = {"col": col, "lit": lit, "when": when, "date": _date, "datetime": _datetime, "float": _float}
+_CALLS: dict[str, Callable[..., Any]] = {
+    "col": col,
+    "lit": lit,
+    "when": when,
+    "date": _date,
+    "datetime": _datetime,
+    "float": _float,
+}
 
 
 def parse(text: str) -> Expr:
@@ -102,7 +109,9 @@ class _Reader:
     def _read_constant(self, node: ast.Constant) -> Any:
         if node.value is None or type(node.value) in (bool, int, float, str):
             return node.value
-        raise self.refuse(node, f"a {type(node.value).__name__} is no literal here; use a number, a string, True, False or None")
+        raise self.refuse(
+            node, f"a {type(node.value).__name__} is no literal here; use a number, a string, True, False or None"
+        )
 
     def _read_tuple(self, node: ast.Tuple | ast.List) -> tuple[Any, ...]:
         values = [self.read(one) for one in node.elts]
@@ -179,7 +188,9 @@ class _Reader:
         if isinstance(node, ast.Name):
             if node.id in _CALLS:
                 return _CALLS[node.id]
-            raise self.refuse(node, f"there is no function {node.id!r}; functions are methods: price.cast('int64'), name.str.to_lowercase()")
+            raise self.refuse(
+                node, f"there is no function {node.id!r}; functions are methods: price.cast('int64'), name.str.to_lowercase()"
+            )
         if not isinstance(node, ast.Attribute):
             raise self.refuse(node, "only methods can be called")
         if isinstance(node.value, ast.Attribute) and node.value.attr in _NAMESPACES:

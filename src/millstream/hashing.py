@@ -36,7 +36,14 @@ class Table:
         keys, column = self._keys, _as_words(column)
         if keys.type.physical == "string":
             kernels.probe_string(
-                column.data or EMPTY, column.values, column.validity(), keys.data or EMPTY, keys.values, self._hashes, self._slots, out
+                column.data or EMPTY,
+                column.values,
+                column.validity(),
+                keys.data or EMPTY,
+                keys.values,
+                self._hashes,
+                self._slots,
+                out,
             )
         else:
             kernels.probe_int64(column.values, column.validity(), keys.values, self._slots, out)

@@ -25,9 +25,9 @@ MEANING = {
 class Outcome:
     """What a pipeline made of a batch.
 
-    batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset, message, payload; disposition: one
-    `Disposition` a record (uint8); counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows,
-    bytes_in, rejected_by_code, nulls_on_error, unknown_keys.
+    batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset,
+    message, payload of each rejected record; disposition: one `Disposition` a record (uint8); counts: delivered = kept + filtered
+    + duplicate + rejected + failed, in records, and rows, bytes_in, rejected_by_code, nulls_on_error, unknown_keys.
     """
 
     batch: pa.RecordBatch

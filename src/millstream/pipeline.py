@@ -22,6 +22,10 @@ from millstream.tables import Lookup
 
 Columns: TypeAlias = Mapping[str, str | Column | Type] | pa.Schema | Schema
 
+Records: TypeAlias = "list[bytes] | bytes | pa.RecordBatch | Payloads"
+
+_TAKES = "run takes a list of bytes, bytes of JSON lines or a pyarrow.RecordBatch, not {}"
+
 
 class Pipeline:
     """A schema and ordered steps.
@@ -37,7 +41,7 @@ class Pipeline:
         schema: Columns,
         *,
         name: str = "pipeline",
-        input: Mapping[str, Any] | None = None,
+        input: Mapping[str, Any] | None = None,  # noqa: A002 (the contract's name)
         output: Mapping[str, Any] | None = None,
     ) -> None:
         self.schema = schema if isinstance(schema, Schema) else Schema(schema)
@@ -48,7 +52,9 @@ class Pipeline:
         self._plan: Plan | None = None
 
     def __repr__(self) -> str:
-        return f"Pipeline({self.name!r}, {len(self.schema)} columns, steps: {', '.join(one.name for one in self.steps) or 'none'})"
+        return (
+            f"Pipeline({self.name!r}, {len(self.schema)} columns, steps: {', '.join(one.name for one in self.steps) or 'none'})"
+        )
 
     def _with(self, step: Step) -> Pipeline:
         after = Pipeline(self.schema, name=self.name, input=self.input, output=self.output)
@@ -107,7 +113,7 @@ class Pipeline:
             self._plan = plan(self.schema, self.steps, self.output)
         return self._plan
 
-    def run(self, records: list[bytes] | bytes | pa.RecordBatch | Payloads) -> Outcome:
+    def run(self, records: Records) -> Outcome:
         """Records in, an `Outcome` out: a list of payloads, JSON lines as bytes, or rows as a pyarrow.RecordBatch."""
         planned = self.plan()
         if isinstance(records, pa.RecordBatch | Payloads):
@@ -116,7 +122,7 @@ class Pipeline:
             return engine.run(planned, Payloads.of_records(records))
         if isinstance(records, bytes):
             return engine.run(planned, Payloads.of_lines(records))
-        raise UsageError(f"run takes a list of bytes, bytes of JSON lines or a pyarrow.RecordBatch, not {type(records).__name__}")
+        raise UsageError(_TAKES.format(type(records).__name__))
 
     def to_spec(self) -> dict[str, Any]:
         """The pipeline as plain data, as pipeline files have it. Raises UsageError for a lookup that is no file."""

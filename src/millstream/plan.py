@@ -209,7 +209,9 @@ def _check_output(output: Mapping[str, Any], columns: Mapping[str, Type]) -> Non
         if name not in columns:
             raise PlanError(f"output: partition_by: {unknown(name, columns)}")
         if columns[name].family == "float":
-            raise PlanError(f"output: partition_by: {name!r} is {columns[name]}, which makes no stable folder name; cast it to int64 or string")
+            raise PlanError(
+                f"output: partition_by: {name!r} is {columns[name]}, which makes no stable folder name; cast it to int64 or string"
+            )
     if len(set(partitions)) != len(partitions):
         raise PlanError("output: partition_by names a column twice")
     if partitions and len(partitions) == len(columns):

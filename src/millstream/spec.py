@@ -75,13 +75,13 @@ def checked_output(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def written(
-    name: str, input: Mapping[str, Any], schema: Schema, steps: Iterable[Step], output: Mapping[str, Any], urls: bool = True
+    name: str, source: Mapping[str, Any], schema: Schema, steps: Iterable[Step], output: Mapping[str, Any], urls: bool = True
 ) -> dict[str, Any]:
     """A pipeline as plain data that `read` takes back; without `urls`, what it says apart from where files are."""
     return {
         "version": VERSION,
         "name": name,
-        "input": dict(input),
+        "input": dict(source),
         "schema": {one.name: _column(one) for one in schema.values()},
         "steps": [{step.name: _step(step, urls)} for step in steps],
         "output": dict(output),
@@ -113,7 +113,9 @@ def _step(step: Step, urls: bool) -> Any:
     match step:
         case WithColumns() | Select():
             columns = step.columns
-            if isinstance(step, Select) and all(expr.output_name == name and not isinstance(expr, Lit) for name, expr in columns):
+            if isinstance(step, Select) and all(
+                expr.output_name == name and not isinstance(expr, Lit) for name, expr in columns
+            ):
                 return [str(expr) for _, expr in columns]
             return {name: str(expr) for name, expr in columns}
         case Filter():
@@ -127,7 +129,9 @@ def _step(step: Step, urls: bool) -> Any:
             said: dict[str, Any] = {"key": step.lookup.key, "on": step.on, "how": step.how}
             if urls:
                 if not isinstance(step.lookup.source, str):
-                    raise SpecError("a join with a table in memory has no text form; write the table to a .csv or .parquet file")
+                    raise SpecError(
+                        "a join with a table in memory has no text form; write the table to a .csv or .parquet file"
+                    )
                 said = {"lookup": step.lookup.source, **said}
             return said
 
@@ -163,7 +167,7 @@ def loads(text: str, is_json: bool = False) -> Any:
         try:
             return loader.get_single_data()
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -188,26 +192,30 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed here; write the value again", problem_mark=mark)
         self.depth += 1
         if self.depth > MOST_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"nested more than {MOST_DEPTH} levels deep", problem_mark=mark)
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool) or key in seen:
                 problem = f"the key {key!r} stands twice" if isinstance(key, str) else "a key is a plain name here"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _whole(loader: Any, node: Any) -> int:
+    return int(loader.construct_scalar(node))
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -217,8 +225,8 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?[0-9]+", "-+0123456789"),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+0123456789."),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))  # type: ignore[no-untyped-call]
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 
 
 def _parts(said: Any, folder: Path) -> Parts:
@@ -245,7 +253,9 @@ def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:
 
 
 def _kind(said: Any) -> str:
-    return {"str": "text", "list": "a list", "NoneType": "nothing", "dict": "a mapping"}.get(type(said).__name__, type(said).__name__)
+    return {"str": "text", "list": "a list", "NoneType": "nothing", "dict": "a mapping"}.get(
+        type(said).__name__, type(said).__name__
+    )
 
 
 def _columns(said: Any) -> dict[str, str | Column]:

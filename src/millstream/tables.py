@@ -39,7 +39,9 @@ def lookup(source: pa.Table | pa.RecordBatch | str | os.PathLike[str], key: str)
     key: the column of the table that is looked up; its values are unique. Raises PlanError for what is no table.
     """
     if not isinstance(source, pa.Table | pa.RecordBatch | str | os.PathLike):
-        raise PlanError(f"lookup takes a pyarrow table or a path, not {type(source).__name__}; for a mapping write pa.table({{...}})")
+        raise PlanError(
+            f"lookup takes a pyarrow table or a path, not {type(source).__name__}; for a mapping write pa.table({{...}})"
+        )
     if not isinstance(key, str) or not key:
         raise PlanError(f"lookup: key is the name of a column, not {key!r}")
     return Lookup(source if isinstance(source, pa.Table | pa.RecordBatch) else os.fspath(source), key)
@@ -60,7 +62,9 @@ def load(one: Lookup, kind: Type) -> Loaded:
         if name == one.key:
             continue
         if from_arrow(array.type) is None:
-            raise PlanError(f"{where}: column {name!r} has Arrow type {array.type}; drop it from the table or cast it to one of {', '.join(TYPES)}")
+            raise PlanError(
+                f"{where}: column {name!r} has Arrow type {array.type}; drop it from the table or cast it to one of {', '.join(TYPES)}"
+            )
         columns[name] = open_array(array)
     hashed = Table(open_array(keys))
     if hashed.duplicate is not None:
@@ -87,12 +91,18 @@ def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
     """The keys with exactly the physical values that a column of `kind` has."""
     own = from_arrow(array.type)
     if own is None or own.family != kind.family:
-        raise PlanError(f"{what} is {own or array.type}, the column it is joined on is {kind}; cast the column to {own or array.type}")
+        raise PlanError(
+            f"{what} is {own or array.type}, the column it is joined on is {kind}; cast the column to {own or array.type}"
+        )
     target = {"int64": pa.int64(), "uint64": pa.uint64()}[kind.physical] if kind.family == "int" else kind.arrow
+    if array.type.equals(target):
+        return array  # Arrow's cast imports pyarrow.compute
     try:
         return array.cast(target)
     except pa.ArrowInvalid:
-        raise PlanError(f"{what} is {own} and holds values that are no {kind}; cast the column it is joined on to {own}") from None
+        raise PlanError(
+            f"{what} is {own} and holds values that are no {kind}; cast the column it is joined on to {own}"
+        ) from None
 
 
 def _read(one: Lookup, kind: Type) -> pa.Table:
@@ -115,4 +125,6 @@ def _read(one: Lookup, kind: Type) -> pa.Table:
         raise PlanError(f"the lookup {one.source!r} cannot be read: {error.strerror or error}") from None
     except (pa.ArrowInvalid, pa.ArrowException) as error:
         raise PlanError(f"the lookup {one.source!r} cannot be read: {str(error).splitlines()[0]}") from None
-    raise PlanError(f"the lookup {one.source!r} is neither .csv nor .parquet; give it that ending, or read it and pass a pyarrow.Table")
+    raise PlanError(
+        f"the lookup {one.source!r} is neither .csv nor .parquet; give it that ending, or read it and pass a pyarrow.Table"
+    )

@@ -224,6 +224,8 @@ class JsonDecoder:
             valid: Memory | None = out.part(valid_at[i], rows, 1)
             if kernels.count_invalid(valid) == 0:
                 valid = None
+            elif one.type.physical != "bool":
+                kernels.clear_invalid(valid, values)  # no kernel meets a view that points nowhere
             data = payloads.text if one.type.physical == "string" else None
             vectors[one.name] = Vector(one.type, rows, values, valid, data)
         return vectors

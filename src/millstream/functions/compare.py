@@ -14,7 +14,7 @@ from millstream.functions.function import Call, Columns, Example, Function, Oper
 from millstream.functions.signatures import comparison, ticks_per_day
 from millstream.hashing import Table
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.native.memory import EMPTY, Memory, allocate
 from millstream.schema import BOOL, INT64
 
 
@@ -41,10 +41,11 @@ def _comparison(verb: str, swap: bool, flip: int) -> Callable[[Call], Memory]:
             left, right = right, left
         out = call.bytes()
         if left.type.physical == "string":
-            assert left.data is not None and right.data is not None
-            getattr(kernels, f"{verb}_string")(left.data, left.values, right.data, right.values, flip, out)
+            getattr(kernels, f"{verb}_string")(left.data or EMPTY, left.values, right.data or EMPTY, right.values, flip, out)
             return out
-        physical = {"bool": "uint8", "uint64": "int64" if verb == "equal" else "uint64"}.get(left.type.physical, left.type.physical)
+        physical = {"bool": "uint8", "uint64": "int64" if verb == "equal" else "uint64"}.get(
+            left.type.physical, left.type.physical
+        )
         getattr(kernels, f"{verb}_{physical}")(left.values, right.values, flip, out)
         return out
 

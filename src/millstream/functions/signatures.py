@@ -86,7 +86,11 @@ def arithmetic(symbol: str, always_float: bool = False) -> Callable[[Sequence[Op
         left, right = operands
         if not (is_number(left) and is_number(right)):
             wrong = left if not is_number(left) else right
-            advice = "cast it to a number first: .cast('float64')" if wrong.type.family in ("string", "bool") else "cast it to int64 first"
+            advice = (
+                "cast it to a number first: .cast('float64')"
+                if wrong.type.family in ("string", "bool")
+                else "cast it to int64 first"
+            )
             raise PlanError(f"{symbol} needs two numbers, found {described(left)} and {described(right)}; {advice}")
         kind = FLOAT64 if always_float else numeric(left, right)
         return Signature((kind, kind), kind)
@@ -130,7 +134,9 @@ def comparison(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signa
 def logical(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     for operand in operands:
         if operand.type.family not in ("bool", "null"):
-            raise PlanError(f"& | ~ (and, or, not) need true or false, found {described(operand)}; compare it with something first")
+            raise PlanError(
+                f"& | ~ (and, or, not) need true or false, found {described(operand)}; compare it with something first"
+            )
     return Signature((BOOL,) * len(operands), BOOL)
 
 
@@ -170,14 +176,18 @@ def fits(literal: Operand, kind: Type) -> bool:
     return literal.type.family == kind.family
 
 
-def one_of(families: Sequence[str], method: str, result: Type | None = None) -> Callable[[Sequence[Operand], Mapping[str, Any]], Signature]:
+def one_of(
+    families: Sequence[str], method: str, result: Type | None = None
+) -> Callable[[Sequence[Operand], Mapping[str, Any]], Signature]:
     """The signature of a method on one column of certain families; the result's type is the column's unless told."""
 
     def signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
         (operand,) = operands
         kind = operand.type
         if kind.family not in families:
-            advice = {"string": "cast it to string first", "timestamp": "cast it to timestamp[us] first"}.get(families[-1], "cast it first")
+            advice = {"string": "cast it to string first", "timestamp": "cast it to timestamp[us] first"}.get(
+                families[-1], "cast it first"
+            )
             raise PlanError(f"{method} needs a {' or a '.join(families)} column, found {described(operand)}; {advice}")
         return Signature((kind,), result or kind)
 

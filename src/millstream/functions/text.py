@@ -12,7 +12,9 @@ from millstream.native.memory import Memory, allocate, from_bytes, from_numbers
 from millstream.schema import BOOL
 
 # What Unicode calls White_Space, and so Rust and Polars; Python's str.strip also takes U+001C to U+001F.
-_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 
 
 def _strip(call: Call) -> Vector:

@@ -188,3 +188,11 @@ def replace_uint8(old: INT, new: INT, source: U8, out: U8):
     for i in range(len(out)):
         out[i] = new if source[i] == old else source[i]
     return len(out)
+
+
+@kernel
+def clear_invalid(valid: U8, out: I64):
+    """Rows that are not valid become 0: for strings, the empty view."""
+    for i in range(len(out)):
+        out[i] = out[i] if valid[i] == 1 else 0
+    return len(out)
