@@ -1,4 +1,4 @@
 """Numba source of every kernel, one family a file. Nothing here is imported when a pipeline runs: see `millstream.native`."""
 
 # What is compiled into the kernels' object, in this order.
-FAMILIES = ("memory", "group", "frame")
+FAMILIES = ("memory", "number", "calendar", "spans", "json", "group", "frame")

@@ -196,3 +196,12 @@ def gather_strings(data: U8, views: I64, offsets: I32, out: U8):
         at = int(offsets[i])
         copy_bytes(data, views[i] & 0xFFFFFFFF, int(offsets[i + 1]) - at, out, at)
     return len(views)
+
+
+@kernel
+def count_invalid(valid: U8):
+    """How many validity bytes are not 1."""
+    count = 0
+    for i in range(len(valid)):
+        count += 1 if valid[i] != 1 else 0
+    return count

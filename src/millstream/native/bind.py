@@ -118,7 +118,7 @@ def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         build.build_in_child(folder, target, checked)
     except subprocess.CalledProcessError as error:
-        raise BackendError(f"the kernels could not be compiled: {error.stderr.strip().splitlines()[-1:]}") from error
+        raise BackendError("the kernels could not be compiled:\n" + "\n".join(error.stderr.strip().splitlines()[-12:])) from error
     except OSError as error:
         raise BackendError(f"the kernels could not be compiled into {folder}: {error}; set MILLSTREAM_CACHE_DIR to a folder of yours") from None
     manifest = _read_manifest(folder)

@@ -1,0 +1,1 @@
+"""Bytes to columns: payload spans (`payloads`), formats (`json`), and what could not be decoded (`rejects`)."""
