@@ -143,9 +143,9 @@ def read_chunks(
     if format not in ("auto", "json", "ndjson"):
         raise UsageError(f"input: format {format!r} cannot be read from files yet; write json, ndjson or auto")
     with open_stream(file.path, compression) as stream:
-        head = stream.read(chunk_bytes)
+        head = stream.read(max(chunk_bytes, 3))
         if head.startswith(b"\xef\xbb\xbf"):
-            head = head[3:]
+            head = head[3:] or stream.read(chunk_bytes)
         lines_only = format == "ndjson" or (format == "auto" and _suffix(file.path) in (".ndjson", ".jsonl"))
         while head and not lines_only and not head.strip(_BLANKS):
             head = stream.read(chunk_bytes)
@@ -176,7 +176,7 @@ def _line_pieces(stream: Stream, head: bytes, chunk_bytes: int, limit: int) -> I
         elif len(held) > chunk_bytes or (len(held) == chunk_bytes and not ended):
             cut = held.rfind(b"\n", 0, chunk_bytes) + 1 or held.find(b"\n", chunk_bytes) + 1
             if (cut - 1 if cut else len(held)) > limit:
-                yield Payloads.of_lines(b""), [_too_long(held, limit)]
+                yield Payloads.of_lines(b""), [_too_long(held[: cut - 1] if cut else held, limit)]
                 held, skipping = held[cut:] if cut else b"", not cut
                 continue
             if cut:
@@ -244,7 +244,7 @@ def _array_pieces(stream: Stream, head: bytes, chunk_bytes: int, limit: int) -> 
         faults: list[Fault] = []
         carry = b""
         if closed:
-            carry = text[state[_AT] :]
+            carry = text[state[_START] if state[_START] >= 0 else state[_AT] :]
         elif state[_START] >= 0 and not skipping:
             carry = text[state[_START] :]
             if len(carry) > limit:
@@ -267,17 +267,17 @@ def _array_pieces(stream: Stream, head: bytes, chunk_bytes: int, limit: int) -> 
 
 def _array_tail(stream: Stream, phase: int, rest: bytes, chunk_bytes: int) -> Fault | None:
     """What is wrong past the last whole element, if anything is."""
-    if phase == _PAST:
-        while rest and not rest.strip(_BLANKS):
-            rest = stream.read(chunk_bytes)
-        kept = rest.strip(_BLANKS)[:KEPT_BYTES]
-        while rest and not stream.broken:  # the stream may be corrupt further on
-            rest = stream.read(chunk_bytes)
-        if stream.broken:
-            return Fault(Code.BAD_COMPRESSION, CUT_SHORT, kept)
-        return Fault(Code.BAD_JSON, "there is text after the end of the array", kept) if kept else None
-    if stream.broken:
-        return Fault(Code.BAD_COMPRESSION, CUT_SHORT, rest[:KEPT_BYTES])
     if phase in (_BEFORE, _WITHIN):
+        if stream.broken:
+            return Fault(Code.BAD_COMPRESSION, CUT_SHORT, rest[:KEPT_BYTES])
         return Fault(Code.BAD_JSON, "the array has no end", rest[:KEPT_BYTES])
-    return Fault(Code.BAD_JSON, "a brace closes the array; what follows is not read", rest[:KEPT_BYTES])
+    rest = rest.lstrip(_BLANKS)
+    while more := stream.read(chunk_bytes):  # to the end: the stream may be corrupt there
+        if len(rest) < KEPT_BYTES:
+            rest = (rest + more).lstrip(_BLANKS)[:KEPT_BYTES]
+    kept = rest.rstrip(_BLANKS)[:KEPT_BYTES]
+    if stream.broken:
+        return Fault(Code.BAD_COMPRESSION, CUT_SHORT, kept)
+    if phase != _PAST:
+        return Fault(Code.BAD_JSON, "a brace closes the array; what follows is lost", kept)
+    return Fault(Code.BAD_JSON, "there is text after the end of the array", kept) if kept else None
