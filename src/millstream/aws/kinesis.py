@@ -69,7 +69,7 @@ class KinesisHandler:
             raise SettingsError(f"{found}: write rejects='DIR' to keep rejected records, or on_reject='fail' or 'drop-and-count'")
         self.pipeline = pipeline
         self.fails = on_reject == "fail"
-        self.output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema.arrow)
+        self.output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
         self.sink = open_store(sink, "the sink")
         self.rejects = None if rejects is None else open_store(rejects, "the rejects' folder")
         if self.rejects is not None:

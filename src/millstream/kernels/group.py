@@ -159,8 +159,10 @@ def digest_int64(values: I64, valid: U8, first: INT, count: INT, seed: INT):
     """A 64-bit digest of `count` values from row `first` on, in order; what lies under a null does not matter."""
     state = seed
     for i in range(first, first + count):
-        value = values[i] if valid[i] == 1 else state ^ _NULL
-        state = (state ^ value) * _FACTOR
+        if valid[i] == 1:
+            state = (state ^ values[i]) * _FACTOR
+        else:
+            state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)
     return mixed(state)
 
@@ -170,10 +172,10 @@ def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed:
     """A 64-bit digest of `count` strings from row `first` on; otherwise as `digest_int64`."""
     state = seed
     for i in range(first, first + count):
-        value = state ^ _NULL
         if valid[i] == 1:
             view = views[i]
-            value = hash_bytes(data, view & 0xFFFFFFFF, view >> 32)
-        state = (state ^ value) * _FACTOR
+            state = (state ^ hash_bytes(data, view & 0xFFFFFFFF, view >> 32)) * _FACTOR
+        else:
+            state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)
     return mixed(state)

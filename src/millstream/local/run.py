@@ -77,8 +77,7 @@ def attempt(
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     files = find_files(inputs)
-    pipeline.plan()
-    output = Output.of(dict(pipeline.output or {}), _output_schema(pipeline))
+    output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
     sink_store = open_store(sink, "the sink")
     rejects_store = open_store(f"{os.fspath(sink).rstrip('/')}-rejects" if rejects is None else rejects, "the rejects' folder")
     check_apart(sink_store, rejects_store)
@@ -116,10 +115,6 @@ def attempt(
         results.close()
     report.seconds = time.perf_counter() - started
     return report, error
-
-
-def _output_schema(pipeline: Pipeline) -> pa.Schema:
-    return pipeline.plan().schema.arrow
 
 
 def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int) -> Iterator[_Done]:

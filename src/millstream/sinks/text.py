@@ -1,4 +1,4 @@
-"""JSON output: an array or lines. Timestamps are RFC 3339, dates ISO, numbers that are not finite null."""
+"""JSON output: an array or lines. Timestamps are RFC 3339, dates ISO; what these or JSON cannot say (infinity, year 10000) is null."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Times that Python's datetime cannot hold become text."""
+    """Times that Python's datetime cannot hold become text or null."""
     columns = [_times(column) if pa.types.is_temporal(column.type) else column for column in batch.columns]
     return pa.record_batch(columns, names=batch.schema.names)
 
@@ -28,9 +28,17 @@ def _times(column: pa.Array) -> pa.Array:
         return pa.array([None if one is None else _nanoseconds(one, zone) for one in column.view(pa.int64()).to_pylist()], pa.string())
     try:
         column.to_pylist()
-    except (OverflowError, ValueError):  # before year 1 or past year 9999, where RFC 3339 ends too
-        return column.cast(pa.string())
+    except (OverflowError, ValueError):
+        return pa.array([_held(one) for one in column], column.type)
     return column
+
+
+def _held(scalar: pa.Scalar) -> Any:
+    """The time, or None before year 1 and past year 9999: RFC 3339 cannot say it."""
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return None
 
 
 def _nanoseconds(value: int, zone: str) -> str:
