@@ -121,12 +121,15 @@ NULL = Type("null", pa.null(), "bool", "null")
 """The type of a bare null literal, before it takes its neighbour's. No column has it."""
 
 
+_COMMON_NAMES = {"str": "string", "int": "int64", "float": "float64", "double": "float64", "boolean": "bool", "date": "date32"}
+
+
 def parse_type(text: str) -> Type:
     """The type with this text name; spaces are free. Raises PlanError with the names there are."""
     tidy = re.sub(r"\s*,\s*", ", ", re.sub(r"\s+", "", text.strip()))
     if tidy in TYPES:
         return TYPES[tidy]
-    hint = {"str": "string", "int": "int64", "float": "float64", "double": "float64", "boolean": "bool", "date": "date32"}.get(tidy.lower())
+    hint = _COMMON_NAMES.get(tidy.lower())
     if hint is None and tidy.startswith(("timestamp", "datetime")):
         hint = "timestamp[us, UTC]"
     advice = f"write {hint!r}" if hint else f"write one of {', '.join(TYPES)}"
@@ -224,7 +227,8 @@ class Schema(Mapping[str, Field]):
         elif isinstance(columns, pa.Schema):
             fields = [_from_arrow_field(one) for one in columns]
         elif isinstance(columns, Mapping):
-            fields = [_field(name, given) for name, given in columns.items()]
+            given: Any = columns
+            fields = [_field(name, one) for name, one in given.items()]
         else:
             raise PlanError(f"a schema is a mapping of names to types or a pyarrow.Schema, not {type(columns).__name__}")
         if not fields:

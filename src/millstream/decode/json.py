@@ -18,7 +18,7 @@ from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from
 from millstream.schema import Code, Column, Field, Schema, Type
 
 # The layouts of kernels/json.py.
-_KEY, _COLUMN, _REJECT, _FIXUP, _STATE = 9, 14, 4, 4, 8
+_KEY, _COLUMN, _REJECT, _FIXUP, _STATE = 8, 14, 4, 4, 8
 _ROWS, _REJECTS, _HEAP, _FIXUPS, _KEYS, _KEY_BYTES, _OTHER_KEYS, _CHECK_ABSENT = range(8)
 _NULLED = 11
 _MAX_DEPTH = 1024
@@ -111,7 +111,7 @@ class _Keys:
         for node, key, target in self.entries:
             head = int.from_bytes(key[:8], "little")
             tail = int.from_bytes(key[-8:], "little") if len(key) > 8 else 0
-            words += [node, len(key), _signed(head), _signed(tail), target, 0, 0, len(names), 0]
+            words += [node, len(key), _signed(head), _signed(tail), target, 0, 0, len(names)]
             names += key
         return from_numbers("q", words).tobytes(), names, from_numbers("i", slots).tobytes()
 

@@ -41,9 +41,9 @@ class Payloads:
     def of_records(cls, records: Sequence[bytes]) -> Payloads:
         """One payload a record."""
         count = len(records)
-        joined = bytearray(b"\n").join([*records, b""])
-        size = len(joined)
-        text = _owned(joined, _room(size))
+        spare = bytes(PADDING + _room(len(records[0]) * count if count else 0))
+        text = _over(bytearray(b"\n").join([*records, spare]))
+        size = text.count - len(spare)
         starts, ends = allocate(count, 8), allocate(count, 8)
         if kernels.count_newlines(text, 0, size) == count:
             kernels.frame_lines(text, 0, size - 1, 1, starts, ends) if count else 0
@@ -55,9 +55,7 @@ class Payloads:
     def of_lines(cls, data: bytes | bytearray | memoryview) -> Payloads:
         """One payload a line; blank lines are none."""
         size = len(data)
-        buffer = bytearray(size + PADDING + _room(size))
-        buffer[:size] = data
-        return cls.framed(buffer, 0, size)
+        return cls.framed(bytearray().join((data, bytes(PADDING + _room(size)))), 0, size)
 
     @classmethod
     def framed(cls, buffer: bytearray, begin: int, end: int) -> Payloads:
@@ -89,7 +87,3 @@ def _over(buffer: bytearray) -> Memory:
     owner = pa.py_buffer(buffer)
     return Memory(owner, owner.address, len(buffer), 1)
 
-
-def _owned(buffer: bytearray, room: int) -> Memory:
-    buffer.extend(bytes(PADDING + room))
-    return _over(buffer)

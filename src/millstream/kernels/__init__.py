@@ -1,4 +1,8 @@
 """Numba source of every kernel, one family a file. Nothing here is imported when a pipeline runs: see `millstream.native`."""
 
 # What is compiled into the kernels' object, in this order.
-FAMILIES = ("memory", "number", "calendar", "spans", "json", "group", "frame")
+FAMILIES = (
+    "memory", "number", "calendar", "spans", "json", "format",
+    "arithmetic", "compare", "logic", "text", "time", "lookup",
+    "group", "frame",
+)  # fmt: skip

@@ -25,6 +25,7 @@ from millstream.kernels.simd import (
     store_double,
     store_word,
     trailing_zeros,
+    unusual_mask,
 )
 from millstream.kernels.spec import I32, I64, INT, U8, U32, helper, inlined, kernel
 
@@ -34,7 +35,7 @@ BAD_TYPE, BAD_NUMBER, OUT_OF_RANGE, BAD_TIME = 9, 10, 11, 12
 MAX_DEPTH = 1024
 
 # A key entry's words. Target: a column; -1 none; -2 - n: the object that is node n.
-KEY, KEY_NODE, KEY_LENGTH, KEY_HEAD, KEY_TAIL, KEY_TARGET, KEY_NEXT, KEY_COUNT, KEY_AT = 9, 0, 1, 2, 3, 4, 5, 6, 7
+KEY, KEY_NODE, KEY_LENGTH, KEY_HEAD, KEY_TAIL, KEY_TARGET, KEY_NEXT, KEY_COUNT, KEY_AT = 8, 0, 1, 2, 3, 4, 5, 6, 7
 # A column's words.
 COLUMN, KIND, NULLABLE, ON_ERROR_NULL, VALUES, VALID, LEAST, GREATEST, TICKS, ZONED, NODE, SEEN, NULLED, DEFAULT, DEFAULT_BITS = (
     14, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
@@ -68,25 +69,27 @@ def find_quotes(text, start, end, index):
         if end - base < 64:
             keep = (int64(1) << (end - base)) - 1
         quote = equal_mask(text, base, 34) & keep
-        backslash = equal_mask(text, base, 92) & keep
-        high |= above_mask(text, base, 127) & keep
-        low = below_mask(text, base, 32) & keep
-        if (backslash | carry) != 0:
-            slashes |= backslash
-            odd = int64(-6148914691236517206)
-            possible = backslash & ~carry
-            even = ((possible << 1) | odd) - possible
-            codes = even ^ odd
-            escaped = codes ^ (backslash | carry)
-            carry = shift_right(codes & backslash, 63)
-            quote &= ~escaped
-        if low != 0:
-            inside = quote
-            for shift in (1, 2, 4, 8, 16, 32):
-                inside ^= inside << shift
-            inside ^= -(count & 1)
-            if (low & inside) != 0 and control < 0:
-                control = base + trailing_zeros(low & inside)
+        unusual = unusual_mask(text, base) & keep
+        if (unusual | carry) != 0:
+            backslash = equal_mask(text, base, 92) & keep
+            high |= above_mask(text, base, 127) & keep
+            low = below_mask(text, base, 32) & keep
+            if (backslash | carry) != 0:
+                slashes |= backslash
+                odd = int64(-6148914691236517206)
+                possible = backslash & ~carry
+                even = ((possible << 1) | odd) - possible
+                codes = even ^ odd
+                escaped = codes ^ (backslash | carry)
+                carry = shift_right(codes & backslash, 63)
+                quote &= ~escaped
+            if low != 0:
+                inside = quote
+                for shift in (1, 2, 4, 8, 16, 32):
+                    inside ^= inside << shift
+                inside ^= -(count & 1)
+                if (low & inside) != 0 and control < 0:
+                    control = base + trailing_zeros(low & inside)
         found = count_ones(quote)
         for i in range(8):
             index[count + i] = base + trailing_zeros(quote)
@@ -683,13 +686,17 @@ def decode_json(
                             else:
                                 code = BAD_TYPE
                         if code != 0:
-                            if columns[at + ON_ERROR_NULL] == 0 or code < NOT_NULL:
+                            after, k, fault = skip_value(text, index, value_start, value_k, depth + 1, stack, slashes)
+                            if fault != 0:
+                                code = fault
+                                p = after
+                                break
+                            if columns[at + ON_ERROR_NULL] == 0:
                                 column = target
                                 p = value_start
                                 break
-                            p, k, code = skip_value(text, index, value_start, value_k, depth + 1, stack, slashes)
-                            if code != 0:
-                                break
+                            code = 0
+                            p = after
                             store_byte(out, valid_at, 0)
                             columns[at + NULLED] += 1
                     elif target == -1:

@@ -25,9 +25,7 @@ def _refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, off
     view = context.make_array(array_type)(context, builder, array)
     count = builder.mul(builder.extract_value(view.shape, 0), ir.Constant(_WORD, array_type.dtype.bitwidth // 8))
     end = builder.add(offset, ir.Constant(_WORD, size))
-    bad = builder.or_(
-        builder.icmp_signed("<", offset, ir.Constant(_WORD, 0)), builder.icmp_signed(">", end, count)
-    )
+    bad = builder.or_(builder.icmp_signed("<", offset, ir.Constant(_WORD, 0)), builder.icmp_signed(">", end, count))
     with builder.if_then(bad, likely=False):
         context.call_conv.return_user_exc(builder, IndexError, (f"{size} bytes out of range",))
 
@@ -78,6 +76,19 @@ def below_mask(typingctx: Any, array: Any, offset: Any, byte: Any) -> Any:
 def above_mask(typingctx: Any, array: Any, offset: Any, byte: Any) -> Any:
     """Bit i: array[offset + i] > byte, for 64 bytes."""
     return _byte_mask(">")(typingctx, array, offset, byte)
+
+
+@intrinsic
+def unusual_mask(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Bit i: array[offset + i] is a backslash, a control character or beyond ASCII, for 64 bytes. Two compares for all three."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        loaded = _load(context, builder, signature.args[0], args[0], args[1], _BLOCK, LANES)
+        outside = builder.icmp_signed("<", loaded, ir.Constant(_BLOCK, [32] * LANES))
+        backslash = builder.icmp_unsigned("==", loaded, ir.Constant(_BLOCK, [92] * LANES))
+        return builder.bitcast(builder.or_(outside, backslash), _WORD)
+
+    return types.int64(array, types.int64), codegen
 
 
 @intrinsic

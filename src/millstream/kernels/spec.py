@@ -122,4 +122,3 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """A helper that is always inlined: for the few lines a hot loop repeats."""
     return njit(_nrt=False, error_model="numpy", forceinline=True)(_rewritten(function))  # type: ignore[no-any-return]
-

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream.errors import BackendError, SettingsError
+from millstream.native import build
 
 BACKENDS = ("native", "jit", "checked")
 
@@ -32,6 +33,8 @@ BACKENDS = ("native", "jit", "checked")
 CPU_NEEDS = {"x86-64-v3": ("avx2", "bmi1", "bmi2", "fma", "movbe", "f16c"), "neoverse-n1": ("asimd", "atomics")}
 
 _PACKAGED = Path(__file__).parent / "objects"
+_ROOT = Path(__file__).parents[2]
+_IN_CHECKOUT = _ROOT.name == "src" and (_ROOT.parent / "pyproject.toml").exists()
 _CTYPE: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
 _ITEMSIZE = {"uint8[]": 1, "int32[]": 4, "uint32[]": 4, "int64[]": 8, "uint64[]": 8, "float32[]": 4, "float64[]": 8}
 
@@ -56,7 +59,12 @@ def cache_folder() -> Path:
     chosen = os.environ.get("MILLSTREAM_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "millstream"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "millstream"
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        raise BackendError(
+            "no home folder to keep compiled kernels in: set MILLSTREAM_CACHE_DIR to a folder of yours"
+        ) from None
 
 
 def missing_cpu_features(cpu: str) -> list[str]:
@@ -73,15 +81,24 @@ def missing_cpu_features(cpu: str) -> list[str]:
     return []
 
 
+def _remedy(folder: Path) -> str:
+    return "reinstall millstream" if _PACKAGED in folder.parents else f"delete {folder}, it is made again"
+
+
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise BackendError(f"cannot read the kernels' manifest {folder / 'manifest.json'}: {error}; reinstall millstream") from None
-    if manifest.get("version") != 1:
-        raise BackendError(f"{folder / 'manifest.json'} has version {manifest.get('version')!r}, this is 1: reinstall millstream")
+        raise BackendError(
+            f"cannot read the kernels' manifest {folder / 'manifest.json'}: {error}; {_remedy(folder)}"
+        ) from None
+    if manifest.get("version") != build.MANIFEST_VERSION:
+        raise BackendError(
+            f"{folder / 'manifest.json'} has version {manifest.get('version')!r}, "
+            f"this millstream reads {build.MANIFEST_VERSION}: {_remedy(folder)}"
+        )
     return manifest
 
 
@@ -89,24 +106,24 @@ def _trusted(folder: Path) -> bool:
     """Loading an object runs it: a cache that another user can write to is not used."""
     if not hasattr(os, "getuid"):
         return True
-    for path in (folder, folder.parent, folder.parent.parent):
-        if path.exists():
-            status = path.stat()
-            if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                return False
+    for path in (*folder.iterdir(), folder, folder.parent, folder.parent.parent):
+        status = path.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            return False
     return True
 
 
 def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
     """The cache's object for the source as it stands, compiled first if need be."""
-    from millstream.native import build
-
     target = build.host_target()
     folder = cache_folder() / "kernels" / f"{build.source_hash()[:16]}-{target}{'-checked' if checked else ''}"
     manifest = _read_manifest(folder)
     if manifest is not None:
         if not _trusted(folder):
-            raise BackendError(f"{folder} can be written by others, so its code is not run: delete it, or set MILLSTREAM_CACHE_DIR")
+            raise BackendError(
+                f"{folder}, or a folder it is in, can be written by others, so its code is not run: "
+                "delete it, or set MILLSTREAM_CACHE_DIR to a folder that only you can write to"
+            )
         return folder, manifest
     if importlib.util.find_spec("numba") is None:
         raise BackendError(
@@ -115,12 +132,17 @@ def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
         )
     print("millstream: compiling the kernels once, into", folder, file=sys.stderr, flush=True)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # One at a time, since `parents` would give the upper one the mode that the umask leaves.
+        cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(exist_ok=True, mode=0o700)
         build.build_in_child(folder, target, checked)
     except subprocess.CalledProcessError as error:
-        raise BackendError("the kernels could not be compiled:\n" + "\n".join(error.stderr.strip().splitlines()[-12:])) from error
+        told = "\n".join(error.stderr.strip().splitlines()[-12:])
+        raise BackendError(f"the kernels could not be compiled:\n{told}") from error
     except OSError as error:
-        raise BackendError(f"the kernels could not be compiled into {folder}: {error}; set MILLSTREAM_CACHE_DIR to a folder of yours") from None
+        raise BackendError(
+            f"the kernels could not be compiled into {folder}: {error}; set MILLSTREAM_CACHE_DIR to a folder of yours"
+        ) from None
     manifest = _read_manifest(folder)
     assert manifest is not None
     return folder, manifest
@@ -128,17 +150,18 @@ def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
 
 def _find(forced: str) -> tuple[Path, dict[str, Any], str]:
     """The folder of the object to run, its manifest, and the reason."""
-    from millstream.native import build
-
-    if forced != "checked":
+    if forced in ("", "native"):  # what is packaged is kernels.so, without range tests
         packaged = _PACKAGED / build.host_target()
         manifest = _read_manifest(packaged)
-        if manifest is not None:
+        # An installed package was built whole. In a checkout the source may have moved on since; then the cache serves.
+        if manifest is not None and not (_IN_CHECKOUT and manifest["source"] != build.source_hash()):
             return packaged, manifest, "it came with the installed package"
     if in_function():
-        raise BackendError(f"no compiled kernels for {build.host_target()} in this layer: attach the layer built for this architecture")
+        raise BackendError(
+            f"no compiled kernels for {build.host_target()} in this layer: attach the layer built for this architecture"
+        )
     folder, manifest = _build_into_cache(forced == "checked")
-    return folder, manifest, "compiled from this source checkout"
+    return folder, manifest, f"compiled from {'this source checkout' if _IN_CHECKOUT else 'the installed source'}"
 
 
 class Kernels:
@@ -187,14 +210,17 @@ class Kernels:
     def _open(self, name: str, folder: Path, manifest: dict[str, Any]) -> Callable[[str], int]:
         use_shared = name != "jit" and manifest["shared"] is not None
         if name == "native" and not use_shared:
-            raise BackendError("no linker was found when the kernels were compiled: install one (binutils), or unset MILLSTREAM_BACKEND")
+            raise BackendError(
+                "no linker was found when the kernels were compiled: "
+                f"install one (binutils) and delete {folder}, or unset MILLSTREAM_BACKEND"
+            )
         path = folder / ("kernels.so" if use_shared else "kernels.o")
         try:
             code = path.read_bytes()
         except OSError as error:
-            raise BackendError(f"cannot read {path}: {error.strerror}; reinstall millstream") from None
+            raise BackendError(f"cannot read {path}: {error.strerror}; {_remedy(folder)}") from None
         if hashlib.sha256(code).hexdigest() != manifest["shared" if use_shared else "object"]:
-            raise BackendError(f"{path} is not the file its manifest describes: it was changed or cut short; reinstall millstream")
+            raise BackendError(f"{path} is not the file its manifest describes: it was changed or cut short; {_remedy(folder)}")
         if use_shared:
             try:
                 library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
@@ -205,7 +231,10 @@ class Kernels:
         try:
             import llvmlite.binding as llvm
         except ImportError:
-            raise BackendError("no linker made kernels.so, and llvmlite is not installed to load kernels.o: install binutils or llvmlite") from None
+            raise BackendError(
+                "kernels.o is loaded by llvmlite, which is not installed: pip install 'millstream[udf]', "
+                "or install a linker (binutils)"
+            ) from None
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())

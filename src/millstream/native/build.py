@@ -6,11 +6,10 @@ writes kernels.o, kernels.so (where a linker is found) and manifest.json. This i
 runs in a process of its own, because Numba's optimisation level and the checked mode are fixed when it is imported.
 
 How: Numba translates each kernel to unoptimised LLVM IR (optimised IR has the build host's vector widths baked in), a
-wrapper with a plain C signature is put around each, everything else is made private, and LLVM's own pipeline optimises the whole
-for the target.
+wrapper with a plain C signature is put around each, everything else is made private, and LLVM's own pipeline optimises
+the whole for the target.
 """
 
-import argparse
 import hashlib
 import importlib
 import json
@@ -19,7 +18,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +190,8 @@ def link(obj: Path, shared: Path, target: str) -> bool:
 
 def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
     """Compile into a folder; returns the manifest. The folder appears whole or not at all."""
+    import tempfile
+
     import llvmlite
     import numba
 
@@ -232,21 +232,27 @@ def build_in_child(out: Path, target: str, checked: bool) -> None:
     """`build` in a fresh interpreter with the settings it needs. Raises CalledProcessError with its output."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
-    command = [sys.executable, "-m", "millstream.native.build", "--out", str(out), "--target", target]
+    # This very source, whatever is installed: PYTHONPATH would not do, an isolated build takes installed folders out of it.
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from millstream.native.build import main; main()"
+    command = [sys.executable, "-c", start, str(Path(__file__).parents[2]), "--out", str(out), "--target", target]
     if checked:
         command.append("--checked")
     subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
 
 
 def main() -> None:
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m millstream.native.build", description="Compile the kernels ahead of time.")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write; replaced if it stands")
     parser.add_argument("--target", default=host_target(), help="%(default)s unless told; x86_64 or aarch64 for a layer")
     parser.add_argument("--checked", action="store_true", help="compile range tests in, for tests and fuzzing")
     arguments = parser.parse_args()
     if os.environ.get("NUMBA_OPT") != "0" or os.environ.get("MILLSTREAM_KERNELS_CHECKED") != str(int(arguments.checked)):
-        build_in_child(arguments.out.absolute(), arguments.target, arguments.checked)
+        try:
+            build_in_child(arguments.out.absolute(), arguments.target, arguments.checked)
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(error.stderr.strip()) from None
     else:
         build(arguments.out.absolute(), arguments.target, arguments.checked)
 

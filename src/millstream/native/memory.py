@@ -35,11 +35,13 @@ class Memory:
 
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
-        return self.buffer().to_pybytes()
+        return bytes(self.buffer())
 
     def tolist(self, code: str = "q") -> list[Any]:
         """The items as Python numbers; `code` is an `array` type code of the same size."""
-        return memoryview(self.buffer()).cast("B").cast(code).tolist()
+        items = array(code)
+        items.frombytes(self.buffer())
+        return items.tolist()
 
 
 def allocate(count: int, itemsize: int) -> Memory:

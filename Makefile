@@ -1,0 +1,77 @@
+# Everything is run from here. Each target sets up .venv by itself, once, and again when pyproject.toml changes.
+# PYTHON=/path/to/python3 chooses the interpreter; VENV=folder puts the environment elsewhere.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+# How much of the environment a target needs.
+RUN := $(VENV)/.ready-run
+DEV := $(VENV)/.ready-dev
+BENCH := $(VENV)/.ready-bench
+
+.PHONY: help demo test check bench wheel clean
+
+help:
+	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
+	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
+	@echo "make check   ruff and mypy alone"
+	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
+	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
+	@echo "make clean   remove what these made"
+	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) for .venv"
+
+demo: $(RUN)
+	@$(BIN)/python examples/flights/prepare.py --out demo/input
+	@$(BIN)/millstream run examples/flights/pipeline.yaml demo/input/flights.ndjson --out demo/flights
+
+check: $(DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+# The summary of the last run is the last thing printed; CI reads it.
+test: check
+	@echo "Tests, kernels with range checks:"
+	@MILLSTREAM_BACKEND=checked $(BIN)/python -m pytest -m "not once"
+	@echo "Tests, kernels as shipped:"
+	@env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
+
+bench: $(BENCH)
+	@$(BIN)/python benchmarks/run.py
+
+wheel: $(DEV)
+	@$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
+	@ls dist/*.whl
+
+clean:
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+# The first interpreter on PATH that will do. Debian's python3 lacks ensurepip until python3-venv is installed.
+$(VENV)/pyvenv.cfg:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null; \
+	  then $$python -m venv --clear $(VENV) && exit 0; fi; \
+	  if [ -n "$(PYTHON)" ]; then break; fi; \
+	done; \
+	echo "No Python 3.11 to 3.14 that can make a virtual environment$(if $(PYTHON), at $(PYTHON)): install one" \
+	  "(Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3" >&2; exit 1
+
+# Without build isolation: an editable install compiles nothing, so that numba need not be fetched twice.
+$(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
+	@echo "Setting up $(VENV) ($*), about a minute the first time ..."
+	@$(PIP) install 'hatchling>=1.26,<2'
+	@$(PIP) install --no-build-isolation --editable '.[$(EXTRAS_$*)]'
+	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
+
+EXTRAS_run := udf,cli,aws
+EXTRAS_dev := udf,cli,aws,dev
+EXTRAS_bench := udf,cli,aws,dev,bench
+
+# What an environment is ready for, once it is set up for a target.
+HOLDS_run := run
+HOLDS_dev := run dev
+HOLDS_bench := run dev bench

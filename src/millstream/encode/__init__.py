@@ -1,0 +1,1 @@
+"""Columns to bytes: values as text (`text`), rows as JSON (`json`)."""

@@ -1,0 +1,60 @@
+"""What all tests share: a clean environment, child interpreters, and slow tests last."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from millstream.errors import MillstreamError
+from millstream.native import bind
+
+ROOT = Path(__file__).parent.parent
+
+# A loaded machine is no failure: no deadline for one example.
+settings.register_profile("millstream", deadline=None, print_blob=True)
+settings.load_profile("millstream")
+
+Child = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_report_header() -> str:
+    """Say which back end the kernels run on; compile them first where that is still to be done."""
+    try:
+        backend = bind.kernels.load()
+    except MillstreamError as error:
+        return f"kernels: none: {error}"
+    return f"kernels: {backend.name}, {backend.manifest['cpu']}, {backend.reason}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def child() -> Child:
+    """Run Python source in a fresh interpreter: child(source, NAME="value", OTHER=None to unset)."""
+
+    def run(source: str, check: bool = True, **environment: str | None) -> subprocess.CompletedProcess[str]:
+        whole = {k: v for k, v in os.environ.items() if k != "MILLSTREAM_BACKEND"} | environment
+        done = subprocess.run(
+            [sys.executable, "-c", source],
+            env={k: v for k, v in whole.items() if v is not None},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run

@@ -1,0 +1,81 @@
+"""The compiled object: what it asks of its process, and what it is made from."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from millstream.native import bind, build
+
+pytestmark = pytest.mark.once
+SOURCE = Path(build.__file__).parent.parent
+
+
+def undefined_symbols(*command: str) -> set[str]:
+    if shutil.which("nm") is None:
+        pytest.skip("NOT TESTED: nm is not installed, so the gate on undefined symbols did not run (apt-get install binutils)")
+    listed = subprocess.run(["nm", *command], capture_output=True, text=True, check=True).stdout
+    return {line.split()[-1] for line in listed.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return bind.Kernels().load().folder
+
+
+def test_the_object_asks_for_allowed_symbols_only(folder: Path):
+    assert undefined_symbols("--undefined-only", str(folder / "kernels.o")) <= build.ALLOWED_SYMBOLS
+
+
+def test_the_shared_object_asks_for_allowed_symbols_only(folder: Path):
+    if not (folder / "kernels.so").exists():
+        pytest.skip("NOT TESTED: no linker on this machine, so there is no kernels.so")
+    assert undefined_symbols("--dynamic", "--undefined-only", str(folder / "kernels.so")) <= build.ALLOWED_SYMBOLS
+
+
+def test_the_shared_object_exports_the_manifest_and_nothing_else(folder: Path):
+    if not (folder / "kernels.so").exists():
+        pytest.skip("NOT TESTED: no linker on this machine, so there is no kernels.so")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    expected = {entry["symbol"] for entry in manifest["kernels"].values()}
+    assert undefined_symbols("--dynamic", "--defined-only", str(folder / "kernels.so")) == expected
+
+
+def test_the_manifest_tells_what_the_object_is_made_of(folder: Path):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["source"] == build.source_hash()
+    assert manifest["target"] == build.host_target()
+    assert manifest["numba"]
+    assert manifest["llvmlite"]
+    for entry in manifest["kernels"].values():
+        assert entry["symbol"].startswith("ms_")
+        assert {kind for _, kind in entry["parameters"]} <= {*bind._ITEMSIZE, *bind._CTYPE}
+
+
+def test_a_changed_kernel_changes_the_hash(tmp_path: Path):
+    for name in ("kernels", "native"):
+        shutil.copytree(SOURCE / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "objects"))
+    assert build.source_hash(tmp_path) == build.source_hash()
+    seen = {build.source_hash()}
+    for path in (tmp_path / "kernels" / "memory.py", tmp_path / "kernels" / "simd.py", tmp_path / "native" / "build.py"):
+        path.write_text(path.read_text() + "\n# changed\n")
+        seen.add(build.source_hash(tmp_path))
+    (tmp_path / "kernels" / "another.py").write_text("")
+    seen.add(build.source_hash(tmp_path))
+    assert len(seen) == 5
+
+
+@pytest.mark.slow
+def test_one_machine_compiles_for_the_other_architecture(tmp_path: Path):
+    pytest.importorskip("numba", reason="NOT TESTED: compiling needs numba")
+    other = {"x86_64": "aarch64", "aarch64": "x86_64"}.get(build.host_target())
+    if other is None:
+        pytest.skip("NOT TESTED: layers are built on Linux")
+    build.build_in_child(tmp_path / "other", other, False)
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    assert manifest["target"] == other
+    assert manifest["cpu"] == build.TARGETS[other][1]
+    machine = int.from_bytes((tmp_path / "other" / "kernels.o").read_bytes()[18:20], "little")  # e_machine of an ELF header
+    assert machine == {"x86_64": 62, "aarch64": 183}[other]

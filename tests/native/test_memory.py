@@ -1,0 +1,110 @@
+"""Memory, and the kernels that move rows in it, beside plain Python."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.native.bind import kernels
+from millstream.native.memory import PADDING, allocate, from_buffer, from_bytes, from_numbers
+
+INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+FLAGS = st.lists(st.integers(0, 3), max_size=300)
+
+
+def test_a_part_stays_inside():
+    whole = from_bytes(b"0123456789")
+    assert whole.part(2, 3, 1).tobytes() == b"234"
+    assert whole.part(2, 2, 4).tobytes() == b"23456789"
+    assert whole.part(10, 0, 1).tobytes() == b""
+    for offset, count, itemsize in ((-1, 1, 1), (0, -1, 1), (8, 3, 1), (3, 1, 8)):
+        with pytest.raises(ValueError, match="lie outside 10 bytes"):
+            whole.part(offset, count, itemsize)
+
+
+def test_an_arrow_buffer_is_seen_in_place():
+    buffer = pa.py_buffer(b"abcdefgh")
+    seen = from_buffer(buffer, 1, 2)
+    assert (seen.address, seen.count, seen.tobytes()) == (buffer.address + 2, 6, b"cdefgh")
+    assert from_buffer(buffer, 4).count == 2
+    for arguments in ((1, 9), (8, 0, 2), (1, -1), (4, 2, 2)):
+        with pytest.raises(ValueError, match="lie outside a buffer of 8 bytes"):
+            from_buffer(buffer, *arguments)
+
+
+def test_the_owner_outlives_its_views():
+    buffer = from_numbers("q", range(1000)).part(8, 3, 8).buffer()
+    allocate(1 << 20, 1)
+    assert buffer.to_pybytes() == b"".join(i.to_bytes(8, "little") for i in (1, 2, 3))
+
+
+def test_padding_can_be_read():
+    memory = from_bytes(b"abc")
+    assert memory.buffer().size == 3
+    assert pa.foreign_buffer(memory.address, 3 + PADDING, memory).to_pybytes() == b"abc" + bytes(PADDING)
+
+
+@given(st.lists(INT64))
+def test_numbers_come_back(numbers):
+    assert from_numbers("q", numbers).tolist() == numbers
+
+
+@given(FLAGS)
+def test_pack_bits_as_python_does(flags):
+    out = allocate((len(flags) + 7) // 8, 1)
+    ones = kernels.pack_bits(from_bytes(bytes(flags)), len(flags), out)
+    assert ones == flags.count(1)
+    bits = int.from_bytes(out.tobytes(), "little")
+    assert [bits >> i & 1 for i in range(len(flags))] == [int(flag == 1) for flag in flags]
+    back = allocate(len(flags), 1)
+    kernels.unpack_bits(out, 0, len(flags), back)
+    assert list(back.tobytes()) == [int(flag == 1) for flag in flags]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=300))
+def test_filter_indices_as_python_does(pairs):
+    mask, valid = (bytes(column) for column in zip(*pairs, strict=True)) if pairs else (b"", b"")
+    out = allocate(len(pairs) + 1, 8)
+    count = kernels.filter_indices(from_bytes(mask), from_bytes(valid), out)
+    assert out.tolist()[:count] == [i for i, pair in enumerate(pairs) if pair == (1, 1)]
+
+
+@given(st.lists(INT64, min_size=1), st.data())
+def test_take_int64_as_python_does(numbers, data):
+    indices = data.draw(st.lists(st.integers(-2, len(numbers) - 1)))
+    out = allocate(len(indices), 8)
+    kernels.take_int64(from_numbers("q", numbers), from_numbers("q", indices), out)
+    assert out.tolist() == [numbers[i] if i >= 0 else 0 for i in indices]
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=70)), max_size=60))
+def test_strings_are_gathered_as_arrow_has_them(texts):
+    data = "".join(text or "" for text in texts).encode()
+    views, at = [], 0
+    for text in texts:
+        size = len((text or "").encode())
+        views.append(at | size << 32)
+        at += size
+    views.reverse()
+    valid = from_bytes(bytes(text is not None for text in reversed(texts)))
+    offsets = allocate(len(texts) + 1, 4)
+    size = kernels.measure_strings(from_numbers("q", views), valid, offsets)
+    assert size == len(data)
+    out = allocate(size, 1)
+    kernels.gather_strings(from_bytes(data), from_numbers("q", views), offsets, out)
+    array = pa.Array.from_buffers(pa.string(), len(texts), [None, offsets.buffer(), out.buffer()])
+    assert array.to_pylist() == [text or "" for text in reversed(texts)]
+
+
+@pytest.mark.parametrize(("width", "code"), [(1, "b"), (2, "h"), (4, "i")])
+@given(data=st.data())
+def test_widths_come_back(width, code, data):
+    limit = 1 << (8 * width - 1)
+    numbers = data.draw(st.lists(st.integers(-limit, limit - 1)))
+    wide, narrow = allocate(len(numbers), 8), allocate(len(numbers) * width, 1)
+    kernels.widen_signed(from_numbers(code, numbers).part(0, len(numbers) * width, 1), width, wide)
+    assert wide.tolist() == numbers
+    kernels.narrow_int64(wide, width, narrow)
+    assert narrow.part(0, len(numbers), width).tolist(code) == numbers
+    kernels.widen_unsigned(narrow, width, wide)
+    assert wide.tolist() == [number % (2 * limit) for number in numbers]
