@@ -1,0 +1,160 @@
+"""Expressions meet a schema: names become columns, types are inferred, literals take their neighbour's type.
+
+What comes out is a typed tree that the engine walks: `Input`, `Constant`, `Widened`, `Applied`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from millstream.columns import open_array
+from millstream.errors import PlanError
+from millstream.expr import Alias, Apply, Col, Expr, Lit
+from millstream.functions import CATALOGUE, Function
+from millstream.functions.function import Operand
+from millstream.functions.signatures import described, fits, literal_value, numeric, operand_of
+from millstream.hashing import Table
+from millstream.schema import NULL, Type
+
+
+@dataclass(frozen=True)
+class Input:
+    """A column as it is."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A literal. Times are already ticks or days."""
+
+    type: Type
+    value: Any
+
+
+@dataclass(frozen=True)
+class Widened:
+    """A value brought to a wider type, because its neighbour has that."""
+
+    type: Type
+    inner: Bound
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A function over arguments of the types that its signature asks for."""
+
+    type: Type
+    function: Function
+    arguments: tuple[Bound, ...]
+    options: Mapping[str, Any]
+
+
+Bound = Input | Constant | Widened | Applied
+
+
+def bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
+    """The typed tree of an expression over these columns. Raises PlanError that names the expression, or the unknown column."""
+    bound = _bind(expression, columns)
+    if bound.type is NULL:
+        raise PlanError(f"`{expression}` gives nothing but None, so it has no type; write lit(None).cast('string')")
+    return _settled(bound, bound.type)
+
+
+def inputs(bound: Bound) -> frozenset[str]:
+    """The columns that a typed tree reads."""
+    match bound:
+        case Input():
+            return frozenset((bound.name,))
+        case Widened():
+            return inputs(bound.inner)
+        case Applied():
+            return frozenset().union(*(inputs(one) for one in bound.arguments))
+    return frozenset()
+
+
+def unknown(name: str, known: Iterable[str], what: str = "column") -> PlanError:
+    """The error for a name that is not there, with the nearest one that is."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return PlanError(f"there is no {what} {name!r}{hint} (there are {listed})")
+
+
+def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
+    match expression:
+        case Col():
+            if expression.name not in columns:
+                raise unknown(expression.name, columns)
+            return Input(columns[expression.name], expression.name)
+        case Lit():
+            return Constant(_told(expression, lambda: operand_of(expression.value)).type, expression.value)
+        case Alias():
+            return _bind(expression.inner, columns)
+        case Apply():
+            if expression.function == "is_between":
+                return _bind(_between(expression), columns)
+            arguments = [_bind(one, columns) for one in expression.arguments]
+            return _told(expression, lambda: _applied(expression, arguments))
+    raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")
+
+
+def _told(expression: Expr, attempt: Any) -> Any:
+    try:
+        return attempt()
+    except PlanError as error:
+        text = str(expression)
+        raise PlanError(f"`{text if len(text) <= 120 else text[:119] + '…'}`: {error}") from None
+
+
+def _applied(expression: Apply, arguments: list[Bound]) -> Bound:
+    function, options = CATALOGUE[expression.function], expression.options
+    if expression.function == "is_in":
+        return _member(function, arguments[0], options["values"])
+    signature = function.signature([_operand(one) for one in arguments], options)
+    settled = tuple(_settled(one, kind) for one, kind in zip(arguments, signature.arguments, strict=True))
+    return Applied(signature.result, function, settled, options)
+
+
+def _operand(bound: Bound) -> Operand:
+    return Operand(bound.type, True, bound.value) if isinstance(bound, Constant) else Operand(bound.type)
+
+
+def _settled(bound: Bound, kind: Type) -> Bound:
+    """The same value as `kind`, which a signature chose so that it fits."""
+    if isinstance(bound, Constant):
+        return Constant(kind, literal_value(bound.value, kind))
+    return bound if bound.type == kind else Widened(kind, bound)
+
+
+def _between(expression: Apply) -> Expr:
+    value, low, high = expression.arguments
+    closed = expression.options.get("closed", "both")
+    above = value >= low if closed in ("both", "left") else value > low
+    return above & (value <= high if closed in ("both", "right") else value < high)
+
+
+def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bound:
+    """is_in: the literals as a hashed table of the argument's type. A None among them never matches."""
+    operand = _operand(argument)
+    wanted = [operand_of(value) for value in values if value is not None]
+    kind = operand.type
+    if kind.is_numeric and all(one.type.is_numeric for one in wanted):
+        merged = operand
+        for one in wanted:
+            merged = Operand(numeric(merged, one), merged.literal and one.literal, one.value)
+        kind = merged.type
+    else:
+        for one in wanted:
+            if not fits(one, kind):
+                raise PlanError(f"{described(one)} is never in a {kind} column; write values of its type")
+    keys = open_array(pa.array([literal_value(one.value, kind) for one in wanted], kind.arrow))
+    signature = function.signature([Operand(kind)], {})
+    return Applied(signature.result, function, (_settled(argument, kind),), {"table": Table(keys)})

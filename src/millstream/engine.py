@@ -1,0 +1,203 @@
+"""Run a plan over a batch: decode, step by step, close. Python works per batch; only a rejected record costs it a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from millstream.binding import Applied, Bound, Constant, Input, Widened
+from millstream.columns import Vector, close, constant, filled_bytes, open_array, take
+from millstream.errors import UsageError
+from millstream.functions import CATALOGUE
+from millstream.functions.casts import widened
+from millstream.native.bind import kernels
+from millstream.native.memory import Memory, allocate, from_numbers
+from millstream.outcome import MEANING, REJECTS, Account, Outcome, Rejection
+from millstream.plan import Assign, Keep, Plan, Probe
+from millstream.schema import BOOL, Code, Disposition, Field
+
+if TYPE_CHECKING:
+    from millstream.decode.payloads import Payloads
+
+
+@dataclass
+class Batch:
+    """The live columns, and for each row the record it came from (int64)."""
+
+    columns: dict[str, Vector]
+    length: int
+    row_source: Memory
+
+
+def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
+    """What the plan makes of a batch. Raises only for a batch that is not what the plan was made for; bad records are rejected."""
+    batch, account = _open_batch(plan, source) if isinstance(source, pa.RecordBatch) else _decode(plan, source)
+    for step in plan.steps:
+        match step:
+            case Assign():
+                _assign(step, batch, account)
+            case Keep():
+                _keep(step, batch, account)
+            case Probe():
+                _probe(step, batch)
+        batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
+    return _close(plan, source, batch, account)
+
+
+def evaluate(bound: Bound, batch: Batch) -> Vector:
+    """The column that a typed expression gives."""
+    match bound:
+        case Input():
+            return batch.columns[bound.name]
+        case Constant():
+            return constant(bound.type, bound.value, batch.length)
+        case Widened():
+            return widened(evaluate(bound.inner, batch), bound.type)
+        case Applied():
+            arguments = [evaluate(one, batch) for one in bound.arguments]
+            return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
+
+
+def _assign(step: Assign, batch: Batch, account: Account) -> None:
+    made = {name: evaluate(one, batch) for name, one in step.columns}
+    bad = _reject_errors(step.where, made, batch, account)
+    batch.columns |= made
+    _drop_rows(bad, batch, step.live)
+
+
+def _keep(step: Keep, batch: Batch, account: Account) -> None:
+    tests = [evaluate(one, batch) for _, one in step.predicates]
+    for (name, _), test in zip(step.predicates, tests, strict=True):
+        _reject_errors(step.where, {name: test}, batch, account)
+    mask = tests[0]
+    for test in tests[1:]:
+        mask = CATALOGUE["and"].evaluate([mask, test], {}, BOOL, batch.length)
+    _select(batch, mask, step.live)  # neither null nor error is true
+
+
+def _probe(step: Probe, batch: Batch) -> None:
+    rows = step.lookup.table.probe(batch.columns[step.on])
+    batch.columns |= {new: take(step.lookup.columns[name], rows) for new, name in step.added}
+    if step.how != "left":
+        matched = allocate(batch.length, 1)
+        kernels.find_missing(rows, int(step.how == "inner"), matched)
+        _select(batch, Vector(BOOL, batch.length, matched), step.live)
+
+
+def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:
+    """Keep the rows where the mask is true, of the columns that are still needed. String bytes stay where they are."""
+    indices = allocate(batch.length + 1, 8)
+    count = kernels.filter_indices(mask.values, mask.validity(), indices)
+    if count == batch.length:
+        return
+    indices = indices.part(0, count, 8)
+    row_source = allocate(count, 8)
+    kernels.take_int64(batch.row_source, indices, row_source)
+    batch.columns = {name: take(one, indices) for name, one in batch.columns.items() if name in live}
+    batch.length, batch.row_source = count, row_source
+
+
+def _drop_rows(bad: list[int], batch: Batch, live: frozenset[str]) -> None:
+    if bad:
+        fine = filled_bytes(1, batch.length)
+        kernels.scatter_uint8(0, from_numbers("q", bad), fine)
+        _select(batch, Vector(BOOL, batch.length, fine), live)
+
+
+def _reject_errors(where: str, made: Mapping[str, Vector], batch: Batch, account: Account) -> list[int]:
+    """Reject the records of rows with an error code in one of these columns, the first column's first; the rows."""
+    bad: dict[int, None] = {}
+    known = {one.position for one in account.rejections} if account.rejections else set()
+    for name, vector in made.items():
+        if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
+            continue
+        rows = allocate(batch.length, 8)
+        rows = rows.part(0, kernels.find_errors(vector.valid, rows), 8)
+        codes, positions = allocate(rows.count, 1), allocate(rows.count, 8)
+        kernels.take_uint8(vector.valid, rows, codes)
+        kernels.take_int64(batch.row_source, rows, positions)
+        for row, code, position in zip(rows.tolist(), codes.tolist("B"), positions.tolist(), strict=True):
+            bad[row] = None
+            if position not in known:
+                known.add(position)
+                message = f"{where}: {MEANING.get(Code(code), 'the value cannot be computed')}"
+                account.rejections.append(Rejection(position, Code(code), name or None, -1, message))
+    return list(bad)
+
+
+def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
+    from millstream.decode.json import JsonDecoder
+
+    decoded = JsonDecoder(plan.decoded).decode(payloads)
+    account = Account(payloads.count, payloads.bytes_in)
+    account.rejections += [Rejection(one.position, one.code, one.column, one.offset, one.message) for one in decoded.rejects]
+    account.nulls_on_error, account.unknown_keys = dict(decoded.nulls_on_error), dict(decoded.unknown_keys)
+    return Batch(dict(decoded.columns), decoded.length, decoded.row_source), account
+
+
+def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
+    length = source.num_rows
+    columns = {one.name: _open_column(one, source) for one in plan.decoded}
+    row_source = allocate(length, 8)
+    kernels.fill_sequence(row_source)
+    batch, account = Batch(columns, length, row_source), Account(length, source.nbytes)
+    for one in plan.decoded:
+        vector = columns[one.name]
+        if not one.nullable and vector.valid is not None:
+            marked = Vector(one.type, length, vector.values, allocate(length, 1), vector.data)
+            kernels.replace_uint8(0, int(Code.NOT_NULL), vector.valid, marked.valid)
+            columns[one.name] = marked
+    bad = _reject_errors("input", {one.name: columns[one.name] for one in plan.decoded if not one.nullable}, batch, account)
+    _drop_rows(bad, batch, frozenset(columns))
+    return batch, account
+
+
+def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
+    if one.name not in source.schema.names:
+        raise UsageError(f"the batch has no column {one.name!r}, which the pipeline reads; it has {', '.join(source.schema.names)}")
+    array = source.column(one.name)
+    if not array.type.equals(one.type.arrow):
+        try:
+            array = array.cast(one.type.arrow)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first") from None
+    return open_array(array)
+
+
+def _close(plan: Plan, source: Any, batch: Batch, account: Account) -> Outcome:
+    account.rejections.sort(key=lambda one: one.position)
+    disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
+    kernels.scatter_uint8(int(Disposition.KEPT), batch.row_source, disposition)
+    rejected = [one.position for one in account.rejections]
+    kernels.scatter_uint8(int(Disposition.REJECTED), from_numbers("q", rejected), disposition)
+    kept = disposition.tobytes().count(int(Disposition.KEPT))
+    arrays = [close(batch.columns[name]) for name, _ in plan.output]
+    return Outcome(
+        pa.RecordBatch.from_arrays(arrays, schema=plan.schema),
+        pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.row_source.buffer()]),
+        _rejects(source, account),
+        pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
+        account.counts(kept, batch.length),
+    )
+
+
+def _rejects(source: Any, account: Account) -> pa.RecordBatch:
+    rows = account.rejections
+    if isinstance(source, pa.RecordBatch):
+        payloads: list[bytes | None] = [None] * len(rows)
+    else:
+        payloads = [source.payload(one.position) for one in rows]
+    columns = [
+        [one.position for one in rows],
+        [one.code.name for one in rows],
+        [one.column for one in rows],
+        [one.offset for one in rows],
+        [one.message for one in rows],
+        payloads,
+    ]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(values, kind.type) for values, kind in zip(columns, REJECTS, strict=True)], schema=REJECTS
+    )

@@ -1,0 +1,491 @@
+"""Expressions: what users write, as immutable trees. `col("price") * 0.1` computes nothing; it says what to compute.
+
+Names and meaning are Polars', with two differences: a bare string in `then`, `otherwise`, `is_between` and beside an operator is
+always a value, never a column; and `str.contains` is literal only.
+
+`str(expression)` is its canonical text, the one that pipeline files are written in: `price > 10 and country in ("US", "DE")`.
+`millstream.grammar` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from millstream.errors import UsageError
+from millstream.schema import Type
+
+Name = str
+"""Inside `Expr`, `str` is the namespace of text methods."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+# Operators that stand between their arguments: symbol and how tightly it binds (as in Python).
+_INFIX = {
+    "or": ("or", 1), "and": ("and", 2),
+    "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4), "ge": (">=", 4),
+    "add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "truediv": ("/", 6), "floordiv": ("//", 6), "mod": ("%", 6),
+}  # fmt: skip
+_NOT, _COMPARES, _SIGN, _ATOM = 3, 4, 7, 9
+
+# Options that are written without their name.
+_POSITIONAL = ("dtype", "every", "prefix", "suffix", "pattern", "characters")
+
+
+class Expr:
+    """An expression. Combine it with + - * / // %, comparisons, & | ~ (for and, or, not), and its methods."""
+
+    __slots__ = ()
+
+    def _apply(self, function: Name, *others: Any, **options: Any) -> Expr:
+        return Apply(function, (self, *(as_expr(other) for other in others)), MappingProxyType(options))
+
+    def __add__(self, other: Any) -> Expr:
+        return self._apply("add", other)
+
+    def __radd__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("add", self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return self._apply("sub", other)
+
+    def __rsub__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("sub", self)
+
+    def __mul__(self, other: Any) -> Expr:
+        return self._apply("mul", other)
+
+    def __rmul__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("mul", self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return self._apply("truediv", other)
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("truediv", self)
+
+    def __floordiv__(self, other: Any) -> Expr:
+        return self._apply("floordiv", other)
+
+    def __rfloordiv__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("floordiv", self)
+
+    def __mod__(self, other: Any) -> Expr:
+        return self._apply("mod", other)
+
+    def __rmod__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("mod", self)
+
+    def __neg__(self) -> Expr:
+        return self._apply("neg")
+
+    def __pos__(self) -> Expr:
+        return self
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._apply("eq", other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._apply("ne", other)
+
+    def __lt__(self, other: Any) -> Expr:
+        return self._apply("lt", other)
+
+    def __le__(self, other: Any) -> Expr:
+        return self._apply("le", other)
+
+    def __gt__(self, other: Any) -> Expr:
+        return self._apply("gt", other)
+
+    def __ge__(self, other: Any) -> Expr:
+        return self._apply("ge", other)
+
+    def __and__(self, other: Any) -> Expr:
+        return self._apply("and", other)
+
+    def __rand__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("and", self)
+
+    def __or__(self, other: Any) -> Expr:
+        return self._apply("or", other)
+
+    def __ror__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("or", self)
+
+    def __invert__(self) -> Expr:
+        return self._apply("not")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> NoReturn:
+        raise UsageError(
+            f"the expression `{self}` has no truth value before it runs: write & for and, | for or, ~ for not (with parentheses "
+            "around each side), .is_in([...]) for in, and .is_between(low, high) for low <= x <= high"
+        )
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise UsageError("`in` does not work on an expression: write .is_in([...]), or .str.contains('...', literal=True)")
+
+    def __iter__(self) -> Iterator[NoReturn]:
+        raise UsageError(f"the expression `{self}` cannot be iterated: it stands for a column that is not there yet")
+
+    def is_null(self) -> Expr:
+        """True where there is no value."""
+        return self._apply("is_null")
+
+    def is_not_null(self) -> Expr:
+        """True where there is a value."""
+        return self._apply("is_not_null")
+
+    def fill_null(self, value: Any) -> Expr:
+        """The value, or `value` (a literal or an expression) where there is none."""
+        return self._apply("fill_null", value)
+
+    def is_in(self, values: Iterable[Any]) -> Expr:
+        """True where the value is one of these literals."""
+        if isinstance(values, Name | bytes | Expr) or not isinstance(values, Iterable):
+            raise UsageError("is_in takes a list of literals: write .is_in(['US', 'DE'])")
+        return self._apply("is_in", values=tuple(values))
+
+    def is_between(self, lower_bound: Any, upper_bound: Any, closed: Name = "both") -> Expr:
+        """True where lower <= value <= upper; `closed` is both, left, right or none."""
+        if closed not in ("both", "left", "right", "none"):
+            raise UsageError(f"is_between: closed is {closed!r}; write 'both', 'left', 'right' or 'none'")
+        return self._apply("is_between", lower_bound, upper_bound, **({} if closed == "both" else {"closed": closed}))
+
+    def cast(self, dtype: Name | Type, *, strict: bool = True) -> Expr:
+        """The value as another type. One that does not fit rejects the record, or is null with strict=False."""
+        return self._apply("cast", dtype=Name(dtype), **({} if strict else {"strict": False}))
+
+    def alias(self, name: Name) -> Expr:
+        """The same values under another name."""
+        if not isinstance(name, Name) or not name:
+            raise UsageError(f"alias takes a name, not {name!r}")
+        return Alias(self, name)
+
+    @property
+    def str(self) -> Text:
+        """Methods for text."""
+        return Text(self)
+
+    @property
+    def dt(self) -> Time:
+        """Methods for dates and timestamps."""
+        return Time(self)
+
+    @property
+    def output_name(self) -> Name | None:
+        """The column it makes: its alias, else its first column's name; None where it has neither."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        """The names of the columns it reads, each once, in order."""
+        raise NotImplementedError
+
+    def text(self, binding: int = 0) -> Name:
+        """Canonical text; with parentheses where it binds less tightly than `binding`."""
+        raise NotImplementedError
+
+    def __str__(self) -> Name:
+        return self.text()
+
+    def __repr__(self) -> Name:
+        return f"<Expr {self.text()}>"
+
+
+def _set(node: Expr, **fields: Any) -> None:
+    for name, value in fields.items():
+        object.__setattr__(node, name, value)
+
+
+class _Node(Expr):
+    __slots__ = ()
+
+    def __setattr__(self, name: Name, value: Any) -> NoReturn:
+        raise AttributeError("expressions are immutable")
+
+
+class Col(_Node):
+    """A column by its name."""
+
+    __slots__ = ("name",)
+    name: Name
+
+    def __init__(self, name: Name) -> None:
+        if not isinstance(name, Name) or not name:
+            raise UsageError(f"col takes a column's name, not {name!r}")
+        _set(self, name=name)
+
+    @property
+    def output_name(self) -> Name | None:
+        return self.name
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return (self.name,)
+
+    def text(self, binding: int = 0) -> Name:
+        bare = self.name.isascii() and self.name.isidentifier() and not keyword.iskeyword(self.name)
+        return self.name if bare else f"col({quoted(self.name)})"
+
+
+class Lit(_Node):
+    """A literal: a number, a string, a bool, a date, a datetime or None."""
+
+    __slots__ = ("value",)
+    value: Any
+
+    def __init__(self, value: Any) -> None:
+        if not (value is None or isinstance(value, bool | int | float | Name | date)):
+            raise UsageError(
+                f"a {type(value).__name__} cannot be a literal; use a number, a string, a bool, a date, a datetime or None"
+            )
+        _set(self, value=value)
+
+    @property
+    def output_name(self) -> Name | None:
+        return None
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return ()
+
+    def __neg__(self) -> Expr:
+        if isinstance(self.value, int | float) and not isinstance(self.value, bool):
+            return Lit(-self.value)
+        return super().__neg__()
+
+    def text(self, binding: int = 0) -> Name:
+        return f"lit({literal_text(self.value)})" if binding == _ATOM else literal_text(self.value)
+
+
+class Alias(_Node):
+    """An expression under another name."""
+
+    __slots__ = ("inner", "name")
+    inner: Expr
+    name: Name
+
+    def __init__(self, inner: Expr, name: Name) -> None:
+        _set(self, inner=inner, name=name)
+
+    @property
+    def output_name(self) -> Name | None:
+        return self.name
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return self.inner.columns
+
+    def text(self, binding: int = 0) -> Name:
+        return f"{self.inner.text(_ATOM)}.alias({quoted(self.name)})"
+
+
+class Apply(_Node):
+    """A function of the catalogue over arguments, with options that are plain values."""
+
+    __slots__ = ("function", "arguments", "options")
+    function: Name
+    arguments: tuple[Expr, ...]
+    options: Mapping[Name, Any]
+
+    def __init__(self, function: Name, arguments: tuple[Expr, ...], options: Mapping[Name, Any] = NO_OPTIONS) -> None:
+        _set(self, function=function, arguments=arguments, options=options)
+
+    @property
+    def output_name(self) -> Name | None:
+        values = self.arguments
+        if self.function == "when":  # named after its first value, not after its test
+            values = values[1:2]
+        return next((one.output_name for one in values if one.output_name is not None), None)
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return tuple(dict.fromkeys(name for one in self.arguments for name in one.columns))
+
+    def text(self, binding: int = 0) -> Name:
+        text, own = self._text()
+        return f"({text})" if own < binding else text
+
+    def _text(self) -> tuple[Name, int]:
+        name, arguments = self.function, self.arguments
+        if name in _INFIX:
+            symbol, own = _INFIX[name]
+            left = arguments[0].text(own + 1 if own == _COMPARES else own)
+            return f"{left} {symbol} {arguments[1].text(own + 1)}", own
+        if name == "neg":
+            return f"-{arguments[0].text(_SIGN)}", _SIGN
+        if name == "is_in":
+            return f"{arguments[0].text(_COMPARES + 1)} in {_literals(self.options['values'])}", _COMPARES
+        if name == "not":
+            (inner,) = arguments
+            if isinstance(inner, Apply) and inner.function == "is_in":
+                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {_literals(inner.options['values'])}", _COMPARES
+            return f"not {inner.text(_NOT)}", _NOT
+        if name == "when":
+            return _when_text(arguments), _ATOM
+        inside = [one.text() for one in arguments[1:]]
+        for key, value in self.options.items():
+            inside.append(literal_text(value) if key in _POSITIONAL else f"{key}={literal_text(value)}")
+        return f"{arguments[0].text(_ATOM)}.{name}({', '.join(inside)})", _ATOM
+
+
+class When:
+    """`when(test)`: say with `.then(value)` what it gives."""
+
+    __slots__ = ("_before", "_test")
+
+    def __init__(self, before: tuple[Expr, ...], test: Any) -> None:
+        self._before = before
+        self._test = as_expr(test)
+
+    def then(self, value: Any) -> Then:
+        """The value where the test is true. A bare string is a value, not a column."""
+        return Then((*self._before, self._test, as_expr(value)))
+
+
+class Then(Apply):
+    """`when(test).then(value)`: an expression that is null elsewhere, until `.otherwise(value)` says otherwise."""
+
+    __slots__ = ()
+
+    def __init__(self, branches: tuple[Expr, ...]) -> None:
+        super().__init__("when", branches)
+
+    def when(self, test: Any) -> When:
+        """A further test, where none before was true."""
+        return When(self.arguments, test)
+
+    def otherwise(self, value: Any) -> Expr:
+        """The value where no test is true."""
+        return Apply("when", (*self.arguments, as_expr(value)))
+
+
+class Text:
+    """`.str`: methods for text."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Expr) -> None:
+        self._of = of
+
+    def strip_chars(self, characters: Any = None) -> Expr:
+        """Without white space, or the given characters, at both ends."""
+        if characters is None:
+            return self._of._apply("str.strip_chars")
+        return self._of._apply("str.strip_chars", characters=_plain("strip_chars", characters))
+
+    def to_lowercase(self) -> Expr:
+        return self._of._apply("str.to_lowercase")
+
+    def to_uppercase(self) -> Expr:
+        return self._of._apply("str.to_uppercase")
+
+    def starts_with(self, prefix: Any) -> Expr:
+        return self._of._apply("str.starts_with", prefix=_plain("starts_with", prefix))
+
+    def ends_with(self, suffix: Any) -> Expr:
+        return self._of._apply("str.ends_with", suffix=_plain("ends_with", suffix))
+
+    def contains(self, pattern: Any, *, literal: bool = False) -> Expr:
+        """Is `pattern` in the text? Only literal=True: there are no regular expressions."""
+        if literal is not True:
+            raise UsageError("str.contains knows no regular expressions: write .str.contains('...', literal=True)")
+        return self._of._apply("str.contains", pattern=_plain("contains", pattern), literal=True)
+
+
+class Time:
+    """`.dt`: methods for dates and timestamps."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Expr) -> None:
+        self._of = of
+
+    def year(self) -> Expr:
+        return self._of._apply("dt.year")
+
+    def month(self) -> Expr:
+        """1 to 12."""
+        return self._of._apply("dt.month")
+
+    def day(self) -> Expr:
+        """1 to 31."""
+        return self._of._apply("dt.day")
+
+    def truncate(self, every: Any) -> Expr:
+        """The start of its window of time: '15m', '1h', '1d', '1w', '1mo', '1q', '1y'."""
+        return self._of._apply("dt.truncate", every=_plain("truncate", every))
+
+
+def col(name: str) -> Expr:
+    """A column by its name."""
+    return Col(name)
+
+
+def lit(value: Any) -> Expr:
+    """A literal: a number, a string, a bool, a date, a datetime or None."""
+    return Lit(value)
+
+
+def when(test: Any) -> When:
+    """`when(test).then(value).otherwise(other)`; more `.when(…).then(…)` may follow. Without otherwise, null."""
+    return When((), test)
+
+
+def as_expr(value: Any) -> Expr:
+    """An expression as it is; anything else as a literal."""
+    if isinstance(value, When):
+        raise UsageError("when(…) needs a .then(…)")
+    return value if isinstance(value, Expr) else Lit(value)
+
+
+def same(left: Expr, right: Expr) -> bool:
+    """Are two expressions written alike? (== makes a new expression.)"""
+    return left.text() == right.text()
+
+
+def _plain(method: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{method} takes a plain string, not {type(value).__name__}")
+    return value
+
+
+def quoted(text: str) -> str:
+    """A string literal in double quotes, which Python and JSON read alike."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def literal_text(value: Any) -> str:
+    """A literal as text that reads back as the same value."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, datetime):
+        return f'datetime("{value.isoformat()}")'
+    if isinstance(value, date):
+        return f'date("{value.isoformat()}")'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, tuple):
+        return _literals(value)
+    return repr(value)
+
+
+def _literals(values: tuple[Any, ...]) -> str:
+    inside = ", ".join(literal_text(one) for one in values)
+    return f"({inside},)" if len(values) == 1 else f"({inside})"
+
+
+def _when_text(arguments: tuple[Expr, ...]) -> str:
+    parts = []
+    for at in range(0, len(arguments) - 1, 2):
+        parts.append(f"when({arguments[at].text()}).then({arguments[at + 1].text()})")
+    if len(arguments) % 2:
+        parts.append(f"otherwise({arguments[-1].text()})")
+    return ".".join(parts)

@@ -1,0 +1,100 @@
+"""Comparisons, and membership in a set of literals.
+
+Strings compare by their UTF-8 bytes. NaN equals itself and is greater than every other number, as in Polars. Integers meet floats
+as float64. Timestamps of different units, and dates beside timestamps, compare exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from millstream.columns import Vector
+from millstream.functions.function import Call, Example, Function, Operand, Signature
+from millstream.functions.signatures import comparison, ticks_per_day
+from millstream.hashing import Table
+from millstream.native.bind import kernels
+from millstream.native.memory import Memory, allocate
+from millstream.schema import BOOL, INT64
+
+
+def _scaled(left: Vector, right: Vector) -> tuple[Vector, Vector]:
+    """Times in different units as two columns that compare as they do: the sign of the comparison, and zeros."""
+    length = left.length
+    sign, zeros = allocate(length, 8), allocate(length, 8)
+    kernels.fill_int64(0, zeros)
+    a, b = ticks_per_day(left.type), ticks_per_day(right.type)
+    signs, nothing = Vector(INT64, length, sign), Vector(INT64, length, zeros)
+    if a < b:
+        kernels.compare_scaled(left.values, right.values, b // a, sign)
+        return signs, nothing
+    kernels.compare_scaled(right.values, left.values, a // b, sign)
+    return nothing, signs
+
+
+def _comparison(verb: str, swap: bool, flip: int) -> Callable[[Call], Memory]:
+    def compute(call: Call) -> Memory:
+        left, right = call.arguments
+        if left.type.is_temporal and ticks_per_day(left.type) != ticks_per_day(right.type):
+            left, right = _scaled(left, right)
+        if swap:
+            left, right = right, left
+        out = call.bytes()
+        if left.type.physical == "string":
+            assert left.data is not None and right.data is not None
+            getattr(kernels, f"{verb}_string")(left.data, left.values, right.data, right.values, flip, out)
+            return out
+        physical = {"bool": "uint8", "uint64": "int64" if verb == "equal" else "uint64"}.get(left.type.physical, left.type.physical)
+        getattr(kernels, f"{verb}_{physical}")(left.values, right.values, flip, out)
+        return out
+
+    return compute
+
+
+def _member(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
+    return Signature((operands[0].type,), BOOL)
+
+
+def _is_in(call: Call) -> Memory:
+    table: Table = call.options["table"]
+    found = table.probe(call.arguments[0])
+    out = call.bytes()
+    kernels.find_missing(found, 1, out)
+    return out
+
+
+_PAIR = {"a": ("int64", [1, 2, None]), "b": ("float64", [1.0, 2.5, 3.0])}
+_TEXT = {"s": ("string", ["US", "DE", None])}
+
+# name, symbol, kernel, sides swapped, answer flipped, doc, result of `a ? b` over _PAIR, result of `s ? "FR"` over _TEXT
+_OPERATORS = (
+    ("eq", "==", "equal", False, 0, "Are both the same?", [True, False, None], [False, False, None]),
+    ("ne", "!=", "equal", False, 1, "Do they differ?", [False, True, None], [True, True, None]),
+    ("lt", "<", "less", False, 0, "Is the left one less?", [False, True, None], [False, True, None]),
+    ("le", "<=", "less", True, 1, "Is the left one less, or the same?", [True, True, None], [False, True, None]),
+    ("gt", ">", "less", True, 0, "Is the left one greater?", [False, False, None], [True, False, None]),
+    ("ge", ">=", "less", False, 1, "Is the left one greater, or the same?", [True, False, None], [True, False, None]),
+)
+
+FUNCTIONS = (
+    *(
+        Function(
+            name,
+            doc,
+            comparison,
+            _comparison(verb, swap, flip),
+            (Example(f"a {symbol} b", _PAIR, numbers), Example(f's {symbol} "FR"', _TEXT, strings)),
+        )
+        for name, symbol, verb, swap, flip, doc, numbers, strings in _OPERATORS
+    ),
+    Function(
+        "is_in",
+        "Is the value one of these literals?",
+        _member,
+        _is_in,
+        (
+            Example('s in ("US", "FR")', _TEXT, [True, False, None]),
+            Example("a not in (2, 3)", _PAIR, [True, False, None]),
+        ),
+    ),
+)

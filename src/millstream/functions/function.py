@@ -1,0 +1,147 @@
+"""What a function of the catalogue is, and the one place where nulls and errors are dealt with.
+
+A row of a column is valid, null, or in error (a `Code`). Every policy lets an error through, and an error wins over a null:
+
+- `PROPAGATE`: the result is null where any argument is null. `compute` sees only the merged validity.
+- `KLEENE`: for & and |, where false (true) decides whatever the other side's null would have been.
+- `INSPECT`: the function looks at nulls itself, and makes the validity of its result.
+
+An error made inside a step (an overflow, a cast that fails) travels on to whatever is computed from it. What of it reaches a
+new column or a predicate at the end of the step rejects the record. `when` passes on only errors of the branch it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from millstream.columns import Vector, filled_bytes
+from millstream.native.bind import kernels
+from millstream.native.memory import Memory, allocate
+from millstream.schema import Type
+
+
+class Policy(Enum):
+    """How a function meets nulls; see the module."""
+
+    PROPAGATE = "null where an argument is null"
+    KLEENE = "three-valued logic"
+    INSPECT = "looks at nulls itself"
+
+
+class Operand(NamedTuple):
+    """An argument as a signature sees it: its type and, for a literal, its value. A literal takes its neighbour's type."""
+
+    type: Type
+    literal: bool = False
+    value: Any = None
+
+
+class Signature(NamedTuple):
+    """The types that arguments are brought to, and the type of the result."""
+
+    arguments: tuple[Type, ...]
+    result: Type
+
+
+@dataclass(slots=True)
+class Call:
+    """One evaluation over `length` rows: arguments of the signature's types, and the validity of the result so far."""
+
+    arguments: Sequence[Vector]
+    options: Mapping[str, Any]
+    type: Type
+    length: int
+    valid: Memory | None = None
+
+    def numbers(self) -> Memory:
+        """Fresh room for one 8-byte item a row."""
+        return allocate(self.length, 8)
+
+    def bytes(self) -> Memory:
+        """Fresh room for one byte a row."""
+        return allocate(self.length, 1)
+
+    def fault(self, kernel: Callable[..., int], *arguments: Any, out: Memory | None = None) -> None:
+        """Call a kernel that may turn rows null or into errors: it gets the arguments, the validity bytes, and `out`."""
+        valid = self.bytes()
+        if self.valid is None:
+            kernels.fill_uint8(1, valid)
+        else:
+            kernels.copy_uint8(self.valid, valid)
+        last = () if out is None else (out,)
+        if kernel(*arguments, valid, *last):
+            self.valid = valid
+
+
+class Example(NamedTuple):
+    """An expression as text, the columns it reads as name: (type, values), and the values it gives. Tests run each."""
+
+    text: str
+    columns: Mapping[str, tuple[str, Sequence[Any]]]
+    result: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function: what users call it, what it takes and gives, how it meets nulls, and how it is computed.
+
+    name: as in the method chain, "str.contains"; operators have names too ("add").
+    signature: takes the operands and the options; raises PlanError where they do not fit.
+    compute: takes a Call; gives the values, or a whole Vector for strings and under INSPECT and KLEENE.
+    """
+
+    name: str
+    doc: str
+    signature: Callable[[Sequence[Operand], Mapping[str, Any]], Signature]
+    compute: Callable[[Call], Memory | Vector]
+    examples: Sequence[Example]
+    policy: Policy = Policy.PROPAGATE
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def evaluate(self, arguments: Sequence[Vector], options: Mapping[str, Any], result: Type, length: int) -> Vector:
+        """The result over columns that the signature asked for, nulls and errors included."""
+        call = Call(arguments, options, result, length)
+        if self.policy is not Policy.PROPAGATE:
+            made = self.compute(call)
+            assert isinstance(made, Vector)
+            return made
+        call.valid = merged_validity(arguments, length)
+        made = self.compute(call)
+        if isinstance(made, Vector):
+            return Vector(result, length, made.values, call.valid, made.data)
+        return Vector(result, length, made, call.valid)
+
+
+def merged_validity(vectors: Sequence[Vector], length: int) -> Memory | None:
+    """The validity of what needs every one of these columns; None where all rows are valid."""
+    merged: Memory | None = None
+    for vector in vectors:
+        if vector.valid is None:
+            continue
+        if merged is None:
+            merged = vector.valid
+        else:
+            both = allocate(length, 1)
+            kernels.merge_validity(merged, vector.valid, both)
+            merged = both
+    return merged
+
+
+def kleene(kernel_name: str, plain_name: str) -> Callable[[Call], Vector]:
+    """The KLEENE policy over one of two kernels: one with validity, one for columns without a null."""
+
+    def compute(call: Call) -> Vector:
+        left, right = call.arguments
+        out = call.bytes()
+        if left.valid is None and right.valid is None:
+            getattr(kernels, plain_name)(left.values, right.values, out)
+            return Vector(call.type, call.length, out)
+        valid = call.bytes()
+        ones = filled_bytes(1, call.length)
+        getattr(kernels, kernel_name)(left.values, left.valid or ones, right.values, right.valid or ones, out, valid)
+        return Vector(call.type, call.length, out, valid)
+
+    return compute

@@ -1,0 +1,207 @@
+"""Text to expressions: `price > 10 and country in ("US", "DE")`, with bare column names.
+
+The text is parsed by Python's `ast` and never evaluated: every node is either on the list below or refused with its place.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import reduce
+from typing import Any
+
+from millstream.errors import SpecError, UsageError
+from millstream.expr import Apply, Col, Expr, Lit, When, as_expr, col, lit, when
+
+MOST_CHARACTERS = 20_000
+
+_BINARY = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod",
+    ast.BitAnd: "and", ast.BitOr: "or",
+}  # fmt: skip
+_COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+_METHODS = ("is_null", "is_not_null", "fill_null", "is_in", "is_between", "cast", "alias")
+_NAMESPACES = {
+    "str": ("strip_chars", "to_lowercase", "to_uppercase", "starts_with", "ends_with", "contains"),
+    "dt": ("year", "month", "day", "truncate"),
+}
+_WHEN = ("then", "when", "otherwise")
+
+
+def _date(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def _datetime(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _float(text: str) -> float:
+    if text not in ("nan", "inf", "-inf"):
+        raise UsageError('float takes "nan", "inf" or "-inf"')
+    return float(text)
+
+
+_CALLS: dict[str, Callable[..., Any]] = {"col": col, "lit": lit, "when": when, "date": _date, "datetime": _datetime, "float": _float}
+
+
+def parse(text: str) -> Expr:
+    """The expression that a text stands for. Raises SpecError with the place of what cannot be read."""
+    if len(text) > MOST_CHARACTERS:
+        raise SpecError(f"an expression of {len(text)} characters is too long; the limit is {MOST_CHARACTERS}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval")
+        return _expression(_Reader(text.strip()).read(tree.body))
+    except SyntaxError as error:
+        place = f" at character {error.offset}" if error.offset else ""
+        raise SpecError(f"`{_short(text)}` cannot be read{place}: {error.msg}") from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, MemoryError | RecursionError) else str(error)
+        raise SpecError(f"`{_short(text)}` cannot be read: {reason}") from None
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _expression(value: Any) -> Expr:
+    if isinstance(value, tuple | list):
+        raise SpecError("a list stands only after in, not in or inside .is_in(…)")
+    return as_expr(value)
+
+
+class _Reader:
+    """One walk over a syntax tree. `read` gives an Expr, a plain value for a literal, a list of them, or a When."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def refuse(self, node: ast.AST, why: str) -> SpecError:
+        place = f" at character {node.col_offset + 1}" if hasattr(node, "col_offset") else ""
+        return SpecError(f"`{_short(self._text)}`{place}: {why}")
+
+    def read(self, node: ast.expr) -> Any:
+        method = getattr(self, f"_read_{type(node).__name__.lower()}", None)
+        if method is None:
+            piece = ast.get_source_segment(self._text, node) or type(node).__name__
+            raise self.refuse(
+                node, f"`{_short(piece)}` is not allowed; use columns, literals, operators, .methods() and when(…).then(…)"
+            )
+        return method(node)
+
+    def expression(self, node: ast.expr) -> Expr:
+        value = self.read(node)
+        if isinstance(value, tuple):
+            raise self.refuse(node, "a list stands only after in, not in or inside .is_in(…)")
+        if isinstance(value, When):
+            raise self.refuse(node, "when(…) needs a .then(…)")
+        return as_expr(value)
+
+    def _read_name(self, node: ast.Name) -> Expr:
+        return Col(node.id)
+
+    def _read_constant(self, node: ast.Constant) -> Any:
+        if node.value is None or type(node.value) in (bool, int, float, str):
+            return node.value
+        raise self.refuse(node, f"a {type(node.value).__name__} is no literal here; use a number, a string, True, False or None")
+
+    def _read_tuple(self, node: ast.Tuple | ast.List) -> tuple[Any, ...]:
+        values = [self.read(one) for one in node.elts]
+        for one, value in zip(node.elts, values, strict=True):
+            if isinstance(value, Lit):
+                continue
+            if isinstance(value, Expr | When | tuple):
+                raise self.refuse(one, "a list holds only literals")
+        return tuple(one.value if isinstance(one, Lit) else one for one in values)
+
+    _read_list = _read_tuple
+
+    def _read_binop(self, node: ast.BinOp) -> Expr:
+        function = _BINARY.get(type(node.op))
+        if function is None:
+            raise self.refuse(node, "the operators are + - * / // %, comparisons, and or not")
+        return Apply(function, (self.expression(node.left), self.expression(node.right)))
+
+    def _read_boolop(self, node: ast.BoolOp) -> Expr:
+        function = "and" if isinstance(node.op, ast.And) else "or"
+        return reduce(lambda left, right: Apply(function, (left, right)), [self.expression(one) for one in node.values])
+
+    def _read_unaryop(self, node: ast.UnaryOp) -> Any:
+        value = self.read(node.operand)
+        if isinstance(node.op, ast.USub):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return -value
+            return -self.expression(node.operand)
+        if isinstance(node.op, ast.UAdd):
+            return value
+        return ~self.expression(node.operand)
+
+    def _read_compare(self, node: ast.Compare) -> Expr:
+        sides = [node.left, *node.comparators]
+        parts = [self._comparison(one, op, other, node) for one, op, other in zip(sides, node.ops, sides[1:], strict=False)]
+        return reduce(lambda left, right: Apply("and", (left, right)), parts)
+
+    def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.Compare) -> Expr:
+        if isinstance(op, ast.Is | ast.IsNot):
+            if not (isinstance(right, ast.Constant) and right.value is None):
+                raise self.refuse(node, "`is` goes only with None; write == for a value")
+            value = self.expression(left)
+            return value.is_null() if isinstance(op, ast.Is) else value.is_not_null()
+        if isinstance(op, ast.In | ast.NotIn):
+            values = self.read(right)
+            if not isinstance(values, tuple):
+                raise self.refuse(right, 'after in stands a list of literals: country in ("US", "DE")')
+            found = self.expression(left).is_in(values)
+            return found if isinstance(op, ast.In) else ~found
+        return Apply(_COMPARE[type(op)], (self.expression(left), self.expression(right)))
+
+    def _read_attribute(self, node: ast.Attribute) -> Any:
+        piece = ast.get_source_segment(self._text, node) or node.attr
+        if node.attr in (*_METHODS, *_WHEN):
+            raise self.refuse(node, f"write .{node.attr}(…) with parentheses")
+        raise self.refuse(node, f'`{_short(piece)}` is no method; a column with a dot in its name is col("{_short(piece)}")')
+
+    def _read_call(self, node: ast.Call) -> Any:
+        if any(keyword.arg is None for keyword in node.keywords) or any(isinstance(one, ast.Starred) for one in node.args):
+            raise self.refuse(node, "* and ** are not allowed")
+        target = self._target(node.func)
+        arguments = [self.read(one) for one in node.args]
+        options = {str(keyword.arg): self.read(keyword.value) for keyword in node.keywords}
+        try:
+            return target(*arguments, **options)
+        except SpecError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise self.refuse(node, str(error).replace("Expr.", "").replace("Text.", "str.").replace("Time.", "dt.")) from None
+        except UsageError as error:
+            raise self.refuse(node, str(error)) from None
+
+    def _target(self, node: ast.expr) -> Callable[..., Any]:
+        if isinstance(node, ast.Name):
+            if node.id in _CALLS:
+                return _CALLS[node.id]
+            raise self.refuse(node, f"there is no function {node.id!r}; functions are methods: price.cast('int64'), name.str.to_lowercase()")
+        if not isinstance(node, ast.Attribute):
+            raise self.refuse(node, "only methods can be called")
+        if isinstance(node.value, ast.Attribute) and node.value.attr in _NAMESPACES:
+            space = node.value.attr
+            allowed: tuple[str, ...] = _NAMESPACES[space]
+            owner: Any = getattr(self.expression(node.value.value), space)
+            name = f".{space}.{node.attr}"
+        else:
+            value = self.read(node.value)
+            if isinstance(value, When):
+                owner, allowed = value, ("then",)
+            else:
+                owner = self.expression(node.value)
+                allowed = (*_METHODS, "when", "otherwise") if hasattr(owner, "otherwise") else _METHODS
+            name = f".{node.attr}"
+        if node.attr not in allowed:
+            raise self.refuse(node, f"there is no method {name}; there are {', '.join(allowed)}")
+        method: Callable[..., Any] = getattr(owner, node.attr)
+        return method

@@ -1,0 +1,190 @@
+"""Validity, three-valued logic and choice. Validity bytes: 1 valid, 0 null, 2 and up an error code, which always wins."""
+
+from millstream.kernels.memory import copy_bytes
+from millstream.kernels.spec import I64, INT, U8, inlined, kernel
+
+
+@inlined
+def worse(left, right):
+    """The validity of what needs both: an error before a null before a value; the left error before the right."""
+    if left > 1:
+        return left
+    return right if right > 1 else left & right
+
+
+@kernel
+def merge_validity(left: U8, right: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = worse(int(left[i]), int(right[i]))
+    return len(out)
+
+
+@kernel
+def greatest_uint8(source: U8):
+    greatest = 0
+    for i in range(len(source)):
+        greatest = max(greatest, int(source[i]))
+    return greatest
+
+
+@kernel
+def copy_uint8(source: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = source[i]
+    return len(out)
+
+
+@kernel
+def and_kleene(left: U8, left_valid: U8, right: U8, right_valid: U8, out: U8, out_valid: U8):
+    """False beats null; an error beats both."""
+    for i in range(len(out)):
+        lv, rv = int(left_valid[i]), int(right_valid[i])
+        a, b = int(left[i]), int(right[i])
+        decided = ((lv == 1) & (a == 0)) | ((rv == 1) & (b == 0))
+        out[i] = 0 if decided else a & b
+        out_valid[i] = 1 if decided & (lv < 2) & (rv < 2) else worse(lv, rv)
+    return len(out)
+
+
+@kernel
+def or_kleene(left: U8, left_valid: U8, right: U8, right_valid: U8, out: U8, out_valid: U8):
+    """True beats null; an error beats both."""
+    for i in range(len(out)):
+        lv, rv = int(left_valid[i]), int(right_valid[i])
+        a, b = int(left[i]), int(right[i])
+        decided = ((lv == 1) & (a == 1)) | ((rv == 1) & (b == 1))
+        out[i] = 1 if decided else a | b
+        out_valid[i] = 1 if decided & (lv < 2) & (rv < 2) else worse(lv, rv)
+    return len(out)
+
+
+@kernel
+def and_uint8(left: U8, right: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = left[i] & right[i]
+    return len(out)
+
+
+@kernel
+def or_uint8(left: U8, right: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = left[i] | right[i]
+    return len(out)
+
+
+@kernel
+def not_uint8(source: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = source[i] ^ 1
+    return len(out)
+
+
+@kernel
+def find_nulls(valid: U8, flip: INT, out: U8, out_valid: U8):
+    """1 where null (with `flip`: where not null); errors stay errors."""
+    for i in range(len(out)):
+        out[i] = (1 if valid[i] == 0 else 0) ^ flip
+        out_valid[i] = valid[i] if valid[i] > 1 else 1
+    return len(out)
+
+
+@kernel
+def choose_validity(test: U8, test_valid: U8, yes: U8, no: U8, picked: U8, out_valid: U8):
+    """picked: 1 for the `yes` row, 0 for the `no` row, which a null test takes. Only the picked row's null or error counts."""
+    for i in range(len(picked)):
+        pick = 1 if (test_valid[i] == 1) & (test[i] == 1) else 0
+        picked[i] = pick
+        of_pick = yes[i] if pick == 1 else no[i]
+        out_valid[i] = test_valid[i] if test_valid[i] > 1 else of_pick
+    return len(picked)
+
+
+@kernel
+def choose_int64(picked: U8, yes: I64, no: I64, out: I64):
+    for i in range(len(out)):
+        out[i] = yes[i] if picked[i] == 1 else no[i]
+    return len(out)
+
+
+@kernel
+def choose_uint8(picked: U8, yes: U8, no: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = yes[i] if picked[i] == 1 else no[i]
+    return len(out)
+
+
+@kernel
+def measure_choice(picked: U8, valid: U8, yes: I64, no: I64, out: I64):
+    """The views of the chosen strings laid one after another; nulls are empty. Returns the bytes they need."""
+    total = 0
+    for i in range(len(out)):
+        length = (yes[i] if picked[i] == 1 else no[i]) >> 32
+        length = length if valid[i] == 1 else 0
+        out[i] = (total & 0xFFFFFFFF) | length << 32
+        total += length
+    return total
+
+
+@kernel
+def choose_string(picked: U8, yes_data: U8, yes: I64, no_data: U8, no: I64, views: I64, out: U8):
+    """The bytes of the chosen strings, where `measure_choice` put them."""
+    for i in range(len(views)):
+        at, length = views[i] & 0xFFFFFFFF, views[i] >> 32
+        if picked[i] == 1:
+            copy_bytes(yes_data, yes[i] & 0xFFFFFFFF, length, out, at)
+        else:
+            copy_bytes(no_data, no[i] & 0xFFFFFFFF, length, out, at)
+    return len(views)
+
+
+@kernel
+def fill_sequence(out: I64):
+    """0, 1, 2, …"""
+    for i in range(len(out)):
+        out[i] = i
+    return len(out)
+
+
+@kernel
+def find_errors(valid: U8, out: I64):
+    """Positions with an error code; `out` has room for all. Returns how many."""
+    count = 0
+    for i in range(len(valid)):
+        if valid[i] > 1:
+            out[count] = i
+            count += 1
+    return count
+
+
+@kernel
+def scatter_uint8(value: INT, indices: I64, out: U8):
+    """out[index] = value for each index."""
+    for i in range(len(indices)):
+        out[indices[i]] = value
+    return len(indices)
+
+
+@kernel
+def find_missing(indices: I64, flip: INT, out: U8):
+    """1 where an index is below 0 (with `flip`: where it is not)."""
+    for i in range(len(out)):
+        out[i] = (1 if indices[i] < 0 else 0) ^ flip
+    return len(out)
+
+
+@kernel
+def forgive_errors(before: U8, status: U8):
+    """New errors (where `before` has none) become nulls. Returns how many."""
+    count = 0
+    for i in range(len(status)):
+        if status[i] > 1 and before[i] < 2:
+            status[i] = 0
+            count += 1
+    return count
+
+
+@kernel
+def replace_uint8(old: INT, new: INT, source: U8, out: U8):
+    for i in range(len(out)):
+        out[i] = new if source[i] == old else source[i]
+    return len(out)

@@ -1,0 +1,86 @@
+"""What became of a batch of records: the rows, the rejects, and an account that always adds up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from millstream.schema import Code
+
+REJECTS = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("code", pa.string()),
+        ("column", pa.string()),
+        ("offset", pa.int64()),
+        ("message", pa.string()),
+        ("payload", pa.binary()),
+    ]
+)
+"""One row a rejected record: its position in the input, why, where in its payload (-1: unknown), and the payload itself."""
+
+MEANING = {
+    Code.OUT_OF_RANGE: "the value does not fit the type",
+    Code.BAD_NUMBER: "the text is no number",
+    Code.BAD_TIME: "the text is no such date or time",
+    Code.BAD_VALUE: "the text is no value of the type",
+    Code.NOT_NULL: "null in a column that is not nullable",
+}
+"""What a code means when a step rejects."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pipeline made of a batch.
+
+    batch: the rows that came out; row_source: the input record of each row (int64); rejects: see `REJECTS`; disposition: one
+    `Disposition` a record (uint8); counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows,
+    bytes_in, rejected_by_code, nulls_on_error, unknown_keys.
+    """
+
+    batch: pa.RecordBatch
+    row_source: pa.Array
+    rejects: pa.RecordBatch
+    disposition: pa.Array
+    counts: dict[str, Any]
+
+
+class Rejection(NamedTuple):
+    """One rejected record, before its payload is fetched."""
+
+    position: int
+    code: Code
+    column: str | None
+    offset: int
+    message: str
+
+
+@dataclass
+class Account:
+    """What happened to the records so far."""
+
+    delivered: int
+    bytes_in: int
+    rejections: list[Rejection] = field(default_factory=list)
+    nulls_on_error: dict[str, int] = field(default_factory=dict)
+    unknown_keys: dict[str, int] = field(default_factory=dict)
+
+    def counts(self, kept: int, rows: int) -> dict[str, Any]:
+        """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
+        rejected = len(self.rejections)
+        return {
+            "delivered": self.delivered,
+            "kept": kept,
+            "filtered": self.delivered - kept - rejected,
+            "duplicate": 0,
+            "rejected": rejected,
+            "failed": 0,
+            "rows": rows,
+            "bytes_in": self.bytes_in,
+            "rejected_by_code": dict(Counter(one.code.name for one in self.rejections)),
+            "nulls_on_error": self.nulls_on_error,
+            "unknown_keys": self.unknown_keys,
+        }

@@ -1,0 +1,167 @@
+"""The builder that users write. Every method gives a new pipeline; nothing is checked against the schema before `plan`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from millstream import engine, spec
+from millstream.errors import PlanError, UsageError
+from millstream.expr import Expr, Lit, as_expr, col
+from millstream.lookup import Lookup
+from millstream.outcome import Outcome
+from millstream.plan import Plan, plan
+from millstream.schema import Column, Schema, Type
+from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+
+if TYPE_CHECKING:
+    from millstream.decode.payloads import Payloads
+
+Columns = Mapping[str, str | Column | Type] | pa.Schema | Schema
+
+
+class Pipeline:
+    """A schema and ordered steps.
+
+        Pipeline({"price": "float64"}).filter(col("price") > 10).with_columns(discount=col("price") * 0.1)
+
+    schema: a `Schema`, a mapping of names to types, or a pyarrow.Schema. name: letters, digits, - and _. input: {"format": "auto",
+    "compression": "auto"}. output: {"format": "parquet" | "json" | "ndjson", "partition_by": [columns], "compression": "zstd"}.
+    """
+
+    def __init__(
+        self,
+        schema: Columns,
+        *,
+        name: str = "pipeline",
+        input: Mapping[str, Any] | None = None,
+        output: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.schema = schema if isinstance(schema, Schema) else Schema(schema)
+        self.name = spec.checked_name(name)
+        self.input = spec.checked_input(input or {})
+        self.output = spec.checked_output(output or {})
+        self.steps: tuple[Step, ...] = ()
+        self._plan: Plan | None = None
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, {len(self.schema)} columns, steps: {', '.join(one.name for one in self.steps) or 'none'})"
+
+    def _with(self, step: Step) -> Pipeline:
+        after = Pipeline(self.schema, name=self.name, input=self.input, output=self.output)
+        after.steps = (*self.steps, step)
+        return after
+
+    def with_columns(self, *exprs: Expr, **named: Any) -> Pipeline:
+        """Add columns, or replace those of the same name: `with_columns((col("a") + 1).alias("b"), c=col("a") * 2)`."""
+        columns = [*_named("with_columns", exprs), *((name, as_expr(one)) for name, one in named.items())]
+        if not columns:
+            raise PlanError("with_columns needs at least one column: with_columns(total=col('price') * col('quantity'))")
+        return self._with(WithColumns(tuple(columns)))
+
+    def filter(self, *predicates: Expr) -> Pipeline:
+        """Keep the rows for which all are true; false and null filter."""
+        if not predicates or not all(isinstance(one, Expr) for one in predicates):
+            raise PlanError("filter takes expressions: filter(col('price') > 10)")
+        return self._with(Filter(predicates))
+
+    def drop_nulls(self, *columns: str | Sequence[str]) -> Pipeline:
+        """Keep the rows without a null in these columns; in any column where none is named."""
+        return self._with(DropNulls(_names("drop_nulls", columns)))
+
+    def select(self, *columns: str | Expr, **named: Any) -> Pipeline:
+        """Only these columns, in this order: names or expressions."""
+        exprs = [col(one) if isinstance(one, str) else one for one in columns]
+        chosen = [*_named("select", exprs), *((name, as_expr(one)) for name, one in named.items())]
+        if not chosen:
+            raise PlanError("select needs at least one column: select('price', total=col('price') * 2)")
+        return self._with(Select(tuple(chosen)))
+
+    def drop(self, *columns: str | Sequence[str]) -> Pipeline:
+        """All columns but these."""
+        return self._with(Drop(_names("drop", columns)))
+
+    def rename(self, names: Mapping[str, str]) -> Pipeline:
+        """New names in place: rename({"old": "new"})."""
+        if not isinstance(names, Mapping) or not all(isinstance(one, str) and one for pair in names.items() for one in pair):
+            raise PlanError("rename takes a mapping of old names to new ones: rename({'old': 'new'})")
+        return self._with(Rename(tuple(names.items())))
+
+    def join(self, lookup: Lookup, on: str | Sequence[str], how: str = "left") -> Pipeline:
+        """Add a small table's columns by its key. how: left keeps all rows, inner those with a match, anti those without."""
+        if not isinstance(lookup, Lookup):
+            raise PlanError("join takes a lookup: join(lookup('countries.csv', key='code'), on='country')")
+        names = _names("join", (on,))
+        if len(names) != 1:
+            raise PlanError(f"join: on is one column's name, not {len(names)}")
+        if how not in ("left", "inner", "anti"):
+            raise PlanError(f"join: how is {how!r}; write 'left', 'inner' or 'anti'")
+        return self._with(Join(lookup, names[0], how))  # type: ignore[arg-type]
+
+    def plan(self) -> Plan:
+        """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""
+        if self._plan is None:
+            self._plan = plan(self.schema, self.steps, self.output)
+        return self._plan
+
+    def run(self, records: list[bytes] | bytes | pa.RecordBatch | Payloads) -> Outcome:
+        """Records in, an `Outcome` out: a list of payloads, JSON lines as bytes, or rows as a pyarrow.RecordBatch."""
+        planned = self.plan()
+        if isinstance(records, pa.RecordBatch):
+            return engine.run(planned, records)
+        from millstream.decode.payloads import Payloads
+
+        if isinstance(records, list):
+            return engine.run(planned, Payloads.of_records(records))
+        if isinstance(records, bytes):
+            return engine.run(planned, Payloads.of_lines(records))
+        if isinstance(records, Payloads):
+            return engine.run(planned, records)
+        raise UsageError(f"run takes a list of bytes, bytes of JSON lines or a pyarrow.RecordBatch, not {type(records).__name__}")
+
+    def to_spec(self) -> dict[str, Any]:
+        """The pipeline as plain data, as pipeline files have it. Raises UsageError for a lookup that is no file."""
+        return spec.written(self.name, self.input, self.schema, self.steps, self.output)
+
+    @classmethod
+    def from_spec(cls, source: Mapping[str, Any] | str | os.PathLike[str]) -> Pipeline:
+        """A pipeline from plain data, or from a YAML or JSON file. Raises SpecError naming the file and the place."""
+        parts = spec.read(source)
+        made = cls(parts.schema, name=parts.name, input=parts.input, output=parts.output)
+        made.steps = parts.steps
+        return made
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that say what the pipeline does, not where its files are."""
+        text = json.dumps(spec.written(self.name, self.input, self.schema, self.steps, self.output, urls=False), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _named(step: str, exprs: Iterable[Expr]) -> list[tuple[str, Expr]]:
+    named = []
+    for one in exprs:
+        if not isinstance(one, Expr):
+            advice = f"col({one!r})" if isinstance(one, str) else f"name=lit({one!r})"
+            raise PlanError(f"{step} takes expressions, not {type(one).__name__}; write {advice}")
+        name = "literal" if isinstance(one, Lit) else one.output_name
+        if name is None or isinstance(one, Lit):
+            raise PlanError(f"{step}: `{one}` has no name; write {step}(name=…) or .alias('name')")
+        named.append((name, one))
+    return named
+
+
+def _names(step: str, given: Iterable[Any]) -> tuple[str, ...]:
+    names: list[str] = []
+    for one in given:
+        names += [one] if isinstance(one, str) else list(one) if isinstance(one, list | tuple) else [one]
+    if not all(isinstance(one, str) for one in names):
+        raise PlanError(f"{step} takes column names: {step}('price')")
+    if step == "drop" and not names:
+        raise PlanError("drop needs at least one column name")
+    return tuple(names)

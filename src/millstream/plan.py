@@ -1,0 +1,209 @@
+"""From what the user wrote to what the engine does: every name resolved, every type checked, every error told.
+
+The engine knows three kinds of step. with_columns, select and rename become `Assign`; filter and drop_nulls become `Keep`;
+join becomes `Probe`; drop needs none. Each step carries the columns that are still needed after it, so that what no later step
+and no output reads is neither decoded nor moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from millstream import steps as written
+from millstream.binding import Bound, Input, bind, inputs, unknown
+from millstream.errors import PlanError
+from millstream.expr import Expr, col
+from millstream.lookup import Loaded, load
+from millstream.schema import BOOL, Field, Schema, Type
+
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Assign:
+    """Compute columns, all from the columns before the step."""
+
+    where: str
+    columns: tuple[tuple[str, Bound], ...]
+    live: frozenset[str] = NOTHING
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep the rows for which all predicates are true. Each has a name, for rejects."""
+
+    where: str
+    predicates: tuple[tuple[str, Bound], ...]
+    live: frozenset[str] = NOTHING
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Look `on` up; `added` are the new columns' names, each with its column of the lookup."""
+
+    where: str
+    on: str
+    how: written.How
+    lookup: Loaded
+    added: tuple[tuple[str, str], ...]
+    live: frozenset[str] = NOTHING
+
+
+Step = Assign | Keep | Probe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked pipeline.
+
+    fields: the source's columns; decoded: those that are read, by a step, by the output, or because they may not be null;
+    steps: what the engine does, in order; output: the columns that come out, with their types.
+    """
+
+    fields: tuple[Field, ...]
+    decoded: tuple[Field, ...]
+    steps: tuple[Step, ...]
+    output: tuple[tuple[str, Type], ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The output as a pyarrow.Schema."""
+        return pa.schema([(name, kind.arrow) for name, kind in self.output])
+
+
+def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any]) -> Plan:
+    """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
+    columns: dict[str, Type] = {one.name: one.type for one in schema.values()}
+    planned: list[Step] = []
+    for number, step in enumerate(steps, 1):
+        where = f"step {number} ({step.name})"
+        try:
+            one, columns = _planned(step, where, columns)
+        except PlanError as error:
+            raise PlanError(f"{where}: {error}") from None
+        if not columns:
+            raise PlanError(f"{where}: no column is left; keep at least one")
+        planned += [one] if one else []
+    _check_output(output, columns)
+    live = frozenset(columns)
+    ordered: list[Step] = []
+    for one in reversed(planned):
+        one, live = _needed(one, live)
+        ordered.insert(0, one)
+    fields = tuple(schema.values())
+    decoded = tuple(one for one in fields if one.name in live or not one.nullable) or fields[:1]
+    return Plan(fields, decoded, tuple(ordered), tuple(columns.items()))
+
+
+def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[Step | None, dict[str, Type]]:
+    """A step as the engine does it, and the columns after it."""
+    match step:
+        case written.WithColumns():
+            made = _bound(step.columns, columns)
+            return Assign(where, made), columns | {name: one.type for name, one in made}
+        case written.Select():
+            made = _bound(step.columns, columns)
+            return Assign(where, made), {name: one.type for name, one in made}
+        case written.Filter():
+            return Keep(where, tuple(_predicate(one, columns) for one in step.predicates)), columns
+        case written.DropNulls():
+            names = step.columns or tuple(columns)
+            return Keep(where, tuple((name, bind(col(name).is_not_null(), columns)) for name in names)), columns
+        case written.Drop():
+            _check_known(step.columns, columns)
+            return None, {name: kind for name, kind in columns.items() if name not in step.columns}
+        case written.Rename():
+            return _renamed(dict(step.names), where, columns)
+        case written.Join():
+            return _joined(step, where, columns)
+
+
+def _bound(exprs: Iterable[tuple[str, Expr]], columns: Mapping[str, Type]) -> tuple[tuple[str, Bound], ...]:
+    made: dict[str, Bound] = {}
+    for name, expr in exprs:
+        if name in made:
+            raise PlanError(f"two columns are called {name!r}; give one another name with .alias('…')")
+        made[name] = bind(expr, columns)
+    return tuple(made.items())
+
+
+def _predicate(expr: Expr, columns: Mapping[str, Type]) -> tuple[str, Bound]:
+    bound = bind(expr, columns)
+    if bound.type is not BOOL:
+        raise PlanError(f"`{expr}` is {bound.type}, not true or false; compare it with something")
+    return expr.output_name or "", bound
+
+
+def _check_known(names: Iterable[str], columns: Mapping[str, Type]) -> None:
+    for name in names:
+        if name not in columns:
+            raise unknown(name, columns)
+
+
+def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
+    _check_known(names, columns)
+    after: dict[str, Type] = {}
+    for name, kind in columns.items():
+        new = names.get(name, name)
+        if new in after:
+            raise PlanError(f"two columns would be called {new!r}; drop one of them first")
+        after[new] = kind
+    return Assign(where, tuple((new, Input(columns[old], old)) for old, new in names.items())), after
+
+
+def _joined(step: written.Join, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
+    _check_known([step.on], columns)
+    loaded = load(step.lookup, columns[step.on])
+    after, added = dict(columns), []
+    if step.how != "anti":
+        for name, vector in loaded.columns.items():
+            new = name + "_right" if name in columns else name
+            if new in after:
+                raise PlanError(f"the lookup's column {name!r} would be a second {new!r}; rename one of them")
+            after[new] = vector.type
+            added.append((new, name))
+    return Probe(where, step.on, step.how, loaded, tuple(added)), after
+
+
+def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
+    """The step with the columns that are needed after it, and the columns that are needed before it."""
+    match step:
+        case Assign():
+            # A computed column that nobody reads is computed still: what it rejects must not depend on later steps.
+            kept = tuple((name, one) for name, one in step.columns if name in live or not isinstance(one, Input))
+            before = (live - {name for name, _ in kept}).union(*(inputs(one) for _, one in kept))
+            return replace(step, columns=kept, live=live), before
+        case Keep():
+            return replace(step, live=live), live.union(*(inputs(one) for _, one in step.predicates))
+        case Probe():
+            added = tuple((new, name) for new, name in step.added if new in live)
+            return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | {step.on}
+
+
+_FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
+OUTPUT_KEYS = ("format", "partition_by", "compression")
+
+
+def _check_output(output: Mapping[str, Any], columns: Mapping[str, Type]) -> None:
+    for key in output:
+        if key not in OUTPUT_KEYS:
+            raise PlanError(f"output: {unknown(str(key), OUTPUT_KEYS, 'key')}")
+    for key, allowed in (("format", _FORMATS), ("compression", _COMPRESSIONS)):
+        if key in output and output[key] not in allowed:
+            raise PlanError(f"output: {key} is {output[key]!r}; write one of {', '.join(allowed)}")
+    partitions = output.get("partition_by", [])
+    if not isinstance(partitions, list | tuple) or not all(isinstance(name, str) for name in partitions):
+        raise PlanError(f"output: partition_by is a list of column names, not {partitions!r}")
+    for name in partitions:
+        if name not in columns:
+            raise PlanError(f"output: partition_by: {unknown(name, columns)}")
+        if columns[name].family == "float":
+            raise PlanError(f"output: partition_by: {name!r} is {columns[name]}, which makes no stable folder name; cast it to int64 or string")
+    if len(set(partitions)) != len(partitions):
+        raise PlanError("output: partition_by names a column twice")
+    if partitions and len(partitions) == len(columns):
+        raise PlanError("output: partition_by takes every column, so the files would be empty; keep one out")

@@ -1,0 +1,364 @@
+"""Pipelines as plain data, and as YAML or JSON files.
+
+A file is read with a safe loader that refuses duplicate keys and aliases and limits size and depth, and knows only YAML 1.2's
+truth values: `on:` and `no` are text. Relative paths in a file are relative to the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from millstream.errors import MillstreamError, PlanError, SpecError
+from millstream.expr import Expr, Lit, as_expr
+from millstream.grammar import parse
+from millstream.lookup import Lookup, lookup
+from millstream.schema import Column, Field, Schema
+from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+
+VERSION = 1
+MOST_BYTES = 1 << 20
+MOST_DEPTH = 20
+
+_KEYS = ("version", "name", "input", "schema", "steps", "output")
+_INPUT = {"format": ("auto", "json", "ndjson"), "compression": ("auto", "none", "gzip", "zstd")}
+_COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a specification says."""
+
+    name: str
+    input: dict[str, Any]
+    schema: Schema
+    steps: tuple[Step, ...]
+    output: dict[str, Any]
+
+
+def checked_name(name: Any) -> str:
+    """A pipeline's name: it becomes part of keys and folder names."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise PlanError(f"a pipeline's name is up to 64 letters, digits, - and _, not {name!r}")
+    return name
+
+
+def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The input settings with their defaults."""
+    if not isinstance(given, Mapping):
+        raise PlanError("input: write a mapping such as {'format': 'ndjson'}")
+    for key, value in given.items():
+        if key not in _INPUT:
+            raise PlanError(f"input: there is no key {key!r}; there are {', '.join(_INPUT)}")
+        if value not in _INPUT[key]:
+            raise PlanError(f"input: {key} is {value!r}; write one of {', '.join(_INPUT[key])}")
+    return {"format": "auto", "compression": "auto", **given}
+
+
+def checked_output(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The output settings with their defaults; the plan checks the values against the columns."""
+    if not isinstance(given, Mapping):
+        raise PlanError("output: write a mapping such as {'format': 'parquet', 'partition_by': ['month']}")
+    partitions = given.get("partition_by") or []
+    listed = [partitions] if isinstance(partitions, str) else list(partitions) if isinstance(partitions, tuple) else partitions
+    return {"format": "parquet", "compression": "zstd", **given, "partition_by": listed}
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------
+
+
+def written(
+    name: str, input: Mapping[str, Any], schema: Schema, steps: Iterable[Step], output: Mapping[str, Any], urls: bool = True
+) -> dict[str, Any]:
+    """A pipeline as plain data that `read` takes back; without `urls`, what it says apart from where files are."""
+    return {
+        "version": VERSION,
+        "name": name,
+        "input": dict(input),
+        "schema": {one.name: _column(one) for one in schema.values()},
+        "steps": [{step.name: _step(step, urls)} for step in steps],
+        "output": dict(output),
+    }
+
+
+def _column(one: Field) -> Any:
+    said: dict[str, Any] = {}
+    first, *others = one.paths
+    if first != (one.name,):
+        said["path"] = _path(first)
+    if others:
+        said["aliases"] = [_path(path) for path in others]
+    if one.default is not None:
+        default = one.default
+        said["default"] = default if isinstance(default, bool | int | float | str) else default.isoformat()
+    if not one.nullable:
+        said["nullable"] = False
+    if one.on_error != "reject":
+        said["on_error"] = one.on_error
+    return {"type": one.type.name, **said} if said else one.type.name
+
+
+def _path(keys: tuple[str, ...]) -> Any:
+    return ".".join(keys) if not any("." in key for key in keys) else list(keys)
+
+
+def _step(step: Step, urls: bool) -> Any:
+    match step:
+        case WithColumns() | Select():
+            columns = step.columns
+            if isinstance(step, Select) and all(expr.output_name == name and not isinstance(expr, Lit) for name, expr in columns):
+                return [str(expr) for _, expr in columns]
+            return {name: str(expr) for name, expr in columns}
+        case Filter():
+            texts = [str(one) for one in step.predicates]
+            return texts[0] if len(texts) == 1 else texts
+        case DropNulls() | Drop():
+            return list(step.columns)
+        case Rename():
+            return dict(step.names)
+        case Join():
+            said: dict[str, Any] = {"key": step.lookup.key, "on": step.on, "how": step.how}
+            if urls:
+                if not isinstance(step.lookup.source, str):
+                    raise SpecError("a join with a table in memory has no text form; write the table to a .csv or .parquet file")
+                said = {"lookup": step.lookup.source, **said}
+            return said
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
+    """The parts of a pipeline, from plain data or a file. Raises SpecError naming the file, the step and the place."""
+    if isinstance(source, Mapping):
+        return _parts(source, Path())
+    path = Path(source)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise SpecError(f"{path} is larger than {MOST_BYTES >> 20} MiB, too large for a pipeline file")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path} is not UTF-8 text") from None
+    try:
+        return _parts(loads(text, is_json=path.suffix.lower() == ".json"), path.parent)
+    except MillstreamError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def loads(text: str, is_json: bool = False) -> Any:
+    """YAML or JSON text as plain data. Raises SpecError with line and column."""
+    try:
+        if is_json:
+            return json.loads(text, object_pairs_hook=_unique)
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()  # type: ignore[no-untyped-call]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SpecError(f"{place}{error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise SpecError(f"cannot be read: {reason}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"the key {key!r} stands twice")
+        made[key] = value
+    return made
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader without what a pipeline file does not need."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed here; write the value again", problem_mark=mark)
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MOST_DEPTH} levels deep", problem_mark=mark)
+        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str | int | float | bool) or key in seen:
+                problem = f"the key {key!r} stands twice" if isinstance(key, str) else "a key is a plain name here"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"null|Null|NULL|~|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+0123456789."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))  # type: ignore[no-untyped-call]
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+def _parts(said: Any, folder: Path) -> Parts:
+    _check_mapping(said, "a pipeline", _KEYS)
+    if said.get("version") != VERSION:
+        raise SpecError(f"version is {said.get('version')!r}; write version: {VERSION}")
+    if "schema" not in said:
+        raise SpecError("there is no schema; write schema: {price: float64, …}")
+    return Parts(
+        checked_name(said.get("name", "pipeline")),
+        dict(said.get("input") or {}),
+        Schema(_columns(said["schema"])),
+        tuple(_read_steps(said.get("steps") or [], folder)),
+        dict(said.get("output") or {}),
+    )
+
+
+def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:
+    if not isinstance(said, Mapping):
+        raise SpecError(f"{what} is a mapping with {', '.join(keys)}, not {_kind(said)}")
+    for key in said:
+        if key not in keys:
+            raise SpecError(f"{what} has no key {key!r}; there are {', '.join(keys)}")
+
+
+def _kind(said: Any) -> str:
+    return {"str": "text", "list": "a list", "NoneType": "nothing", "dict": "a mapping"}.get(type(said).__name__, type(said).__name__)
+
+
+def _columns(said: Any) -> dict[str, str | Column]:
+    if not isinstance(said, Mapping):
+        raise SpecError(f"schema is a mapping of names to types, not {_kind(said)}")
+    made: dict[str, str | Column] = {}
+    for name, one in said.items():
+        if isinstance(one, str):
+            made[name] = one
+            continue
+        _check_mapping(one, f"schema: column {name!r}", _COLUMN_KEYS)
+        if "type" not in one:
+            raise SpecError(f"schema: column {name!r} has no type; write type: string")
+        options = dict(one)
+        for key in ("path", "aliases"):
+            if isinstance(options.get(key), list):
+                options[key] = tuple(tuple(item) if isinstance(item, list) else item for item in options[key])
+        if isinstance(options.get("aliases"), str):
+            options["aliases"] = (options["aliases"],)
+        made[name] = Column(**options)
+    return made
+
+
+def _read_steps(said: Any, folder: Path) -> Iterable[Step]:
+    if not isinstance(said, list):
+        raise SpecError(f"steps is a list, not {_kind(said)}; write - filter: price > 10")
+    for number, one in enumerate(said, 1):
+        if not isinstance(one, Mapping) or len(one) != 1:
+            raise SpecError(f"step {number} is one key with its value, such as filter: price > 10")
+        ((kind, value),) = one.items()
+        if kind not in _READERS:
+            raise SpecError(f"step {number}: there is no step {kind!r}; there are {', '.join(_READERS)}")
+        try:
+            yield _READERS[kind](value, folder)
+        except MillstreamError as error:
+            raise SpecError(f"step {number} ({kind}): {error}") from None
+
+
+def _expression(said: Any) -> Expr:
+    if isinstance(said, str):
+        return parse(said)
+    if isinstance(said, bool | int | float):
+        return as_expr(said)
+    raise SpecError(f"an expression is text, not {_kind(said)}")
+
+
+def _texts(said: Any) -> list[str]:
+    listed = [said] if isinstance(said, str) else said
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise SpecError(f"write a name or a list of names, not {_kind(said)}")
+    return listed
+
+
+def _read_with_columns(said: Any, folder: Path) -> Step:
+    if not isinstance(said, Mapping) or not said:
+        raise SpecError(f"write names and expressions, {{discount: price * 0.1}}, not {_kind(said)}")
+    return WithColumns(tuple((str(name), _expression(one)) for name, one in said.items()))
+
+
+def _read_filter(said: Any, folder: Path) -> Step:
+    listed = said if isinstance(said, list) else [said]
+    if not listed:
+        raise SpecError("write a predicate: price > 10")
+    return Filter(tuple(_expression(one) for one in listed))
+
+
+def _read_drop_nulls(said: Any, folder: Path) -> Step:
+    return DropNulls(tuple(_texts(said if said is not None else [])))
+
+
+def _read_drop(said: Any, folder: Path) -> Step:
+    return Drop(tuple(_texts(said)))
+
+
+def _read_select(said: Any, folder: Path) -> Step:
+    if isinstance(said, Mapping):
+        return Select(tuple((str(name), _expression(one)) for name, one in said.items()))
+    columns = []
+    for text in _texts(said):
+        expr = parse(text)
+        if expr.output_name is None:
+            raise SpecError(f"`{text}` has no name; write it as a mapping, {{name: {text}}}")
+        columns.append((expr.output_name, expr))
+    return Select(tuple(columns))
+
+
+def _read_rename(said: Any, folder: Path) -> Step:
+    if not isinstance(said, Mapping) or not all(isinstance(one, str) for pair in said.items() for one in pair):
+        raise SpecError(f"write old and new names, {{old: new}}, not {_kind(said)}")
+    return Rename(tuple(said.items()))
+
+
+def _read_join(said: Any, folder: Path) -> Step:
+    _check_mapping(said, "join", ("lookup", "key", "on", "how"))
+    for key in ("lookup", "key", "on"):
+        if not isinstance(said.get(key), str):
+            raise SpecError(f"join needs {key}, as text: {{lookup: countries.csv, key: code, on: country}}")
+    how = said.get("how", "left")
+    if how not in ("left", "inner", "anti"):
+        raise SpecError(f"how is {how!r}; write left, inner or anti")
+    return Join(_at(lookup(said["lookup"], said["key"]), folder), said["on"], how)
+
+
+def _at(one: Lookup, folder: Path) -> Lookup:
+    return Lookup(str(folder / one.source), one.key)
+
+
+_READERS: dict[str, Callable[[Any, Path], Step]] = {
+    "with_columns": _read_with_columns,
+    "filter": _read_filter,
+    "drop_nulls": _read_drop_nulls,
+    "select": _read_select,
+    "drop": _read_drop,
+    "rename": _read_rename,
+    "join": _read_join,
+}
