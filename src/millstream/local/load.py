@@ -73,7 +73,7 @@ def _line_of(error: BaseException, path: Path) -> str:
     """Where in the file an error came from."""
     trace, line = error.__traceback__, ""
     while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = f", line {trace.tb_lineno}"
         trace = trace.tb_next
     return line

@@ -39,7 +39,7 @@ class Ran(Protocol):
 
 @dataclass(frozen=True)
 class Output:
-    """How rows are written: format, compression, partition columns."""
+    """How rows are written: format, compression (Parquet's; JSON is plain), partition columns."""
 
     format: str = "parquet"
     compression: str = "zstd"
@@ -53,11 +53,7 @@ class Output:
             raise SettingsError(f"output: format {form!r} cannot be written yet; write {', '.join(FORMATS)}")
         by = settings.get("partition_by") or ()
         by = (by,) if isinstance(by, str) else tuple(by)
-        compression = settings.get("compression") or ("zstd" if form == "parquet" else "none")
-        if form == "parquet":
-            parquet.check_compression(compression)
-        elif compression != "none":
-            raise SettingsError(f"output: {form} is written uncompressed in this version; drop compression, or write parquet")
+        compression = parquet.check_compression(settings.get("compression") or "zstd")
         if not schema.names:
             raise PlanError("output: no column is left to write")
         check_columns(schema, by)
