@@ -47,8 +47,13 @@ def test_run_prints_a_summary(folder):
     assert (status, err) == (0, "")
     for line in ("delivered 4", "written   3", "filtered  0", "duplicate 0", "rejected  1   BAD_JSON 1", "failed    0"):
         assert f"  {line}\n" in out
-    assert "3 rows in 2 files" in out and "out/kind=a/" in out and "out-rejects" in out and "records a second" in out
-    assert out.rstrip().splitlines()[-4:] == ["first rows:", "  id  kind", "   1  a", "   2  b"] or out.rstrip().endswith("3  a")
+    assert "3 rows in 2 files" in out
+    assert "out/kind=a/" in out
+    assert "out-rejects" in out
+    assert "records a second" in out
+    assert out.rstrip().splitlines()[-4:] == ["first rows:", "  id  kind", "   1  a", "   2  b"] or out.rstrip().endswith(
+        "3  a"
+    )
     assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 3
 
 
@@ -57,7 +62,9 @@ def test_run_json_prints_one_object(folder):
     assert (status, err) == (0, "")
     report = json.loads(out)
     assert report["counts"] == {"delivered": 4, "written": 2, "filtered": 1, "duplicate": 0, "rejected": 1, "failed": 0}
-    assert report["version"] == 1 and (folder / "bad").is_dir() and not (folder / "out-rejects").exists()
+    assert report["version"] == 1
+    assert (folder / "bad").is_dir()
+    assert not (folder / "out-rejects").exists()
 
 
 @pytest.mark.parametrize(
@@ -84,35 +91,53 @@ def test_what_the_user_can_fix_is_one_line_and_status_2(folder, words, message):
     (folder / "raises.py").write_text("def f():\n    return 1\nx = f() / 0\n")
     status, out, err = run(folder, "run", *words, "--out", "out")
     assert (status, out) == (2, "")
-    assert err.startswith("millstream: error: ") and message in err and err.count("\n") == 1
+    assert err.startswith("millstream: error: ")
+    assert message in err
+    assert err.count("\n") == 1
     assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["run", "p.py:orders"], ["run", "p.py:orders", "in.ndjson"], ["fly"]])
 def test_words_that_are_no_command(folder, words):
     status, out, err = run(folder, *words)
-    assert (status, out) == (2, "") and "usage: millstream" in err
+    assert (status, out) == (2, "")
+    assert "usage: millstream" in err
 
 
 def test_a_pipeline_that_cannot_work(folder):
     (folder / "p.yaml").write_text(YAML.replace("id > 1", "price > 1"))
     status, _, err = run(folder, "run", "p.yaml", "in.ndjson", "--out", "out")
-    assert status == 2 and "price" in err and err.count("\n") == 1
+    assert status == 2
+    assert "price" in err
+    assert err.count("\n") == 1
     (folder / "p.yaml").write_text("version: [1\n")
     status, _, err = run(folder, "run", "p.yaml", "in.ndjson", "--out", "out")
-    assert status == 2 and "p.yaml" in err and err.count("\n") == 1
+    assert status == 2
+    assert "p.yaml" in err
+    assert err.count("\n") == 1
 
 
 def test_a_run_that_fails_is_status_1_with_its_counts(folder):
     (folder / "out").write_text("")
     status, out, err = run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out")
-    assert (status, out) == (1, "") and "is a file" in err and err.count("\n") == 1
+    assert (status, out) == (1, "")
+    assert "is a file" in err
+    assert err.count("\n") == 1
     (folder / "out").unlink()
     (folder / "out").mkdir()
     (folder / "out" / "kind=b").write_text("in the way")
     status, out, err = run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out", "--json")
-    assert status == 1 and "is a file" in err and err.count("\n") == 1
-    assert json.loads(out)["counts"] == {"delivered": 4, "written": 0, "filtered": 0, "duplicate": 0, "rejected": 1, "failed": 3}
+    assert status == 1
+    assert "is a file" in err
+    assert err.count("\n") == 1
+    assert json.loads(out)["counts"] == {
+        "delivered": 4,
+        "written": 0,
+        "filtered": 0,
+        "duplicate": 0,
+        "rejected": 1,
+        "failed": 3,
+    }
     (folder / "out" / "kind=b").unlink()
     assert run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out")[0] == 0
     assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 3
@@ -120,17 +145,26 @@ def test_a_run_that_fails_is_status_1_with_its_counts(folder):
 
 def test_doctor(folder):
     status, out, err = run(folder, "doctor")
-    assert status == 0 and "backend" in out and "all is well" in out, out + err
+    assert status == 0, out + err
+    assert "backend" in out
+    assert "all is well" in out
     found = json.loads(run(folder, "doctor", "--json")[1])
-    assert found["problems"] == [] and found["backend"] in ("native", "jit", "checked") and found["kernels"] > 10
-    assert found["packages"]["pyarrow"] and found["cpu_target"] and found["python"].startswith("3.")
+    assert found["problems"] == []
+    assert found["backend"] in ("native", "jit", "checked")
+    assert found["kernels"] > 10
+    assert found["packages"]["pyarrow"]
+    assert found["cpu_target"]
+    assert found["python"].startswith("3.")
 
 
 def test_doctor_says_what_to_do_when_something_is_off(folder):
     status, out, _ = run(folder, "doctor", "--json", MILLSTREAM_BACKEND="magic")
-    assert status == 1 and "MILLSTREAM_BACKEND" in json.loads(out)["problems"][0]
+    assert status == 1
+    assert "MILLSTREAM_BACKEND" in json.loads(out)["problems"][0]
     status, out, _ = run(folder, "doctor", MILLSTREAM_BACKEND="magic")
-    assert status == 1 and "problem: MILLSTREAM_BACKEND" in out and "something is off" in out
+    assert status == 1
+    assert "problem: MILLSTREAM_BACKEND" in out
+    assert "something is off" in out
 
 
 def test_a_run_needs_no_numpy_and_no_compiler(folder):

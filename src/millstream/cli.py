@@ -20,12 +20,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a pipeline over files",
-        description="Run a pipeline over JSON files (an array, or a record a line; .gz and .zst of them) and write what comes out to a folder.",
+        description="Run a pipeline over JSON files (an array or lines; .gz and .zst of them); write the rows to a folder.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
     run.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
     run.add_argument("--out", metavar="DIR", required=True, help="the folder to write to; made if need be")
-    run.add_argument("--rejects", metavar="DIR", help="the folder for rejected records (default: DIR-rejects, beside the output)")
+    run.add_argument(
+        "--rejects", metavar="DIR", help="the folder for rejected records (default: DIR-rejects, beside the output)"
+    )
     run.add_argument("--ledger", metavar="URL", help="a record of what was committed; comes with a later version")
     run.add_argument("--jobs", metavar="N", type=int, default=1, help="threads; the files are the same for any N (default: 1)")
     run.add_argument("--json", action="store_true", help="print the report as one JSON object")

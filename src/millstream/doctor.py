@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from millstream._version import __version__
 from millstream.errors import MillstreamError
 from millstream.native.bind import cache_folder, kernels, missing_cpu_features
 
@@ -27,7 +28,7 @@ def examine() -> dict[str, Any]:
     """The state of this installation. `problems` says what is off and what to do about each; empty if all is well."""
     problems: list[str] = []
     found: dict[str, Any] = {
-        "millstream": _version("millstream"),
+        "millstream": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "backend": None,
@@ -67,11 +68,14 @@ def examine() -> dict[str, Any]:
 
 def render(found: dict[str, Any]) -> str:
     """The same to read."""
-    lines = [f"millstream {found['millstream'] or '(a source checkout)'}, Python {found['python']}, {found['platform']}"]
+    lines = [f"millstream {found['millstream']}, Python {found['python']}, {found['platform']}"]
     if found["backend"]:
         lines.append(f"  backend       {found['backend']}: {found['kernels']} kernels, {found['reason']}")
         missing = ", ".join(found["missing_cpu_features"])
-        lines.append(f"  CPU target    {found['cpu_target']}, " + (f"this machine lacks {missing}" if missing else "this machine has all it needs"))
+        lines.append(
+            f"  CPU target    {found['cpu_target']}, "
+            + (f"this machine lacks {missing}" if missing else "this machine has all it needs")
+        )
         lines.append(f"  kernels from  {found['kernels_folder']}")
     else:
         lines.append("  backend       none")

@@ -42,7 +42,11 @@ def lines(tmp_path):
 
 def tree(folder):
     """Every file under a folder, with the hash of its bytes."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def rows(folder):
@@ -53,21 +57,35 @@ def rows(folder):
 def test_every_record_is_written_once(tmp_path, lines):
     report = run_files(pipeline(partition_by=["kind"]), [lines], sink=tmp_path / "out")
     found = rows(tmp_path / "out")
-    assert [(row["id"], row["kind"], row["price"]) for row in found] == [(one["id"], one["kind"], one["price"]) for one in RECORDS]
-    identity = hashlib.sha256(f"{lines.resolve()}\0{lines.stat().st_size}\0{lines.stat().st_mtime_ns}".encode()).hexdigest()[:32]
+    assert [(row["id"], row["kind"], row["price"]) for row in found] == [
+        (one["id"], one["kind"], one["price"]) for one in RECORDS
+    ]
+    identity = hashlib.sha256(f"{lines.resolve()}\0{lines.stat().st_size}\0{lines.stat().st_mtime_ns}".encode()).hexdigest()[
+        :32
+    ]
     names = [f"kind={kind}/{identity}-0-0000.parquet" for kind in ("__HIVE_DEFAULT_PARTITION__", "k0", "k1", "k2")]
     assert list(tree(tmp_path / "out")) == names
     assert not (tmp_path / "out-rejects").exists()
     metadata = pq.read_metadata(tmp_path / "out" / names[1]).metadata
-    assert metadata[b"millstream.fingerprint"].decode() == report.fingerprint and metadata[b"millstream.source"] == b"0+1000"
+    assert metadata[b"millstream.fingerprint"].decode() == report.fingerprint
+    assert metadata[b"millstream.source"] == b"0+1000"
     told = report.to_dict()
-    assert list(told) == (
-        "version pipeline fingerprint source counts deliveries rows rejected_by_code bytes_in bytes_out seconds files files_total remaining".split()
+    assert " ".join(told) == (
+        "version pipeline fingerprint source counts deliveries rows rejected_by_code bytes_in bytes_out seconds"
+        " files files_total remaining"
     )
     assert told["counts"] == {"delivered": 1000, "written": 1000, "filtered": 0, "duplicate": 0, "rejected": 0, "failed": 0}
-    assert (told["pipeline"], told["source"], told["deliveries"], told["rows"], told["files_total"]) == ("orders", "file", 1, 1000, 4)
-    assert told["bytes_in"] == lines.stat().st_size and told["bytes_out"] == sum(one["bytes"] for one in told["files"])
-    assert "written   1,000" in report.render() and "first rows:" in report.render()
+    assert (told["pipeline"], told["source"], told["deliveries"], told["rows"], told["files_total"]) == (
+        "orders",
+        "file",
+        1,
+        1000,
+        4,
+    )
+    assert told["bytes_in"] == lines.stat().st_size
+    assert told["bytes_out"] == sum(one["bytes"] for one in told["files"])
+    assert "written   1,000" in report.render()
+    assert "first rows:" in report.render()
 
 
 def test_threads_and_repeats_change_nothing(tmp_path, lines):
@@ -75,7 +93,8 @@ def test_threads_and_repeats_change_nothing(tmp_path, lines):
     (lines.parent / "bad.json").write_text('[{"id": 1}, {"id": "x"}, {"id": 2}] garbage')
     made = pipeline(partition_by=["kind"])
     reports = [
-        run_files(made, [lines.parent], sink=tmp_path / f"out{jobs}", jobs=jobs, chunk_bytes=5000).to_dict() for jobs in (1, 2, 5)
+        run_files(made, [lines.parent], sink=tmp_path / f"out{jobs}", jobs=jobs, chunk_bytes=5000).to_dict()
+        for jobs in (1, 2, 5)
     ]
     for jobs in (2, 5):
         assert tree(tmp_path / f"out{jobs}") == tree(tmp_path / "out1")
@@ -98,13 +117,15 @@ def test_rejects_tell_what_it_takes_to_send_them_again(tmp_path, lines):
     report = run_files(made, [lines], sink=tmp_path / "out", rejects=tmp_path / "bad")
     assert report.rejected_by_code == {"BAD_JSON": 1, "BAD_TYPE": 1}
     (name,) = tree(tmp_path / "bad")
-    assert name.startswith("date=2023-11-14/") and name.endswith("-0.parquet")
+    assert name.startswith("date=2023-11-14/")
+    assert name.endswith("-0.parquet")
     found = pq.ParquetFile(tmp_path / "bad" / name).read().to_pylist()
     assert [(row["position"], row["code"], row["column"], row["payload"]) for row in found] == [
         (1, "BAD_JSON", None, b"not json"),
         (2, "BAD_TYPE", "price", b'{"id": 2, "price": "free"}'),
     ]
-    assert {row["source"] for row in found} == {lines.resolve().as_uri()} and {row["fingerprint"] for row in found} == {made.fingerprint}
+    assert {row["source"] for row in found} == {lines.resolve().as_uri()}
+    assert {row["fingerprint"] for row in found} == {made.fingerprint}
     assert found[0]["arrived_at"] == dt.datetime(2023, 11, 14, 22, 13, 20, 123000, dt.UTC)
     assert found[0]["identity"] + ".parquet" == name.rpartition("/")[2]
     assert (found[0]["sub"], found[0]["format"], found[0]["context"]) == (0, "json", None)
@@ -151,9 +172,10 @@ def test_another_pipeline_does_not_replace_what_stands_there(tmp_path, lines):
     run_files(pipeline(), lines, sink=tmp_path / "out")
     before = tree(tmp_path / "out")
     other = Pipeline(SCHEMA | {"extra": "string"}, name="orders")
-    with pytest.raises(SinkError, match="another object: its pipeline is .*, this one is") as raised:
+    with pytest.raises(SinkError, match=r"another object: its pipeline is .*, this one is") as raised:
         run_files(other, lines, sink=tmp_path / "out")
-    assert other.fingerprint in str(raised.value) and pipeline().fingerprint in str(raised.value)
+    assert other.fingerprint in str(raised.value)
+    assert pipeline().fingerprint in str(raised.value)
     assert tree(tmp_path / "out") == before
     report, error = attempt(other, [lines], sink=tmp_path / "out")
     assert isinstance(error, SinkError)
@@ -163,7 +185,9 @@ def test_another_pipeline_does_not_replace_what_stands_there(tmp_path, lines):
 def test_an_empty_file_is_a_run_of_no_records(tmp_path, lines):
     lines.write_text("\n \n")
     report = run_files(pipeline(), lines, sink=tmp_path / "out")
-    assert report.counts["delivered"] == 0 and report.to_dict()["files"] == [] and report.render()
+    assert report.counts["delivered"] == 0
+    assert report.to_dict()["files"] == []
+    assert report.render()
 
 
 def test_what_the_caller_can_fix(tmp_path, lines):
@@ -191,7 +215,8 @@ FULL_DISK = """
     from millstream.local.run import attempt
     from millstream.pipeline import Pipeline
     made = Pipeline({"id": "int64", "s": "string"}, name="full", output={"compression": "none"})
-    report, error = attempt(made, [sys.argv[1]], sink=sys.argv[2], rejects=sys.argv[3], chunk_bytes=100_000, jobs=int(sys.argv[4]))
+    source, sink, rejects, jobs = sys.argv[1:]
+    report, error = attempt(made, [source], sink=sink, rejects=rejects, chunk_bytes=100_000, jobs=int(jobs))
     print(json.dumps([report.to_dict(), type(error).__name__, str(error)]))
 """
 
@@ -205,19 +230,32 @@ def test_a_full_disk_leaves_whole_files_and_a_second_run_completes_them(tmp_path
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"NOT TESTED, no small file system can be mounted here: {mounted.stderr.strip()}")
-    command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(source), str(disk / "out"), str(tmp_path / "rejects"), str(jobs)]
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(FULL_DISK),
+        str(source),
+        str(disk / "out"),
+        str(tmp_path / "rejects"),
+        str(jobs),
+    ]
     try:
         report, kind, message = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert kind == "SinkError" and "No space left" in message and "run again" in message
+        assert kind == "SinkError"
+        assert "No space left" in message
+        assert "run again" in message
         counts = report["counts"]
-        assert counts["failed"] > 0 and counts["delivered"] == sum(counts.values()) - counts["delivered"]
+        assert counts["failed"] > 0
+        assert counts["delivered"] == sum(counts.values()) - counts["delivered"]
         whole = list(disk.rglob("*.parquet"))
-        assert whole and sorted(disk.rglob("*.*")) == sorted(whole)
+        assert whole
+        assert sorted(disk.rglob("*.*")) == sorted(whole)
         assert sum(pq.read_metadata(path).num_rows for path in whole) >= counts["written"]
         before = tree(disk / "out")
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         report, kind, _ = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert kind == "NoneType" and report["counts"]["written"] == 10_000
+        assert kind == "NoneType"
+        assert report["counts"]["written"] == 10_000
         assert before.items() <= tree(disk / "out").items()
         assert [row["id"] for row in rows(disk / "out")] == list(range(10_000))
     finally:

@@ -15,7 +15,14 @@ from millstream.errors import UsageError
 from millstream.local.compression import open_stream
 from millstream.local.source import find_files, read_chunks
 
-RECORDS = [{"a": 1}, {}, {"b": 'x]},"\\{['}, {"c": {"d": [[], [1, {"e": "\\\\\\"}]]}}, {"k": "\\" * 7 + "é" * 40}, {"t": "line\nbreak", "n": None}]
+RECORDS = [
+    {"a": 1},
+    {},
+    {"b": 'x]},"\\{['},
+    {"c": {"d": [[], [1, {"e": "\\\\\\"}]]}},
+    {"k": "\\" * 7 + "é" * 40},
+    {"t": "line\nbreak", "n": None},
+]
 
 
 def read(path, **options):
@@ -105,7 +112,7 @@ def test_what_is_wrong_with_an_array_is_one_rejected_record(tmp_path, text, foun
 def test_ndjson_files_are_lines_even_if_they_start_like_an_array(tmp_path):
     path = write(tmp_path, "in.ndjson", b"[1]\n[2]\n")
     assert read(path) == ([b"[1]", b"[2]"], [])
-    assert read(path, format="json")[0] == [b"1"]
+    assert read(path, form="json")[0] == [b"1"]
 
 
 def test_a_line_that_is_too_long_is_rejected_and_its_neighbours_are_not(tmp_path):
@@ -180,7 +187,8 @@ def test_gzip_padding_is_not_a_fault_and_trailing_garbage_is(tmp_path):
 def test_an_array_that_is_cut_short_by_its_compression(tmp_path):
     text = json.dumps([{"n": i, "s": os.urandom(8).hex()} for i in range(500)]).encode()
     payloads, faults = read(write(tmp_path, "in.json.gz", gzip.compress(text)[:-3000]), chunk_bytes=1000)
-    assert values(payloads) == json.loads(text)[: len(payloads)] and len(payloads) > 100
+    assert values(payloads) == json.loads(text)[: len(payloads)]
+    assert len(payloads) > 100
     assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
 
 
@@ -190,12 +198,13 @@ def test_folders_and_patterns(tmp_path):
     (tmp_path / "sub.json").mkdir()
     assert [file.path.name for file in find_files([str(tmp_path)])] == ["a.ndjson.gz", "b.json", "c.jsonl.zst"]
     assert [file.path.name for file in find_files([f"{tmp_path}/*.js*"])] == ["_x.json", "b.json", "c.jsonl.zst"]
-    assert [file.path.name for file in find_files([tmp_path / "b.json", str(tmp_path)])][0] == "b.json"
+    assert find_files([tmp_path / "b.json", str(tmp_path)])[0].path.name == "b.json"
     assert len(find_files([str(tmp_path), tmp_path / "b.json"])) == 3
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.json", "not found"), ("*.nope", "no file matches"), ("empty", "has no input"), ("x.csv", "cannot read")]
+    ("name", "message"),
+    [("none.json", "not found"), ("*.nope", "no file matches"), ("empty", "has no input"), ("x.csv", "cannot read")],
 )
 def test_input_that_is_not_there_is_named(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
@@ -210,7 +219,7 @@ def test_input_that_is_not_there_is_named(tmp_path, name, message):
 def test_settings_that_cannot_be(tmp_path):
     (file,) = find_files([write(tmp_path, "in.json", b"[]")])
     with pytest.raises(UsageError, match="format 'csv'"):
-        list(read_chunks(file, format="csv"))
+        list(read_chunks(file, form="csv"))
     with pytest.raises(UsageError, match="compression 'rar'"):
         open_stream(Path(file.path), "rar")
 
@@ -218,6 +227,7 @@ def test_settings_that_cannot_be(tmp_path):
 def test_the_identity_is_that_of_a_version(tmp_path):
     path = write(tmp_path, "in.json", b"[]")
     one = find_files([path])[0].identity
-    assert one == find_files([path])[0].identity and len(one) == 32
+    assert one == find_files([path])[0].identity
+    assert len(one) == 32
     os.utime(path, ns=(1, 1))
     assert find_files([path])[0].identity != one

@@ -72,7 +72,10 @@ def test_a_digest_is_of_names_types_and_rows():
 
 
 @settings(deadline=None)
-@given(st.lists(st.none() | st.text(max_size=20), min_size=1, max_size=8), st.lists(st.none() | st.integers(-3, 3), min_size=1, max_size=8))
+@given(
+    st.lists(st.none() | st.text(max_size=20), min_size=1, max_size=8),
+    st.lists(st.none() | st.integers(-3, 3), min_size=1, max_size=8),
+)
 def test_digests_tell_rows_apart(texts, numbers):
     """What lies under a null does not matter; anything else does."""
     seen = {}

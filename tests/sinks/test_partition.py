@@ -13,15 +13,41 @@ from millstream.errors import PlanError
 from millstream.schema import STRING, TYPES
 from millstream.sinks.partition import DEFAULT, check_columns, folder_value, partition
 
-NASTY = [".", "..", "../x", "/etc", "a/b", "a\\b", "%", "%2F", "a=b", "\n", "\x00", "\x7f", "é", "日本", "🌿", " ", "~", "NULL", "1", "a" * 200, "-", "_x"]
+NASTY = [
+    ".",
+    "..",
+    "../x",
+    "/etc",
+    "a/b",
+    "a\\b",
+    "%",
+    "%2F",
+    "a=b",
+    "\n",
+    "\x00",
+    "\x7f",
+    "é",
+    "日本",
+    "🌿",
+    " ",
+    "~",
+    "NULL",
+    "1",
+    "a" * 200,
+    "-",
+    "_x",
+]
 
 
 @pytest.mark.parametrize("value", NASTY)
 def test_a_value_stays_in_its_folder_and_comes_back(value):
     name = f"k={folder_value(STRING, value)}"
     assert PurePosixPath("/sink", name).parent == PurePosixPath("/sink")
-    assert name.isascii() and name.isprintable() and not set(name) & set("/\\ ")
-    assert name.count("=") == 1 and unquote(name.partition("=")[2]) == value
+    assert name.isascii()
+    assert name.isprintable()
+    assert not set(name) & set("/\\ ")
+    assert name.count("=") == 1
+    assert unquote(name.partition("=")[2]) == value
 
 
 @settings(deadline=None)
@@ -29,7 +55,8 @@ def test_a_value_stays_in_its_folder_and_comes_back(value):
 def test_any_text_stays_in_its_folder_and_comes_back(value):
     name = folder_value(STRING, value)
     if value != DEFAULT:
-        assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%") and unquote(name) == value
+        assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%")
+        assert unquote(name) == value
 
 
 @pytest.mark.parametrize(
@@ -56,7 +83,11 @@ def test_folder_values(kind, value, name):
 
 
 rows = st.lists(
-    st.tuples(st.none() | st.sampled_from(["a", "b", "ab", "日本", "a/b", "x" * 30]), st.none() | st.integers(-2, 2), st.none() | st.booleans()),
+    st.tuples(
+        st.none() | st.sampled_from(["a", "b", "ab", "日本", "a/b", "x" * 30]),
+        st.none() | st.integers(-2, 2),
+        st.none() | st.booleans(),
+    ),
     max_size=60,
 )
 
@@ -76,13 +107,17 @@ def test_grouping_is_that_of_a_dictionary(table, by):
     for row in batch.to_pylist():
         expected.setdefault(tuple(row[name] for name in by), []).append(row["i"])
     found = partition(batch, by)
-    assert found.bad == [] and found.batch.schema.names == [name for name in "isnb" if name not in by]
+    assert found.bad == []
+    assert found.batch.schema.names == [name for name in "isnb" if name not in by]
     folders = {}
     for part in found.parts:
         folders[part.folder] = found.batch.slice(part.first, part.rows).column(0).to_pylist()
 
     def folder(key):
-        return "/".join(f"{name}={folder_value(TYPES['int16' if name == 'n' else 'bool' if name == 'b' else 'string'], value)}" for name, value in zip(by, key, strict=True))
+        return "/".join(
+            f"{name}={folder_value(TYPES['int16' if name == 'n' else 'bool' if name == 'b' else 'string'], value)}"
+            for name, value in zip(by, key, strict=True)
+        )
 
     assert list(folders.items()) == [(folder(key), indices) for key, indices in expected.items()]
 

@@ -34,7 +34,8 @@ def test_what_stands_there_is_never_replaced(tmp_path):
     assert store.put("x", b"two", same).fresh is False
     with pytest.raises(SinkError, match="another object: why"):
         store.put("x", b"two", lambda path: "why")
-    assert (tmp_path / "x").read_bytes() == b"one" and os.listdir(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_a_file_in_the_way(tmp_path):
@@ -68,8 +69,11 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
         except SinkError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "out")], capture_output=True, text=True)
-    assert "cannot write" in done.stdout and "large" in done.stdout, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert "cannot write" in done.stdout, done.stderr
+    assert "large" in done.stdout
     assert os.listdir(tmp_path / "out") == ["small"]
 
 

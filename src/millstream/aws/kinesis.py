@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ON_REJECT = ("fail", "drop-and-count")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXPECTED = "expected a Kinesis event, {'Records': [{'eventSource': 'aws:kinesis', 'kinesis': {'data': ..., 'sequenceNumber': ...}, ...}]}"
+_EXPECTED = (
+    "expected a Kinesis event, "
+    "{'Records': [{'eventSource': 'aws:kinesis', 'kinesis': {'data': ..., 'sequenceNumber': ...}, ...}]}"
+)
 _BAD_BASE64 = "the data is not base64"
 
 
@@ -66,7 +69,9 @@ class KinesisHandler:
             raise SettingsError("on_reject is for functions without rejects: drop one of the two")
         if rejects is None and on_reject not in ON_REJECT:
             found = "no rejects and no on_reject" if on_reject is None else f"on_reject {on_reject!r}"
-            raise SettingsError(f"{found}: write rejects='DIR' to keep rejected records, or on_reject='fail' or 'drop-and-count'")
+            raise SettingsError(
+                f"{found}: write rejects='DIR' to keep rejected records, or on_reject='fail' or 'drop-and-count'"
+            )
         self.pipeline = pipeline
         self.fails = on_reject == "fail"
         self.output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
@@ -170,7 +175,7 @@ def _parsed(event: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
 
 
 def _shards(event: Mapping[str, Any]) -> list[_Shard]:
-    """The event's records by stream and shard, each in its order. One batch holds one shard; events made by hand may hold more."""
+    """The event's records by stream and shard, each in its order. A batch holds one shard; events made by hand may hold more."""
     records = event.get("Records")
     if not isinstance(records, list) or not records:
         keys = ", ".join(sorted(map(str, event))[:8]) or "none"
@@ -198,10 +203,18 @@ def _read(record: Any, number: int) -> tuple[str, str, _Record]:
         record.get("eventSourceARN"),
         record.get("eventID"),
     )
-    for name, value in (("kinesis.sequenceNumber", sequence), ("kinesis.data", data), ("eventSourceARN", arn), ("eventID", event_id)):
+    for name, value in (
+        ("kinesis.sequenceNumber", sequence),
+        ("kinesis.data", data),
+        ("eventSourceARN", arn),
+        ("eventID", event_id),
+    ):
         if not isinstance(value, str):
             raise UsageError(f"{place}.{name} is missing or no string; {_EXPECTED}")
-    assert isinstance(sequence, str) and isinstance(data, str) and isinstance(arn, str) and isinstance(event_id, str)
+    assert isinstance(sequence, str)
+    assert isinstance(data, str)
+    assert isinstance(arn, str)
+    assert isinstance(event_id, str)
     shard = event_id.partition(":")[0]
     for name, value in (("kinesis.sequenceNumber", sequence), ("eventID", shard)):
         if not value or not all(one.isascii() and (one.isalnum() or one == "-") for one in value):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from millstream._version import __version__
 from millstream.native.bind import kernels
 from millstream.sinks.landing import Landed
 
@@ -38,17 +39,6 @@ def _logger(service: str) -> Any:
     return Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or service)
 
 
-@cache
-def version() -> str:
-    """The version of millstream that runs."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("millstream")
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
 def log_batch(batch: Batch, landed: Landed) -> None:
     """Write the line: at level error if the batch failed, else info."""
     fields: dict[str, Any] = {
@@ -70,7 +60,7 @@ def log_batch(batch: Batch, landed: Landed) -> None:
         "iterator_age_ms": batch.iterator_age_ms,
         "raw": batch.raw,
         "backend": kernels.load().name,
-        "version": version(),
+        "version": __version__,
     }
     logger = _logger(batch.pipeline)
     if landed.error is not None:

@@ -30,8 +30,8 @@ def within_strings(quotes, string):
 def frame_array(data: U8, first: INT, end: INT, state: I64, starts: I64, ends: I64):
     """Elements that end within bytes `first` to `end`, as where they start and end in `data`, blanks trimmed.
 
-    `data` holds 64 more bytes past `end`. Returns the count of elements. Stops at `end`, past the array, or when `starts` is full.
-    An element left out, as in `[1,,2]`, has no bytes. Bytes within an element are looked at 64 at a time, between them one by one.
+    `data` holds 64 more bytes past `end`. Returns the count of elements; stops at `end`, past the array, or when `starts` is
+    full. An element left out, as in `[1,,2]`, has no bytes. Within an element 64 bytes are looked at at a time, else one.
     """
     phase = state[PHASE]
     depth = state[DEPTH]

@@ -40,7 +40,7 @@ def hash_bytes(data, start, length):
 
 @kernel
 def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
-    """The group of each value. `slots` is scratch, a power of two above the count of `firsts`, which gets each group's first row.
+    """The group of each value. `firsts` gets each group's first row; `slots` is scratch, a power of two that is larger.
 
     Returns the count of groups, or -1 where there are more than `firsts` holds.
     """

@@ -32,7 +32,9 @@ def load_pipeline(text: str) -> Any:
     if not name and len(found) == 1:
         return next(iter(found.values()))
     if name and hasattr(module, name):
-        raise UsageError(f"{name} in {file} is a {type(getattr(module, name)).__name__}, not a Pipeline; the pipelines: {listed}")
+        raise UsageError(
+            f"{name} in {file} is a {type(getattr(module, name)).__name__}, not a Pipeline; the pipelines: {listed}"
+        )
     raise UsageError(f"{file} has no pipeline {name!r}: {listed}" if name else f"say which pipeline of {file}: {listed}")
 
 
@@ -50,7 +52,8 @@ def _check_readable(path: Path) -> None:
 def _imported(path: Path) -> Any:
     """Import a file by its path; its folder is searched for what it imports itself."""
     spec = importlib.util.spec_from_file_location(f"millstream_pipeline_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)

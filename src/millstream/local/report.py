@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ LISTED_FILES = 1000
 """How many files a report lists; it counts them all."""
 PREVIEW_ROWS = 5
 _SHOWN_FILES = 4
-_CELL = 24
+_CELL = 27
 
 
 class File(NamedTuple):
@@ -108,12 +109,8 @@ class Report:
 def _size(count: int) -> str:
     if count < 1000:
         return f"{count} bytes"
-    size = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95:
-            break
-    return f"{size:.1f} {unit}"
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def table(batch: pa.RecordBatch, width: int = 120) -> list[str]:
@@ -123,7 +120,8 @@ def table(batch: pa.RecordBatch, width: int = 120) -> list[str]:
         cells = [field_.name, *(_cell(value) for value in _values(column))]
         right = pa.types.is_integer(field_.type) or pa.types.is_floating(field_.type)
         columns.append(_aligned([cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…" for cell in cells], right))
-    shown, used = [], 2
+    shown: list[list[str]] = []
+    used = 2
     for column in columns:
         used += len(column[0]) + 2
         if used > width - 12 and shown:
@@ -148,6 +146,8 @@ def _cell(value: Any) -> str:
         return "null"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.isoformat(" ").replace("+00:00", "Z")
     return "".join(one if one.isprintable() else "·" for one in str(value))
 
 

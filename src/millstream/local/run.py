@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -89,7 +89,7 @@ def attempt(
             report.deliveries += 1
             yield from read_chunks(
                 file,
-                format=settings.get("format") or "auto",
+                form=settings.get("format") or "auto",
                 compression=settings.get("compression") or "auto",
                 chunk_bytes=chunk_bytes,
             )
@@ -117,7 +117,7 @@ def attempt(
     return report, error
 
 
-def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int) -> Iterator[_Done]:
+def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int) -> Generator[_Done, None, None]:
     """Results in the order of chunks. With several jobs, at most one chunk more than there are threads is held."""
     if jobs == 1:
         yield from map(work, chunks)
@@ -136,9 +136,7 @@ def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int
                 one.cancel()
 
 
-def _land_chunk(
-    pipeline: Pipeline, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore
-) -> _Done:
+def _land_chunk(pipeline: Pipeline, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore) -> _Done:
     payloads = chunk.payloads
     outcome = pipeline.run(payloads)
     count = payloads.count

@@ -29,7 +29,23 @@ KEPT_BYTES = 4096
 
 SUFFIXES = (".json", ".ndjson", ".jsonl")
 COMPRESSED = ("", ".gz", ".gzip", ".zst", ".zstd")
-_FOREIGN = (".csv", ".tsv", ".parquet", ".avro", ".orc", ".arrow", ".feather", ".xml", ".yaml", ".yml", ".zip", ".bz2", ".xz", ".lz4", ".snappy")
+_FOREIGN = (
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".avro",
+    ".orc",
+    ".arrow",
+    ".feather",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".zip",
+    ".bz2",
+    ".xz",
+    ".lz4",
+    ".snappy",
+)
 _BLANKS = b" \t\r\n"
 
 # Places in the state of kernels.frame_array, and its phases.
@@ -131,22 +147,23 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[InputFile]:
 def read_chunks(
     file: InputFile,
     *,
-    format: str = "auto",
+    form: str = "auto",
     compression: str = "auto",
     chunk_bytes: int = CHUNK_BYTES,
     record_bytes: int = RECORD_BYTES,
 ) -> Iterator[Chunk]:
-    """The chunks of a JSON file. `format`: auto or json tell an array from lines by the first byte that is not blank; ndjson is lines.
+    """The chunks of a JSON file. `form`: auto and json tell an array from lines by the first byte that is not blank.
 
+    auto takes .ndjson and .jsonl files for lines whatever they start with, ndjson every file.
     Raises UsageError for settings that cannot be, SourceError for a file that cannot be read.
     """
-    if format not in ("auto", "json", "ndjson"):
-        raise UsageError(f"input: format {format!r} cannot be read from files yet; write json, ndjson or auto")
+    if form not in ("auto", "json", "ndjson"):
+        raise UsageError(f"input: format {form!r} cannot be read from files yet; write json, ndjson or auto")
     with open_stream(file.path, compression) as stream:
         head = stream.read(max(chunk_bytes, 3))
         if head.startswith(b"\xef\xbb\xbf"):
             head = head[3:] or stream.read(chunk_bytes)
-        lines_only = format == "ndjson" or (format == "auto" and _suffix(file.path) in (".ndjson", ".jsonl"))
+        lines_only = form == "ndjson" or (form == "auto" and _suffix(file.path) in (".ndjson", ".jsonl"))
         while head and not lines_only and not head.strip(_BLANKS):
             head = stream.read(chunk_bytes)
         is_array = not lines_only and head.lstrip(_BLANKS)[:1] == b"["

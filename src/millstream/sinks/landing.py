@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
 from millstream.decode.rejects import Reject, reject, to_batch
 from millstream.errors import PlanError, SettingsError, SinkError
 from millstream.native.memory import from_numbers
+from millstream.outcome import Outcome
 from millstream.schema import Code
 from millstream.sinks import parquet, text
 from millstream.sinks.digest import digest_rows
@@ -25,16 +26,6 @@ from millstream.sinks.store import DirectoryStore, Stored
 FORMATS = ("parquet", "json", "ndjson")
 NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
 """What the law counts: the first is the sum of the rest."""
-
-
-class Ran(Protocol):
-    """What a pipeline made of a batch (`millstream.Outcome`)."""
-
-    batch: pa.RecordBatch
-    row_source: pa.Int64Array
-    rejects: pa.RecordBatch
-    disposition: pa.UInt8Array
-    counts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,15 +94,15 @@ class Prepared:
 
 
 def prepare(
-    outcome: Ran,
+    outcome: Outcome,
     output: Output,
     payload: Callable[[int], bytes | None],
     faults: Sequence[Reject] = (),
     positions: Sequence[int] | None = None,
 ) -> Prepared:
-    """File rows by partition. Records whose value cannot name a folder are rejected, and so are `faults`: pieces that were no records.
+    """File rows by partition. Records whose value names no folder are rejected, as are `faults`: pieces that were no records.
 
-    `payload` gives a record's bytes by its position. `positions` are those of the outcome's records, where faults stand between them.
+    `payload` gives a record's bytes by its position. `positions`: of the outcome's records, where faults stand between them.
     """
     given = outcome.counts
     batch, extra = outcome.batch, list(faults)
@@ -193,7 +184,7 @@ def _put_rejects(batch: pa.RecordBatch, origin: Origin, fingerprint: str, store:
         identity=origin.identity,
         arrived=origin.arrived,
         first=origin.first,
-        format=origin.format,
+        form=origin.format,
         fingerprint=fingerprint,
     )
     digested = [i for i, one in enumerate(stored.schema) if one.name in ("position", "code", "column", "offset", "identity")]
@@ -207,9 +198,7 @@ def _put_rejects(batch: pa.RecordBatch, origin: Origin, fingerprint: str, store:
     )
 
 
-def _put_rows(
-    rows: Partitioned, part: Part, origin: Origin, output: Output, fingerprint: str, store: DirectoryStore
-) -> Stored:
+def _put_rows(rows: Partitioned, part: Part, origin: Origin, output: Output, fingerprint: str, store: DirectoryStore) -> Stored:
     batch = rows.batch.slice(part.first, part.rows)
     name = f"{part.folder}/{origin.base}-0000" if part.folder else f"{origin.base}-0000"
     if output.format != "parquet":

@@ -30,12 +30,10 @@ def encode(batch: pa.RecordBatch, metadata: Mapping[str, str], compression: str 
     kept = {key.decode(): value.decode() for key, value in (batch.schema.metadata or {}).items()}
     table = pa.Table.from_batches([batch]).replace_schema_metadata({**kept, **own})
     out = pa.BufferOutputStream()
-    pq.write_table(table, out, compression=compression, row_group_size=max(batch.num_rows, 1), use_dictionary=_dictionaries(batch.schema))
+    # pyarrow's own choices: on the flights, dictionaries for strings only, delta encodings, and splitting of floats are all
+    # larger (5.7 to 6.2 MB against 4.6) and the first two slower; snappy is as fast and larger.
+    pq.write_table(table, out, compression=compression, row_group_size=max(batch.num_rows, 1))
     return out.getvalue()
-
-
-def _dictionaries(schema: pa.Schema) -> list[str] | bool:
-    return True
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -47,7 +45,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     except pa.ArrowInvalid:
         return {}
     return {
-        key.decode()[len(PREFIX) :]: value.decode(errors="replace") for key, value in found.items() if key.startswith(PREFIX.encode())
+        key.decode()[len(PREFIX) :]: value.decode(errors="replace")
+        for key, value in found.items()
+        if key.startswith(PREFIX.encode())
     }
 
 

@@ -33,10 +33,10 @@ def stored_batch(
     identity: Callable[[int], str],
     arrived: Callable[[int], datetime],
     first: int,
-    format: str,
+    form: str,
     fingerprint: str,
 ) -> pa.RecordBatch:
-    """Rejects as they are stored. `identity` and `arrived` are asked by position in the batch; `first` is added to positions."""
+    """Rejects as they are stored. `identity` and `arrived` are asked by position in the batch; `first` is added to it."""
     positions: Sequence[int] = rejects.column(0).to_pylist()
     count = len(positions)
     columns = [
@@ -45,7 +45,7 @@ def stored_batch(
         pa.array([source] * count, pa.string()),
         pa.array([identity(position) for position in positions], pa.string()),
         pa.array([0] * count, pa.int32()),
-        pa.array([format] * count, pa.string()),
+        pa.array([form] * count, pa.string()),
         pa.nulls(count, pa.binary()),
         pa.array([fingerprint] * count, pa.string()),
         pa.array([arrived(position) for position in positions], ARRIVED),

@@ -53,7 +53,9 @@ class DirectoryStore:
         except OSError as error:
             raise SinkError(f"{path} stands in the way and cannot be read: {error.strerror or error}") from None
         if other is not None:
-            raise SinkError(f"{path} stands there already and is another object: {other}; write to another folder, or move it away")
+            raise SinkError(
+                f"{path} stands there already and is another object: {other}; write to another folder, or move it away"
+            )
         return Stored(str(path), size, False)
 
     def _make_folder(self, folder: Path) -> None:
@@ -102,7 +104,10 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def open_store(url: str | os.PathLike[str], what: str) -> DirectoryStore:
-    """The store at a path or URL; `what` names the setting in errors. Raises SettingsError for one that this version cannot write to."""
+    """The store at a path or URL; `what` names the setting in errors.
+
+    Raises SettingsError for a URL that this version cannot write to, SinkError for a path that is a file.
+    """
     text = os.fspath(url)
     if not text:
         raise SettingsError(f"{what} is empty; write a folder's path")
@@ -123,4 +128,6 @@ def open_store(url: str | os.PathLike[str], what: str) -> DirectoryStore:
 def check_apart(sink: DirectoryStore, rejects: DirectoryStore) -> None:
     """Raise UsageError if readers of the sink would find the rejects."""
     if rejects.root == sink.root or sink.root in rejects.root.parents:
-        raise UsageError(f"rejects {rejects.root} are inside the sink, where readers would find them; choose a folder beside it")
+        raise UsageError(
+            f"rejects {rejects.root} are inside the sink, where readers would find them; choose a folder beside it"
+        )

@@ -1,4 +1,4 @@
-"""JSON output: an array or lines. Timestamps are RFC 3339, dates ISO; what these or JSON cannot say (infinity, year 10000) is null."""
+"""JSON output: an array or lines. Timestamps are RFC 3339, dates ISO; what these cannot say (infinity, year 10000) is null."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _times(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         zone = "Z" if column.type.tz else ""
-        return pa.array([None if one is None else _nanoseconds(one, zone) for one in column.view(pa.int64()).to_pylist()], pa.string())
+        return pa.array(
+            [None if one is None else _nanoseconds(one, zone) for one in column.view(pa.int64()).to_pylist()], pa.string()
+        )
     try:
         column.to_pylist()
     except (OverflowError, ValueError):
