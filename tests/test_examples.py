@@ -47,7 +47,8 @@ def test_price_discount(tmp_path, pipeline):
 
 
 COLUMNS = (
-    "month", "day", "dep_delay", "arr_delay", "carrier", "flight", "tailnum", "origin", "dest", "air_time", "distance", "time_hour",
+    "month", "day", "dep_delay", "arr_delay", "carrier", "flight", "tailnum", "origin", "dest",
+    "air_time", "distance", "time_hour",
 )  # fmt: skip
 FLIGHTS = [
     (1, 1, 2, 11, "UA", 1545, "N14228", "EWR", "IAH", 227, 1400, "2013-01-01T10:00:00Z"),

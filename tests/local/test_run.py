@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -180,6 +181,44 @@ def test_another_pipeline_does_not_replace_what_stands_there(tmp_path, lines):
     report, error = attempt(other, [lines], sink=tmp_path / "out")
     assert isinstance(error, SinkError)
     assert report.counts == {"delivered": 1000, "written": 0, "filtered": 0, "duplicate": 0, "rejected": 0, "failed": 1000}
+
+
+def test_rejects_that_cannot_be_kept_are_failed_and_nothing_else_is_written(tmp_path, lines):
+    lines.write_text('{"id": 1}\nbad\n')
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "date=1970-01-01").write_text("in the way")
+    os.utime(lines, ns=(0, 0))
+    report, error = attempt(pipeline(), [lines], sink=tmp_path / "out", rejects=tmp_path / "bad")
+    assert isinstance(error, SinkError)
+    assert report.counts == {"delivered": 2, "written": 0, "filtered": 0, "duplicate": 0, "rejected": 0, "failed": 2}
+    assert report.rejected_by_code == {}
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("int64", ["-5", "0", "9007199254740993"]),
+        ("bool", ["true", "false"]),
+        ("date32", ['"2026-11-23"', '"1969-12-31"']),
+        ("timestamp[s]", ['"2026-11-23T15:04:05Z"']),
+        ("timestamp[us, UTC]", ['"2026-11-23T15:04:05.000001Z"', '"1969-12-31T23:59:59Z"']),
+    ],
+)
+def test_typed_partitions_read_back(tmp_path, lines, kind, texts):
+    """With the column's type given, pyarrow has the same values as without partitions."""
+    lines.write_text("".join(f'{{"id": {i}, "k": {text}}}\n' for i, text in enumerate([*texts, "null"])))
+    schema = {"id": "int64", "k": kind}
+    run_files(Pipeline(schema), lines, sink=tmp_path / "flat")
+    run_files(Pipeline(schema, output={"partition_by": ["k"]}), lines, sink=tmp_path / "out")
+    flat = ds.dataset(tmp_path / "flat").to_table()
+    by = ds.partitioning(pa.schema([("k", Pipeline(schema).plan().schema.field("k").type)]), flavor="hive")
+    found = ds.dataset(tmp_path / "out", partitioning=by).to_table().sort_by("id")
+    assert found["k"].to_pylist() == flat["k"].to_pylist()
+    duckdb = pytest.importorskip("duckdb")
+    query = f"select id, k from read_parquet('{tmp_path}/out/**/*.parquet', hive_partitioning = true) order by id"
+    rows = duckdb.sql(query).fetchall()
+    assert [row[1] is None for row in rows] == [one is None for one in flat["k"].to_pylist()]
 
 
 def test_an_empty_file_is_a_run_of_no_records(tmp_path, lines):

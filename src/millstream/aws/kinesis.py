@@ -74,6 +74,7 @@ class KinesisHandler:
             )
         self.pipeline = pipeline
         self.fails = on_reject == "fail"
+        self.fingerprint = pipeline.fingerprint
         self.output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
         self.sink = open_store(sink, "the sink")
         self.rejects = None if rejects is None else open_store(rejects, "the rejects' folder")
@@ -107,7 +108,7 @@ class KinesisHandler:
         decode = (time.perf_counter() - clock) * 1000
         clock = time.perf_counter()
         if records:
-            landed = land(prepared, _origin(shard, records), self.output, self.pipeline.fingerprint, self.sink, self.rejects)
+            landed = land(prepared, _origin(shard, records), self.output, self.fingerprint, self.sink, self.rejects)
         else:
             landed = Landed(dict(prepared.counts))
         if landed.error is not None:
@@ -127,7 +128,7 @@ class KinesisHandler:
         first, last = shard.records[0], shard.records[-1]
         return Batch(
             pipeline=self.pipeline.name,
-            fingerprint=self.pipeline.fingerprint,
+            fingerprint=self.fingerprint,
             source="kinesis",
             source_id=shard.arn,
             shard=shard.shard,
@@ -175,7 +176,7 @@ def _parsed(event: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
 
 
 def _shards(event: Mapping[str, Any]) -> list[_Shard]:
-    """The event's records by stream and shard, each in its order. A batch holds one shard; events made by hand may hold more."""
+    """The event's records by stream and shard, each in its order. A batch holds one shard; events made by hand, more."""
     records = event.get("Records")
     if not isinstance(records, list) or not records:
         keys = ", ".join(sorted(map(str, event))[:8]) or "none"

@@ -82,7 +82,8 @@ def attempt(
     rejects_store = open_store(f"{os.fspath(sink).rstrip('/')}-rejects" if rejects is None else rejects, "the rejects' folder")
     check_apart(sink_store, rejects_store)
     settings = dict(pipeline.input or {})
-    report = Report(pipeline.name, pipeline.fingerprint, "file", rejects=str(rejects_store.root))
+    fingerprint = pipeline.fingerprint
+    report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
 
     def chunks() -> Iterator[Chunk]:
         for file in files:
@@ -95,7 +96,7 @@ def attempt(
             )
 
     def work(chunk: Chunk) -> _Done:
-        return _land_chunk(pipeline, chunk, output, sink_store, rejects_store)
+        return _land_chunk(pipeline, fingerprint, chunk, output, sink_store, rejects_store)
 
     error: RunError | None = None
     results = _in_order(chunks(), work, jobs)
@@ -136,7 +137,9 @@ def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int
                 one.cancel()
 
 
-def _land_chunk(pipeline: Pipeline, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore) -> _Done:
+def _land_chunk(
+    pipeline: Pipeline, fingerprint: str, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore
+) -> _Done:
     payloads = chunk.payloads
     outcome = pipeline.run(payloads)
     count = payloads.count
@@ -159,4 +162,4 @@ def _land_chunk(pipeline: Pipeline, chunk: Chunk, output: Output, sink: Director
     prepared = prepare(outcome, output, payload, faults)
     preview = outcome.batch.slice(0, PREVIEW_ROWS)
     bytes_in = payloads.bytes_in + sum(len(fault.payload) for fault in chunk.faults)
-    return _Done(land(prepared, origin, output, pipeline.fingerprint, sink, rejects), bytes_in, preview)
+    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), bytes_in, preview)

@@ -79,6 +79,12 @@ class Landed:
     files: list[tuple[Stored, int]] = field(default_factory=list)
     error: SinkError | None = None
 
+    def fail(self, name: str, error: SinkError) -> None:
+        """Count the records of one kind as failed."""
+        self.counts["failed"] += self.counts[name]
+        self.counts[name] = 0
+        self.error = error
+
     @property
     def bytes_out(self) -> int:
         return sum(stored.bytes for stored, _ in self.files)
@@ -158,7 +164,7 @@ def land(
     """Write the rejects (unless `rejects` is None), then the rows.
 
     When something cannot be written, `error` says what, and every record that was to be written counts as failed: it
-    goes again. Files that are whole stay, and count as the same when that happens.
+    goes again; so does every rejected record if the rejects cannot be. Files that are whole stay, and are found then.
     """
     landed = Landed(dict(prepared.counts), prepared.partitioned.batch.num_rows)
     for code in prepared.rejects.column(1).to_pylist():
@@ -166,12 +172,17 @@ def land(
     try:
         if rejects is not None and prepared.rejects.num_rows:
             _put_rejects(prepared.rejects, origin, fingerprint, rejects)
-        for part in prepared.partitioned.parts:
-            landed.files.append((_put_rows(prepared.partitioned, part, origin, output, fingerprint, sink), part.rows))
+    except SinkError as error:
+        landed.fail("rejected", error)
+        landed.rejected_by_code.clear()
+    try:
+        for part in prepared.partitioned.parts if landed.error is None else ():
+            stored = _put_rows(prepared.partitioned, part, origin, output, fingerprint, sink)
+            landed.files.append((stored, part.rows))
     except SinkError as error:
         landed.error = error
-        landed.counts["failed"] += landed.counts["written"]
-        landed.counts["written"] = 0
+    if landed.error is not None:
+        landed.fail("written", landed.error)
         landed.rows = sum(rows for _, rows in landed.files)
     check_law(landed.counts)
     return landed

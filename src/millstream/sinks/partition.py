@@ -83,7 +83,7 @@ def folder_value(kind: Type, value: Any) -> str | None:
 
 
 def _time(kind: Type, value: int) -> str | None:
-    """A date as 2026-11-23, a timestamp as 2026-11-23 15:04:05.000Z (its unit's digits, Z for UTC); None past years 1 to 9999."""
+    """A date as 2026-11-23, a timestamp as 2026-11-23 15:04:05.000Z: its unit's digits, Z for UTC. None past year 9999."""
     try:
         if kind.family == "date":
             return date.fromordinal(_EPOCH.toordinal() + value).isoformat()
