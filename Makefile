@@ -1,12 +1,12 @@
 # Everything is run from here. Each target sets up .venv by itself, once, and again when pyproject.toml changes.
-# PYTHON=/path/to/python3 chooses the interpreter; VENV=folder puts the environment elsewhere.
+# PYTHON=/path/to/python3 chooses the interpreter when it is made; VENV=folder puts the environment elsewhere.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 # How much of the environment a target needs.
 RUN := $(VENV)/.ready-run
@@ -22,7 +22,7 @@ help:
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make clean   remove what these made"
-	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) for .venv"
+	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
 
 demo: $(RUN)
 	@$(BIN)/python examples/flights/prepare.py --out demo/input

@@ -11,7 +11,7 @@ from typing import Any
 for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"):
     os.environ[name] = "1"
 
-import pytest
+import pytest  # noqa: E402
 
 
 def _cpu() -> str:

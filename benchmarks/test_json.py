@@ -57,14 +57,14 @@ DUCKDB = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "
 @pytest.fixture(scope="module")
 def duckdb_lines() -> Any:
     """DuckDB reads files: one in memory."""
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".ndjson") as file:
         file.write(LINES)
         file.flush()
         database = duckdb.connect()
         database.execute("SET threads=1")
         columns = ", ".join(f"{name}: '{DUCKDB[kind]}'" for name, kind in orders.SCHEMA.items())
-        query = f"SELECT * FROM read_json('{file.name}', format='newline_delimited', columns={{{columns}}})"  # noqa: S608
+        query = f"SELECT * FROM read_json('{file.name}', format='newline_delimited', columns={{{columns}}})"
         yield lambda: database.execute(query).to_arrow_table()
 
 

@@ -25,7 +25,6 @@ class _Pages:
         self.address = start + usable - size
 
 
-
 def guarded(count: int, itemsize: int) -> Memory:
     """Like `allocate`: `count` items and the padding, right before a forbidden page (to 8 bytes, for alignment). Filled with 0xA5."""
     size = (count * itemsize + PADDING + 7) // 8 * 8

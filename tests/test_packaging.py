@@ -5,12 +5,12 @@ import importlib.util
 import io
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
+import types
 import zipfile
 from pathlib import Path
 
@@ -181,7 +181,7 @@ def test_a_wheel_without_a_linker_is_refused(tmp_path: Path, monkeypatch: pytest
     hook = module.KernelsHook(str(ROOT), {}, None, None, str(tmp_path), "wheel", App())
     monkeypatch.setattr(hook, "_compile", lambda *arguments: {"shared": None})
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(os, "uname", lambda: types.SimpleNamespace(machine="x86_64"))
     with pytest.raises(Refused, match=r"no linker on PATH could make kernels.so.*install binutils"):
         hook.initialize("standard", {})
 

@@ -160,7 +160,9 @@ def test_case(schema: dict[str, Any], record: bytes, wanted: Any) -> None:
     assert decode_one(record, schema) == wanted
 
 
-@pytest.mark.parametrize(("record", "offset"), [(b'{"a":1,"b"}', 10), (b'{"a": "x"}', 6), (b'{"a":1}x', 7), (b'{"b":[1,2,x]}', 10)])
+@pytest.mark.parametrize(
+    ("record", "offset"), [(b'{"a":1,"b"}', 10), (b'{"a": "x"}', 6), (b'{"a":1}x', 7), (b'{"b":[1,2,x]}', 10)]
+)
 def test_offset_of_the_fault(record: bytes, offset: int) -> None:
     _, rejects = decode_json([record], INT)
     assert rejects["offset"][0].as_py() == offset
@@ -219,7 +221,11 @@ def test_no_records() -> None:
 
 
 TREE = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
@@ -286,7 +292,9 @@ def corrupted(record: bytes, generator: random.Random) -> bytes:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_corrupted_records_are_judged_as_by_orjson_and_change_no_neighbour(rows: list[dict[str, Any]], generator: random.Random) -> None:
+def test_corrupted_records_are_judged_as_by_orjson_and_change_no_neighbour(
+    rows: list[dict[str, Any]], generator: random.Random
+) -> None:
     records: list[bytes] = []
     good: list[tuple[int, dict[str, Any]]] = []
     for row in rows:
@@ -310,7 +318,11 @@ def test_corrupted_records_are_judged_as_by_orjson_and_change_no_neighbour(rows:
 def huge_number(record: bytes) -> bool:
     """orjson refuses numbers beyond float64; RFC 8259 does not."""
     try:
-        json.loads(record, parse_float=lambda text: 1 / 0 if math.isinf(float(text)) else 0.0, parse_int=lambda text: 1 / 0 if len(text) > 300 else 0)
+        json.loads(
+            record,
+            parse_float=lambda text: 1 / 0 if math.isinf(float(text)) else 0.0,
+            parse_int=lambda text: 1 / 0 if len(text) > 300 else 0,
+        )
     except ZeroDivisionError:
         return True
     except (ValueError, UnicodeDecodeError, RecursionError):
@@ -331,7 +343,9 @@ def test_floats_are_pythons(texts: list[str]) -> None:
     for kind, nearest in (("float64", float), ("float32", nearest_single)):
         batch, rejects = decode_json([f'{{"a":{text}}}'.encode() for text in texts], {"a": kind})
         wanted = [nearest(text) for text in texts]
-        assert [struct.pack("d", value) for value in batch["a"].to_pylist()] == [struct.pack("d", v) for v in wanted if math.isfinite(v)]
+        assert [struct.pack("d", value) for value in batch["a"].to_pylist()] == [
+            struct.pack("d", v) for v in wanted if math.isfinite(v)
+        ]
         assert rejects.num_rows == sum(not math.isfinite(value) for value in wanted)
 
 
@@ -355,7 +369,11 @@ def nearest_single(text: str) -> float:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), max_size=20), st.integers(-1439, 1439), st.sampled_from(["s", "ms", "us"]))
+@given(
+    st.lists(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), max_size=20),
+    st.integers(-1439, 1439),
+    st.sampled_from(["s", "ms", "us"]),
+)
 def test_times_are_datetimes(times: list[datetime], minutes: int, unit: str) -> None:
     zone = timezone(timedelta(minutes=minutes))
     kind = f"timestamp[{unit}, UTC]"

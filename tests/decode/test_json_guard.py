@@ -25,8 +25,22 @@ def test_case_alone(monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], rec
 
 
 def test_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
-    schema = {"s": "string", "t": "timestamp[us, UTC]", "i": "int32", "f": "float64", "b": Column("bool", path="o.b"), "d": "date32"}
-    row = {"s": 'tab\t"é"' * 6, "t": "2024-02-29T12:00:00.25+01:00", "i": -5, "f": 0.1, "o": {"b": True, "x": [1, {"y": None}]}, "d": "1999-12-31"}
+    schema = {
+        "s": "string",
+        "t": "timestamp[us, UTC]",
+        "i": "int32",
+        "f": "float64",
+        "b": Column("bool", path="o.b"),
+        "d": "date32",
+    }
+    row = {
+        "s": 'tab\t"é"' * 6,
+        "t": "2024-02-29T12:00:00.25+01:00",
+        "i": -5,
+        "f": 0.1,
+        "o": {"b": True, "x": [1, {"y": None}]},
+        "d": "1999-12-31",
+    }
     text = orjson.dumps(row)
     generator = random.Random(7)
     guard.install(monkeypatch)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from millstream.encode import json
 from millstream.schema import TYPES
 
-SCHEMA = pa.schema([(name.replace("[", "_"), TYPES[name].arrow) for name in ("string", "int64", "uint64", "int8", "float64", "bool")])
+SCHEMA = pa.schema(
+    [(name.replace("[", "_"), TYPES[name].arrow) for name in ("string", "int64", "uint64", "int8", "float64", "bool")]
+)
 ROW = st.fixed_dictionaries(
     {
         "string": st.none() | st.text(max_size=30),

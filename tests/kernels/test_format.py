@@ -27,15 +27,33 @@ def formatted(name: str, values: Memory, width: int, *options: int) -> list[str]
     return texts(out, views)
 
 
-FLOATS = st.one_of(st.floats(), st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]), st.integers(-(2**60), 2**60).map(float))
+FLOATS = st.one_of(
+    st.floats(),
+    st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]),
+    st.integers(-(2**60), 2**60).map(float),
+)
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(FLOATS, max_size=50))
-@example([0.0, -0.0, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 9007199254740993.0, 1e16, 1e15, 1e-5, 1e-4, 2.0**-1074 * 3])
+@example(
+    [
+        0.0,
+        -0.0,
+        5e-324,
+        2.2250738585072014e-308,
+        1.7976931348623157e308,
+        9007199254740993.0,
+        1e16,
+        1e15,
+        1e-5,
+        1e-4,
+        2.0**-1074 * 3,
+    ]
+)
 def test_floats_are_pythons_digits(values: list[float]) -> None:
     for text, value in zip(formatted("format_float64", from_numbers("d", values), 25, 0, 0), values, strict=True):
-        assert math.isnan(value) and text == "NaN" or float(text) == value
+        assert (math.isnan(value) and text == "NaN") or float(text) == value
         digits = text.lstrip("-").partition("e")[0].replace(".", "").strip("0")
         wanted = repr(value).lstrip("-").partition("e")[0].replace(".", "").strip("0")
         assert digits == wanted or not math.isfinite(value)
@@ -75,5 +93,11 @@ def test_times_and_dates(values: list[datetime]) -> None:
 
 
 def test_years_beyond_four_digits() -> None:
-    assert formatted("format_timestamp", from_numbers("q", [2**63 - 1, -(2**63)]), 40, 1, 0, 0)[0].startswith("+292277026596-12-04T15:30:07")
-    assert formatted("format_date", from_numbers("q", [-719529, 2932897, -719163 - 366]), 20) == ["-0001-12-31", "+10000-01-01", "-0001-12-31"]
+    assert formatted("format_timestamp", from_numbers("q", [2**63 - 1, -(2**63)]), 40, 1, 0, 0)[0].startswith(
+        "+292277026596-12-04T15:30:07"
+    )
+    assert formatted("format_date", from_numbers("q", [-719529, 2932897, -719163 - 366]), 20) == [
+        "-0001-12-31",
+        "+10000-01-01",
+        "-0001-12-31",
+    ]

@@ -1,5 +1,6 @@
 """What the loader refuses, and how it says so."""
 
+import importlib.util
 import io
 import json
 import os
@@ -176,7 +177,7 @@ def test_without_numba_and_object_the_message_names_the_remedy(tmp_path: Path, m
     monkeypatch.delenv("MILLSTREAM_BACKEND", raising=False)
     monkeypatch.setenv("MILLSTREAM_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setattr(bind, "_PACKAGED", tmp_path / "nothing")
-    monkeypatch.setattr(bind.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendError, match=r"pip install 'millstream\[udf\]'"):
         bind.Kernels().load()
     assert not (tmp_path / "empty").exists()

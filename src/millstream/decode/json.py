@@ -279,7 +279,9 @@ def _nearest_single(text: str) -> float:
     return min(candidates)[2] if candidates else near
 
 
-def decode_json(records: list[bytes] | bytes, schema: Schema | pa.Schema | dict[str, str | Column]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+def decode_json(
+    records: list[bytes] | bytes, schema: Schema | pa.Schema | dict[str, str | Column]
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """JSON objects to a RecordBatch of the schema, and the records that are none, with code, column and byte offset.
 
     records: one object each, or bytes of JSON lines. Raises PlanError for a bad schema, RunError for over 4 GiB of text.

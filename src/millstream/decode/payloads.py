@@ -86,4 +86,3 @@ def _room(size: int) -> int:
 def _over(buffer: bytearray) -> Memory:
     owner = pa.py_buffer(buffer)
     return Memory(owner, owner.address, len(buffer), 1)
-

@@ -31,7 +31,8 @@ def encode_array(batch: pa.RecordBatch) -> bytes:
 
 def _encoded(batch: pa.RecordBatch, before: bytes, after: bytes) -> bytes:
     """Every row as an object, with `before` ahead of each and `after` behind it."""
-    rows, last = batch.num_rows, batch.num_columns - 1
+    rows: int = batch.num_rows
+    last: int = batch.num_columns - 1
     if last < 0:
         return (before + b"{}" + after) * rows
     cursors = allocate(rows, 8)
@@ -48,4 +49,5 @@ def _encoded(batch: pa.RecordBatch, before: bytes, after: bytes) -> bytes:
     out = allocate(kernels.starts_of_lengths(cursors), 1)
     for field in fields:
         kernels.append_texts(*field, cursors, out)
-    return out.tobytes()
+    text: bytes = out.tobytes()
+    return text

@@ -39,9 +39,7 @@ def read_date(text, p):
     year = two_digits(text, p) * 100 + two_digits(text, p + 2)
     month = two_digits(text, p + 5)
     day = two_digits(text, p + 8)
-    fine = (
-        (year >= 0) & (month >= 1) & (month <= 12) & (day >= 1) & (text[p + 4] == 45) & (text[p + 7] == 45)
-    )
+    fine = (year >= 0) & (month >= 1) & (month <= 12) & (day >= 1) & (text[p + 4] == 45) & (text[p + 7] == 45)
     if not fine or day > days_in_month(year, month):
         return False, int64(0)
     return True, days_from_civil(year, month, day)
@@ -67,7 +65,12 @@ def read_timestamp(text, p, length, ticks, zoned):
         & ((between == 84) | (between == 116) | (between == 32))
         & (text[p + 13] == 58)
         & (text[p + 16] == 58)
-        & (hour >= 0) & (hour <= 23) & (minute >= 0) & (minute <= 59) & (second >= 0) & (second <= 59)
+        & (hour >= 0)
+        & (hour <= 23)
+        & (minute >= 0)
+        & (minute <= 59)
+        & (second >= 0)
+        & (second <= 59)
     )
     if not fine:
         return BAD_TIME, int64(0)

@@ -152,7 +152,7 @@ def put_float(value, single, out, at):
             c = (c >> 29) | 0x800000
             q = exponent - 1046
         else:
-            c = ((c | (int64(1) << 52)) >> (int64(29) + (897 - exponent)))
+            c = (c | (int64(1) << 52)) >> (int64(29) + (897 - exponent))
             q = int64(-149)
     elif exponent != 0:
         closer = c == 0 and exponent > 1

@@ -11,13 +11,10 @@ Three back ends run the same object code through the same ctypes calls:
 
 from __future__ import annotations
 
+# Importing this is part of every cold start: what only a build or a refusal needs (hashlib, subprocess, pickle) comes late.
 import ctypes
-import hashlib
-import importlib.util
 import json
 import os
-import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,6 +112,9 @@ def _trusted(folder: Path) -> bool:
 
 def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
     """The cache's object for the source as it stands, compiled first if need be."""
+    import importlib.util
+    import subprocess
+
     target = build.host_target()
     folder = cache_folder() / "kernels" / f"{build.source_hash()[:16]}-{target}{'-checked' if checked else ''}"
     manifest = _read_manifest(folder)
@@ -208,6 +208,8 @@ class Kernels:
         return self._backend
 
     def _open(self, name: str, folder: Path, manifest: dict[str, Any]) -> Callable[[str], int]:
+        import hashlib
+
         use_shared = name != "jit" and manifest["shared"] is not None
         if name == "native" and not use_shared:
             raise BackendError(
@@ -288,6 +290,8 @@ def _caller(name: str, parameters: list[list[str]], address: int, checked: bool)
 
 def _described(name: str, address: int) -> IndexError:
     """What a checked kernel says of an access outside an array. Its text is our own object's constant."""
+    import pickle
+
     data = ctypes.c_void_p.from_address(address).value
     size = ctypes.c_int32.from_address(address + 8).value
     where: object = "somewhere"

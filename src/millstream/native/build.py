@@ -10,13 +10,9 @@ wrapper with a plain C signature is put around each, everything else is made pri
 the whole for the target.
 """
 
-import hashlib
-import importlib
+# `bind` imports this module in every process, for its names and hashes: what only a build needs is imported where it is used.
 import json
 import os
-import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,8 @@ _CTYPE = {"int64": "i64", "float64": "double"}
 
 def source_hash(folder: Path | None = None) -> str:
     """The hash of everything the object is made from: kernels and this file."""
+    import hashlib
+
     root = folder or Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted([*(root / "kernels").glob("*.py"), root / "native" / "build.py"]):
@@ -45,7 +43,13 @@ def source_hash(folder: Path | None = None) -> str:
 
 def host_target() -> str:
     """The name of this machine's target: its architecture, with the system's name where that is not Linux."""
-    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    if hasattr(os, "uname"):
+        machine = os.uname().machine
+    else:
+        import platform
+
+        machine = platform.machine()
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     return machine if sys.platform == "linux" else f"{machine}-{sys.platform}"
 
 
@@ -105,36 +109,61 @@ def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
     return types.int64(*[numba_type(kind) for _, kind in parameters])
 
 
-def compile_module(checked: bool) -> tuple[Any, dict[str, Any]]:
-    """One unoptimised LLVM module of all kernels, and what the manifest says of each."""
-    import llvmlite.binding as llvm
+def compile_family(family: str, checked: bool) -> dict[str, Any]:
+    """The unoptimised LLVM modules of one family's kernels, and what the manifest says of each kernel."""
+    import importlib
+
     from numba import njit
 
-    from millstream import kernels
     from millstream.kernels.spec import CHECKED, KERNELS
 
-    assert checked == CHECKED
-    for family in kernels.FAMILIES:
-        importlib.import_module(f"millstream.kernels.{family}")
-    whole: Any = None
+    if checked != CHECKED:
+        raise RuntimeError("MILLSTREAM_KERNELS_CHECKED was not set for this process")
+    name = importlib.import_module(f"millstream.kernels.{family}").__name__
+    modules: list[str] = []
     entries: dict[str, Any] = {}
     for one in KERNELS.values():
+        if one.function.__module__ != name:
+            continue  # another family's, imported for its helpers
         compiled = njit(
             _numba_signature(one.parameters), _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
         )(one.function)
         result = compiled.overloads[compiled.signatures[0]]
         if str(result.signature.return_type) != "int64":
             raise TypeError(f"kernel {one.name} returns {result.signature.return_type}, not int64")
-        module = llvm.parse_assembly(str(result.library._final_module))
-        wrapper = llvm.parse_assembly(_wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked))
-        for piece in (module, wrapper):
+        modules += [str(result.library._final_module), _wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked)]
+        entries[one.name] = {"symbol": f"ms_{one.name}", "parameters": [list(pair) for pair in one.parameters]}
+    return {"modules": modules, "kernels": entries}
+
+
+def compile_module(checked: bool) -> tuple[Any, dict[str, Any]]:
+    """One unoptimised LLVM module of all kernels, and what the manifest says of each.
+
+    Each family is compiled in a process of its own: on all cores, and with the same names whatever was compiled before it.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import llvmlite.binding as llvm
+
+    from millstream import kernels
+
+    folder = Path(__file__).parent.parent / "kernels"
+    largest_first = sorted(kernels.FAMILIES, key=lambda family: -(folder / f"{family}.py").stat().st_size)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = {family: pool.submit(_in_child, ["--family", family], checked) for family in largest_first}
+        made = [json.loads(running[family].result()) for family in kernels.FAMILIES]
+    whole: Any = None
+    entries: dict[str, Any] = {}
+    for family in made:
+        for text in family["modules"]:
+            piece = llvm.parse_assembly(text)
             if whole is None:
                 whole = piece
             else:
                 piece.triple = whole.triple
                 piece.data_layout = whole.data_layout
                 whole.link_in(piece)
-        entries[one.name] = {"symbol": f"ms_{one.name}", "parameters": [list(pair) for pair in one.parameters]}
+        entries.update(family["kernels"])
     for function in whole.functions:
         if not function.is_declaration and not function.name.startswith("ms_"):
             function.linkage = "internal"
@@ -171,6 +200,9 @@ def emit(module: Any, target: str) -> tuple[bytes, str]:
 
 def link(obj: Path, shared: Path, target: str) -> bool:
     """Make a shared object with whatever linker is there; False where there is none."""
+    import shutil
+    import subprocess
+
     triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
     native = target == host_target()
     # A bare linker is enough: the few symbols needed are in the process already.
@@ -190,6 +222,8 @@ def link(obj: Path, shared: Path, target: str) -> bool:
 
 def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
     """Compile into a folder; returns the manifest. The folder appears whole or not at all."""
+    import hashlib
+    import shutil
     import tempfile
 
     import llvmlite
@@ -230,31 +264,44 @@ def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
 
 def build_in_child(out: Path, target: str, checked: bool) -> None:
     """`build` in a fresh interpreter with the settings it needs. Raises CalledProcessError with its output."""
+    _in_child(["--out", str(out), "--target", target], checked)
+
+
+def _in_child(arguments: list[str], checked: bool) -> str:
+    import subprocess
+
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
     # This very source, whatever is installed: PYTHONPATH would not do, an isolated build takes installed folders out of it.
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from millstream.native.build import main; main()"
-    command = [sys.executable, "-c", start, str(Path(__file__).parents[2]), "--out", str(out), "--target", target]
-    if checked:
-        command.append("--checked")
-    subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", start, str(Path(__file__).parents[2]), *arguments, *(["--checked"] if checked else [])]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> None:
     import argparse
+    import subprocess
 
     parser = argparse.ArgumentParser(prog="python -m millstream.native.build", description="Compile the kernels ahead of time.")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write; replaced if it stands")
+    parser.add_argument("--out", type=Path, help="the folder to write; replaced if it stands")
     parser.add_argument("--target", default=host_target(), help="%(default)s unless told; x86_64 or aarch64 for a layer")
     parser.add_argument("--checked", action="store_true", help="compile range tests in, for tests and fuzzing")
+    parser.add_argument("--family", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if os.environ.get("NUMBA_OPT") != "0" or os.environ.get("MILLSTREAM_KERNELS_CHECKED") != str(int(arguments.checked)):
-        try:
+    prepared = os.environ.get("NUMBA_OPT") == "0" and os.environ.get("MILLSTREAM_KERNELS_CHECKED") == str(
+        int(arguments.checked)
+    )
+    try:
+        if arguments.family:
+            json.dump(compile_family(arguments.family, arguments.checked), sys.stdout)
+        elif arguments.out is None:
+            parser.error("--out is needed: the folder to write")
+        elif prepared:
+            build(arguments.out.absolute(), arguments.target, arguments.checked)
+        else:
             build_in_child(arguments.out.absolute(), arguments.target, arguments.checked)
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(error.stderr.strip()) from None
-    else:
-        build(arguments.out.absolute(), arguments.target, arguments.checked)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(error.stderr.strip()) from None
 
 
 if __name__ == "__main__":
