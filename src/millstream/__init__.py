@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from millstream.expr import col, lit, when
     from millstream.local.report import Report
     from millstream.local.run import run_files
-    from millstream.lookup import lookup
+    from millstream.tables import lookup
     from millstream.outcome import Outcome
     from millstream.pipeline import Pipeline
     from millstream.schema import Column, Schema
@@ -41,7 +41,7 @@ _HOMES = {
     "col": "expr",
     "lit": "expr",
     "when": "expr",
-    "lookup": "lookup",
+    "lookup": "tables",
     "decode_json": "decode.json",
     "run_files": "local.run",
     "MillstreamError": "errors",

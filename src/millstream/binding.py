@@ -6,9 +6,9 @@ What comes out is a typed tree that the engine walks: `Input`, `Constant`, `Wide
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -20,6 +20,8 @@ from millstream.functions.function import Operand
 from millstream.functions.signatures import described, fits, literal_value, numeric, operand_of
 from millstream.hashing import Table
 from millstream.schema import NULL, Type
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
     raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")
 
 
-def _told(expression: Expr, attempt: Any) -> Any:
+def _told(expression: Expr, attempt: Callable[[], T]) -> T:
     try:
         return attempt()
     except PlanError as error:
@@ -154,7 +156,7 @@ def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bou
     else:
         for one in wanted:
             if not fits(one, kind):
-                raise PlanError(f"{described(one)} is never in a {kind} column; write values of its type")
+                raise PlanError(f"{described(one)} is never in a column of {kind}; write values of that type")
     keys = open_array(pa.array([literal_value(one.value, kind) for one in wanted], kind.arrow))
     signature = function.signature([Operand(kind)], {})
     return Applied(signature.result, function, (_settled(argument, kind),), {"table": Table(keys)})

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from millstream.binding import Applied, Bound, Constant, Input, Widened
 from millstream.columns import Vector, close, constant, filled_bytes, open_array, take
+from millstream.decode.payloads import Payloads
+from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import UsageError
 from millstream.functions import CATALOGUE
 from millstream.functions.casts import widened
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
-from millstream.outcome import MEANING, REJECTS, Account, Outcome, Rejection
+from millstream.outcome import MEANING, Account, Outcome
 from millstream.plan import Assign, Keep, Plan, Probe
 from millstream.schema import BOOL, Code, Disposition, Field
-
-if TYPE_CHECKING:
-    from millstream.decode.payloads import Payloads
 
 
 @dataclass
@@ -110,7 +108,7 @@ def _drop_rows(bad: list[int], batch: Batch, live: frozenset[str]) -> None:
 def _reject_errors(where: str, made: Mapping[str, Vector], batch: Batch, account: Account) -> list[int]:
     """Reject the records of rows with an error code in one of these columns, the first column's first; the rows."""
     bad: dict[int, None] = {}
-    known = {one.position for one in account.rejections} if account.rejections else set()
+    known = {one.position for one in account.rejects} if account.rejects else set()
     for name, vector in made.items():
         if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
             continue
@@ -119,22 +117,23 @@ def _reject_errors(where: str, made: Mapping[str, Vector], batch: Batch, account
         codes, positions = allocate(rows.count, 1), allocate(rows.count, 8)
         kernels.take_uint8(vector.valid, rows, codes)
         kernels.take_int64(batch.row_source, rows, positions)
+        reasons = {
+            code: (Code(code), name or None, -1, f"{where}: {MEANING.get(Code(code), 'the value cannot be computed')}")
+            for code in set(codes.tolist("B"))
+        }
         for row, code, position in zip(rows.tolist(), codes.tolist("B"), positions.tolist(), strict=True):
             bad[row] = None
             if position not in known:
                 known.add(position)
-                message = f"{where}: {MEANING.get(Code(code), 'the value cannot be computed')}"
-                account.rejections.append(Rejection(position, Code(code), name or None, -1, message))
+                account.rejects.append(Reject(position, *reasons[code]))
     return list(bad)
 
 
 def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
-    from millstream.decode.json import JsonDecoder
-
-    decoded = JsonDecoder(plan.decoded).decode(payloads)
-    account = Account(payloads.count, payloads.bytes_in)
-    account.rejections += [Rejection(one.position, one.code, one.column, one.offset, one.message) for one in decoded.rejects]
-    account.nulls_on_error, account.unknown_keys = dict(decoded.nulls_on_error), dict(decoded.unknown_keys)
+    decoded = plan.decoder.decode(payloads)
+    account = Account(
+        payloads.count, payloads.bytes_in, list(decoded.rejects), dict(decoded.nulls_on_error), dict(decoded.unknown_keys)
+    )
     return Batch(dict(decoded.columns), decoded.length, decoded.row_source), account
 
 
@@ -167,37 +166,17 @@ def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
     return open_array(array)
 
 
-def _close(plan: Plan, source: Any, batch: Batch, account: Account) -> Outcome:
-    account.rejections.sort(key=lambda one: one.position)
+def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
     disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
     kernels.scatter_uint8(int(Disposition.KEPT), batch.row_source, disposition)
-    rejected = [one.position for one in account.rejections]
+    rejected = [one.position for one in account.rejects]
     kernels.scatter_uint8(int(Disposition.REJECTED), from_numbers("q", rejected), disposition)
     kept = disposition.tobytes().count(int(Disposition.KEPT))
     arrays = [close(batch.columns[name]) for name, _ in plan.output]
     return Outcome(
         pa.RecordBatch.from_arrays(arrays, schema=plan.schema),
         pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.row_source.buffer()]),
-        _rejects(source, account),
+        to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
         pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
-    )
-
-
-def _rejects(source: Any, account: Account) -> pa.RecordBatch:
-    rows = account.rejections
-    if isinstance(source, pa.RecordBatch):
-        payloads: list[bytes | None] = [None] * len(rows)
-    else:
-        payloads = [source.payload(one.position) for one in rows]
-    columns = [
-        [one.position for one in rows],
-        [one.code.name for one in rows],
-        [one.column for one in rows],
-        [one.offset for one in rows],
-        [one.message for one in rows],
-        payloads,
-    ]
-    return pa.RecordBatch.from_arrays(
-        [pa.array(values, kind.type) for values, kind in zip(columns, REJECTS, strict=True)], schema=REJECTS
     )

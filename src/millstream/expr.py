@@ -290,7 +290,7 @@ class Alias(_Node):
 class Apply(_Node):
     """A function of the catalogue over arguments, with options that are plain values."""
 
-    __slots__ = ("function", "arguments", "options")
+    __slots__ = ("arguments", "function", "options")
     function: Name
     arguments: tuple[Expr, ...]
     options: Mapping[Name, Any]

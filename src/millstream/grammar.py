@@ -55,7 +55,7 @@ def parse(text: str) -> Expr:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(text.strip(), mode="eval")
-        return _expression(_Reader(text.strip()).read(tree.body))
+        return _Reader(text.strip()).expression(tree.body)
     except SyntaxError as error:
         place = f" at character {error.offset}" if error.offset else ""
         raise SpecError(f"`{_short(text)}` cannot be read{place}: {error.msg}") from None
@@ -67,12 +67,6 @@ def parse(text: str) -> Expr:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "…"
-
-
-def _expression(value: Any) -> Expr:
-    if isinstance(value, tuple | list):
-        raise SpecError("a list stands only after in, not in or inside .is_in(…)")
-    return as_expr(value)
 
 
 class _Reader:

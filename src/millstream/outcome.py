@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
+from millstream.decode.rejects import Reject
 from millstream.schema import Code
-
-REJECTS = pa.schema(
-    [
-        ("position", pa.int64()),
-        ("code", pa.string()),
-        ("column", pa.string()),
-        ("offset", pa.int64()),
-        ("message", pa.string()),
-        ("payload", pa.binary()),
-    ]
-)
-"""One row a rejected record: its position in the input, why, where in its payload (-1: unknown), and the payload itself."""
 
 MEANING = {
     Code.OUT_OF_RANGE: "the value does not fit the type",
@@ -36,7 +25,7 @@ MEANING = {
 class Outcome:
     """What a pipeline made of a batch.
 
-    batch: the rows that came out; row_source: the input record of each row (int64); rejects: see `REJECTS`; disposition: one
+    batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset, message, payload; disposition: one
     `Disposition` a record (uint8); counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows,
     bytes_in, rejected_by_code, nulls_on_error, unknown_keys.
     """
@@ -48,29 +37,19 @@ class Outcome:
     counts: dict[str, Any]
 
 
-class Rejection(NamedTuple):
-    """One rejected record, before its payload is fetched."""
-
-    position: int
-    code: Code
-    column: str | None
-    offset: int
-    message: str
-
-
 @dataclass
 class Account:
     """What happened to the records so far."""
 
     delivered: int
     bytes_in: int
-    rejections: list[Rejection] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
     nulls_on_error: dict[str, int] = field(default_factory=dict)
     unknown_keys: dict[str, int] = field(default_factory=dict)
 
     def counts(self, kept: int, rows: int) -> dict[str, Any]:
         """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
-        rejected = len(self.rejections)
+        rejected = len(self.rejects)
         return {
             "delivered": self.delivered,
             "kept": kept,
@@ -80,7 +59,7 @@ class Account:
             "failed": 0,
             "rows": rows,
             "bytes_in": self.bytes_in,
-            "rejected_by_code": dict(Counter(one.code.name for one in self.rejections)),
+            "rejected_by_code": {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()},
             "nulls_on_error": self.nulls_on_error,
             "unknown_keys": self.unknown_keys,
         }

@@ -6,23 +6,21 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from millstream import engine, spec
+from millstream.decode.payloads import Payloads
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, Lit, as_expr, col
-from millstream.lookup import Lookup
 from millstream.outcome import Outcome
 from millstream.plan import Plan, plan
 from millstream.schema import Column, Schema, Type
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+from millstream.tables import Lookup
 
-if TYPE_CHECKING:
-    from millstream.decode.payloads import Payloads
-
-Columns = Mapping[str, str | Column | Type] | pa.Schema | Schema
+Columns: TypeAlias = Mapping[str, str | Column | Type] | pa.Schema | Schema
 
 
 class Pipeline:
@@ -112,16 +110,12 @@ class Pipeline:
     def run(self, records: list[bytes] | bytes | pa.RecordBatch | Payloads) -> Outcome:
         """Records in, an `Outcome` out: a list of payloads, JSON lines as bytes, or rows as a pyarrow.RecordBatch."""
         planned = self.plan()
-        if isinstance(records, pa.RecordBatch):
+        if isinstance(records, pa.RecordBatch | Payloads):
             return engine.run(planned, records)
-        from millstream.decode.payloads import Payloads
-
         if isinstance(records, list):
             return engine.run(planned, Payloads.of_records(records))
         if isinstance(records, bytes):
             return engine.run(planned, Payloads.of_lines(records))
-        if isinstance(records, Payloads):
-            return engine.run(planned, records)
         raise UsageError(f"run takes a list of bytes, bytes of JSON lines or a pyarrow.RecordBatch, not {type(records).__name__}")
 
     def to_spec(self) -> dict[str, Any]:

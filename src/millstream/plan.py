@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from millstream import steps as written
 from millstream.binding import Bound, Input, bind, inputs, unknown
+from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
 from millstream.expr import Expr, col
-from millstream.lookup import Loaded, load
 from millstream.schema import BOOL, Field, Schema, Type
+from millstream.tables import Loaded, load
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -68,6 +70,11 @@ class Plan:
     decoded: tuple[Field, ...]
     steps: tuple[Step, ...]
     output: tuple[tuple[str, Type], ...]
+
+    @cached_property
+    def decoder(self) -> JsonDecoder:
+        """Reads the decoded columns from JSON."""
+        return JsonDecoder(self.decoded)
 
     @property
     def schema(self) -> pa.Schema:

@@ -19,9 +19,9 @@ import yaml
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.grammar import parse
-from millstream.lookup import Lookup, lookup
 from millstream.schema import Column, Field, Schema
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+from millstream.tables import Lookup, lookup
 
 VERSION = 1
 MOST_BYTES = 1 << 20
@@ -137,7 +137,7 @@ def _step(step: Step, urls: bool) -> Any:
 
 def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
     """The parts of a pipeline, from plain data or a file. Raises SpecError naming the file, the step and the place."""
-    if isinstance(source, Mapping):
+    if not isinstance(source, str | os.PathLike):
         return _parts(source, Path())
     path = Path(source)
     try:

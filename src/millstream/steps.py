@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from millstream.expr import Expr
-from millstream.lookup import Lookup
+from millstream.tables import Lookup
 
 How = Literal["left", "inner", "anti"]
 

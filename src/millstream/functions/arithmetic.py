@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.errors import PlanError
-from millstream.functions.function import Call, Example, Function, Operand, Signature
+from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import arithmetic, described, wide
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
@@ -45,8 +45,8 @@ def _negate(call: Call) -> Memory:
     return out
 
 
-_INTS = {"a": ("int64", [7, -7, None]), "b": ("int64", [2, 2, 2])}
-_FLOATS = {"x": ("float64", [1.5, None, -2.0])}
+_INTS: Columns = {"a": ("int64", [7, -7, None]), "b": ("int64", [2, 2, 2])}
+_FLOATS: Columns = {"x": ("float64", [1.5, None, -2.0])}
 
 FUNCTIONS = (
     Function(

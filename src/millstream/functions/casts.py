@@ -14,12 +14,11 @@ import pyarrow as pa
 
 from millstream.columns import Vector, close, filled_bytes, literal_bits, open_array
 from millstream.errors import PlanError
-from millstream.functions.function import Call, Example, Function, Operand, Signature
+from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import TICKS, described, ticks_per_day
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
-
 
 _NOT_SETTLED = 255
 
@@ -192,7 +191,7 @@ def _settle(source: Vector, new: Type, out: Memory, status: Memory) -> None:
         kernels.fill_uint8(1 if math.isfinite(value) else int(Code.OUT_OF_RANGE), status.part(row, 1, 1))
 
 
-_N = {"i": ("int64", [1, 300, None]), "s": ("string", ["12", "x", None]), "x": ("float64", [1.9, -1.9, None])}
+_N: Columns = {"i": ("int64", [1, 300, None]), "s": ("string", ["12", "x", None]), "x": ("float64", [1.9, -1.9, None])}
 
 FUNCTIONS = (
     Function(

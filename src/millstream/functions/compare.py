@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.columns import Vector
-from millstream.functions.function import Call, Example, Function, Operand, Signature
+from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import comparison, ticks_per_day
 from millstream.hashing import Table
 from millstream.native.bind import kernels
@@ -63,8 +63,8 @@ def _is_in(call: Call) -> Memory:
     return out
 
 
-_PAIR = {"a": ("int64", [1, 2, None]), "b": ("float64", [1.0, 2.5, 3.0])}
-_TEXT = {"s": ("string", ["US", "DE", None])}
+_PAIR: Columns = {"a": ("int64", [1, 2, None]), "b": ("float64", [1.0, 2.5, 3.0])}
+_TEXT: Columns = {"s": ("string", ["US", "DE", None])}
 
 # name, symbol, kernel, sides swapped, answer flipped, doc, result of `a ? b` over _PAIR, result of `s ? "FR"` over _TEXT
 _OPERATORS = (

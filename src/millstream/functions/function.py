@@ -76,11 +76,15 @@ class Call:
             self.valid = valid
 
 
+Columns = Mapping[str, tuple[str, Sequence[Any]]]
+"""Columns of an example: name to (type, values)."""
+
+
 class Example(NamedTuple):
     """An expression as text, the columns it reads as name: (type, values), and the values it gives. Tests run each."""
 
     text: str
-    columns: Mapping[str, tuple[str, Sequence[Any]]]
+    columns: Columns
     result: Sequence[Any]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from millstream.columns import Vector, filled_bytes, nulls
 from millstream.errors import PlanError
-from millstream.functions.function import Call, Example, Function, Operand, Policy, Signature, kleene
+from millstream.functions.function import Call, Columns, Example, Function, Operand, Policy, Signature, kleene
 from millstream.functions.signatures import common, described, logical
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate
@@ -99,8 +99,8 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     return Vector(yes.type, length, out, known, data)
 
 
-_BOOLS = {"p": ("bool", [True, False, None]), "q": ("bool", [None, None, None])}
-_X = {"x": ("float64", [1.5, None, 60.0]), "s": ("string", ["a", None, "b"])}
+_BOOLS: Columns = {"p": ("bool", [True, False, None]), "q": ("bool", [None, None, None])}
+_X: Columns = {"x": ("float64", [1.5, None, 60.0]), "s": ("string", ["a", None, "b"])}
 
 FUNCTIONS = (
     Function(

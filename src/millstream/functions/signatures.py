@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from millstream.errors import PlanError
@@ -52,7 +52,8 @@ def described(operand: Operand) -> str:
     """An operand's type as an error message names it."""
     if operand.type is NULL:
         return "None"
-    return f"a {operand.type} literal" if operand.literal else str(operand.type)
+    article = "an" if operand.type.name[0] == "i" else "a"
+    return f"{article} {operand.type} literal" if operand.literal else str(operand.type)
 
 
 def numeric(left: Operand, right: Operand) -> Type:
@@ -206,7 +207,7 @@ def time_type(text: str, neighbour: Type) -> Type:
     parsed = _parsed(text)
     if parsed is None:
         raise PlanError(f"{text!r} is no time beside a {neighbour} column; write '2024-01-31' or '2024-01-31T12:00:00'")
-    nanos, fraction, zoned, only_date = parsed
+    _, fraction, zoned, only_date = parsed
     if neighbour.family == "date" and only_date:
         return neighbour
     if zoned and neighbour.family == "timestamp" and not neighbour.zone:
@@ -234,7 +235,7 @@ def _time_value(value: Any, kind: Type) -> int:
         assert parsed is not None
         nanos = parsed[0]
     elif isinstance(value, datetime):
-        whole = (value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value) - _EPOCH
+        whole = (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value) - _EPOCH
         nanos = ((whole.days * 86400 + whole.seconds) * 10**6 + whole.microseconds) * 1000
     else:
         nanos = (value - _EPOCH.date()).days * 86400 * 10**9

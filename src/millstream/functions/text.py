@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from millstream.columns import Vector, close, open_array
-from millstream.functions.function import Call, Example, Function
+from millstream.functions.function import Call, Columns, Example, Function
 from millstream.functions.signatures import one_of
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_bytes, from_numbers
@@ -58,7 +58,7 @@ def _case(first: int, arrow_function: str) -> Callable[[Call], Vector]:
     return compute
 
 
-_S = {"s": ("string", [" Ab ", "xä", None])}
+_S: Columns = {"s": ("string", [" Ab ", "xä", None])}
 
 FUNCTIONS = (
     Function(

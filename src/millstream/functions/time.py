@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.errors import PlanError
-from millstream.functions.function import Call, Example, Function, Operand, Signature
+from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import TICKS, one_of, ticks_per_day
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
@@ -69,8 +69,8 @@ def _truncate(call: Call) -> Memory:
     return out
 
 
-_TIMES = {"t": ("timestamp[us, UTC]", ["2024-05-17T13:45:10", "1969-12-31T23:59:59", None])}
-_DAYS = {"d": ("date32", ["2024-02-29", None])}
+_TIMES: Columns = {"t": ("timestamp[us, UTC]", ["2024-05-17T13:45:10", "1969-12-31T23:59:59", None])}
+_DAYS: Columns = {"d": ("date32", ["2024-02-29", None])}
 
 
 def _calendar(name: str, number: int, result: str, times: list[int | None], days: list[int | None], doc: str) -> Function:

@@ -10,6 +10,7 @@ from millstream.kernels.compare import same_bytes
 from millstream.kernels.simd import bits_of_double, load_word, shift_right
 from millstream.kernels.spec import F64, I64, U8, helper, inlined, kernel
 
+
 @inlined
 def mix(word):
     """A bijection of int64 whose every output bit depends on every input bit (the finaliser of SplitMix64)."""

@@ -63,7 +63,7 @@ def truncate_months(source: I64, ticks: INT, every: INT, valid: U8, out: I64):
     """The start of each row's window of `every` months, counted from January 1970; `ticks` make a day."""
     faults = 0
     for i in range(len(out)):
-        year, month, day = civil_from_days(source[i] // ticks)
+        year, month, _day = civil_from_days(source[i] // ticks)
         months = (year - 1970) * 12 + month - 1
         days = days_of_month(months // every * every)
         out[i] = days * ticks

@@ -96,7 +96,7 @@ def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
 
 
 def _read(one: Lookup, kind: Type) -> pa.Table:
-    """The table in a file. The keys of a csv file are read as the joined column's type, so that '007' stays text for text."""
+    """The table in a file. A csv file's keys are read as text where the joined column is text, so that '007' stays so."""
     path = Path(one.source)
     ending = path.suffix.lower()
     try:
@@ -105,7 +105,7 @@ def _read(one: Lookup, kind: Type) -> pa.Table:
         if ending == ".csv":
             from pyarrow import csv
 
-            options = csv.ConvertOptions(column_types={one.key: kind.arrow})
+            options = csv.ConvertOptions(column_types={one.key: kind.arrow} if kind.family == "string" else {})
             return csv.read_csv(path, convert_options=options)
         if ending in (".parquet", ".pq"):
             import pyarrow.parquet

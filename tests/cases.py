@@ -1,0 +1,211 @@
+"""One table of cases: an expression, the columns it reads, a slow oracle for one row in plain Python, and Arrow's equivalent.
+
+The tests run each over generated data; benchmarks may time each beside Arrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from millstream.schema import Code
+
+LOW, HIGH = -(1 << 63), (1 << 63) - 1
+
+
+class Case(NamedTuple):
+    """`oracle` takes one row's values (None for null) and gives the result, None, or the Code it is rejected with."""
+
+    text: str
+    columns: Mapping[str, str]
+    oracle: Callable[..., Any]
+    arrow: Callable[..., Any] | None = None
+
+
+def strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Null where an argument is null."""
+    return lambda *row: None if None in row else function(*row)
+
+
+def whole(function: Callable[..., int], low: int = LOW, high: int = HIGH) -> Callable[..., Any]:
+    """Null where an argument is null; OUT_OF_RANGE where the exact result does not fit."""
+
+    def check(*row: int) -> Any:
+        value = function(*row)
+        return value if value is None or low <= value <= high else Code.OUT_OF_RANGE
+
+    return strict(check)
+
+
+def divided(a: float, b: float) -> float:
+    if b == 0:
+        return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1, b)
+    return a / b
+
+
+def rank(value: float) -> tuple[bool, float]:
+    """NaN after all else, and equal to itself."""
+    return (True, 0.0) if math.isnan(value) else (False, value)
+
+
+def kleene_and(p: bool | None, q: bool | None) -> bool | None:
+    return False if p is False or q is False else None if p is None or q is None else True
+
+
+def kleene_or(p: bool | None, q: bool | None) -> bool | None:
+    return True if p is True or q is True else None if p is None or q is None else False
+
+
+def to_int(text: str, low: int = LOW, high: int = HIGH) -> Any:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not digits or not all(one in "0123456789" for one in digits):
+        return Code.BAD_NUMBER
+    return int(text) if low <= int(text) <= high else Code.OUT_OF_RANGE
+
+
+def cut(value: float) -> Any:
+    return int(value) if math.isfinite(value) and LOW <= int(value) <= HIGH else Code.OUT_OF_RANGE
+
+
+def month_start(value: date, months: int) -> date:
+    count = ((value.year - 1970) * 12 + value.month - 1) // months * months
+    return date(1970 + count // 12, count % 12 + 1, 1)
+
+
+def floor_time(value: datetime, step: timedelta, origin: datetime) -> datetime:
+    return origin + (value - origin) // step * step
+
+
+def branches(a: int | None, b: int | None) -> Any:
+    if b:
+        return whole(lambda x, y: x // y)(a, b)
+    return 5 if a is not None and a > 5 else None
+
+
+I2, U2, F2 = {"a": "int64", "b": "int64"}, {"a": "uint64", "b": "uint64"}, {"a": "float64", "b": "float64"}
+S2, B2, T2 = {"a": "string", "b": "string"}, {"a": "bool", "b": "bool"}, {"a": "timestamp[us]", "b": "timestamp[us]"}
+I1, F1, S1, T1, D1 = {"a": "int64"}, {"a": "float64"}, {"a": "string"}, {"a": "timestamp[us]"}, {"a": "date32"}
+SMALL, UBIG = {"a": "int8", "b": "uint32"}, (0, (1 << 64) - 1)
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+EPOCH, MONDAY = datetime(1970, 1, 1), datetime(1970, 1, 5)
+
+ARITHMETIC = [
+    Case("a + b", I2, whole(lambda a, b: a + b)),
+    Case("a - b", I2, whole(lambda a, b: a - b)),
+    Case("a * b", I2, whole(lambda a, b: a * b)),
+    Case("a // b", I2, whole(lambda a, b: a // b if b else None)),
+    Case("a % b", I2, whole(lambda a, b: a % b if b else None)),
+    Case("-a", I1, whole(lambda a: -a)),
+    Case("a + 1", I1, whole(lambda a: a + 1)),
+    Case("a * b", SMALL, whole(lambda a, b: a * b)),
+    Case("a + b", U2, whole(lambda a, b: a + b, *UBIG)),
+    Case("a - b", U2, whole(lambda a, b: a - b, *UBIG)),
+    Case("a * b", U2, whole(lambda a, b: a * b, *UBIG)),
+    Case("a // b", U2, whole(lambda a, b: a // b if b else None, *UBIG)),
+    Case("a % 7", {"a": "uint64"}, strict(lambda a: a % 7)),
+    Case("a + b", F2, strict(lambda a, b: a + b), pc.add),
+    Case("a - b", F2, strict(lambda a, b: a - b), pc.subtract),
+    Case("a * b", F2, strict(lambda a, b: a * b), pc.multiply),
+    Case("a / b", F2, strict(divided), pc.divide),
+    Case("a / b", I2, strict(lambda a, b: divided(float(a), float(b)))),
+    Case("-a", F1, strict(lambda a: -a), pc.negate),
+    Case("a + b", {"a": "int64", "b": "float64"}, strict(lambda a, b: float(a) + b)),
+    Case("a + b", {"a": "int64", "b": "uint64"}, strict(lambda a, b: float(a) + float(b))),
+]
+
+COMPARE = [
+    Case("a == b", I2, strict(lambda a, b: a == b), pc.equal),
+    Case("a < b", I2, strict(lambda a, b: a < b), pc.less),
+    Case("a >= b", U2, strict(lambda a, b: a >= b), pc.greater_equal),
+    Case("a > b", U2, strict(lambda a, b: a > b), pc.greater),
+    Case("a == b", F2, strict(lambda a, b: rank(a) == rank(b))),
+    Case("a != b", F2, strict(lambda a, b: rank(a) != rank(b))),
+    Case("a < b", F2, strict(lambda a, b: rank(a) < rank(b))),
+    Case("a <= b", F2, strict(lambda a, b: rank(a) <= rank(b))),
+    Case("a > b", F2, strict(lambda a, b: rank(a) > rank(b))),
+    Case("a >= 0", F1, strict(lambda a: rank(a) >= (False, 0.0))),
+    Case("a == b", S2, strict(lambda a, b: a == b), pc.equal),
+    Case("a < b", S2, strict(lambda a, b: a.encode() < b.encode()), pc.less),
+    Case("a >= b", S2, strict(lambda a, b: a.encode() >= b.encode()), pc.greater_equal),
+    Case('a != "ab"', S1, strict(lambda a: a != "ab")),
+    Case("a == b", B2, strict(lambda a, b: a == b), pc.equal),
+    Case("a < b", B2, strict(lambda a, b: a < b)),
+    Case("a < b", T2, strict(lambda a, b: a < b), pc.less),
+    Case("a < b", {"a": "timestamp[us]", "b": "timestamp[s]"}, strict(lambda a, b: a < b)),
+    Case("a <= b", {"a": "date32", "b": "timestamp[ms]"}, strict(lambda a, b: datetime(a.year, a.month, a.day) <= b)),
+    Case('a >= "2001-09-09T01:46:40"', T1, strict(lambda a: a >= datetime(2001, 9, 9, 1, 46, 40))),
+    Case('a == "2000-02-29"', D1, strict(lambda a: a == date(2000, 2, 29))),
+    Case("0 < a <= 9", I1, strict(lambda a: 0 < a <= 9)),
+    Case('a.is_between(-1, 1, closed="left")', F1, strict(lambda a: rank(-1.0) <= rank(a) < rank(1.0))),
+    Case("a in (0, 1, -1)", I1, strict(lambda a: a in (0, 1, -1))),
+    Case("a in (0, 1.5)", I1, strict(lambda a: float(a) in (0, 1.5))),
+    Case("a not in (0, 1.5)", F1, strict(lambda a: a not in (0, 1.5))),
+    Case('a in ("", "ab", "é")', S1, strict(lambda a: a in ("", "ab", "é"))),
+    Case("a in (True,)", {"a": "bool"}, strict(lambda a: a is True)),
+    Case('a in ("2000-02-29",)', D1, strict(lambda a: a == date(2000, 2, 29))),
+    Case("a in ()", I1, strict(lambda a: False)),
+]
+
+LOGIC = [
+    Case("a and b", B2, kleene_and, pc.and_kleene),
+    Case("a or b", B2, kleene_or, pc.or_kleene),
+    Case("not a", {"a": "bool"}, strict(lambda a: not a), pc.invert),
+    Case("a.is_null()", S1, lambda a: a is None, pc.is_null),
+    Case("a is not None", F1, lambda a: a is not None, pc.is_valid),
+    Case("a.fill_null(b)", I2, lambda a, b: b if a is None else a, pc.coalesce),
+    Case("a.fill_null(b)", S2, lambda a, b: b if a is None else a, pc.coalesce),
+    Case("a.fill_null(0)", F1, lambda a: 0.0 if a is None else a),
+    Case("a.fill_null(True)", {"a": "bool"}, lambda a: True if a is None else a),
+    Case("when(a).then(b)", B2, lambda a, b: b if a else None),
+    Case("when(a > 0).then(a * a).otherwise(0)", I1, lambda a: 0 if a is None or a <= 0 else whole(lambda x: x * x)(a)),
+    Case('when(a == b).then(a).otherwise("é")', S2, lambda a, b: a if None not in (a, b) and a == b else "é"),
+    Case("when(b != 0).then(a // b).when(a > 5).then(5)", I2, branches),
+]
+
+CASTS = [
+    Case('a.cast("int8")', I1, whole(lambda a: a, -128, 127)),
+    Case('a.cast("uint64")', I1, whole(lambda a: a, *UBIG)),
+    Case('a.cast("int64")', {"a": "uint64"}, whole(lambda a: a)),
+    Case('a.cast("uint16", strict=False)', I1, strict(lambda a: a if 0 <= a <= 65535 else None)),
+    Case('a.cast("int64")', F1, strict(cut)),
+    Case('a.cast("bool")', F1, strict(lambda a: a != 0)),
+    Case('a.cast("int64")', {"a": "bool"}, strict(int)),
+    Case('a.cast("float64")', {"a": "uint64"}, strict(float)),
+    Case('a.cast("int64")', S1, strict(to_int)),
+    Case('a.cast("int16", strict=False)', S1, strict(lambda a: None if isinstance(to_int(a, -32768, 32767), Code) else int(a))),
+    Case('a.cast("uint64")', S1, strict(lambda a: to_int(a, *UBIG))),
+    Case('a.cast("bool")', S1, strict(lambda a: {"true": True, "false": False}.get(a, Code.BAD_VALUE))),
+    Case('a.cast("string")', I1, strict(str)),
+    Case('a.cast("date32")', T1, strict(lambda a: a.date())),
+    Case('a.cast("timestamp[ms]")', T1, strict(lambda a: floor_time(a, timedelta(milliseconds=1), EPOCH))),
+    Case('a.cast("timestamp[us]")', D1, strict(lambda a: datetime(a.year, a.month, a.day))),
+]
+
+TEXT = [
+    Case("a.str.strip_chars()", S1, strict(lambda a: a.strip(SPACES))),
+    Case('a.str.strip_chars("aé ")', S1, strict(lambda a: a.strip("aé "))),
+    Case('a.str.starts_with("a")', S1, strict(lambda a: a.startswith("a")), lambda a: pc.starts_with(a, "a")),
+    Case('a.str.ends_with("é")', S1, strict(lambda a: a.endswith("é")), lambda a: pc.ends_with(a, "é")),
+    Case('a.str.contains("ab", literal=True)', S1, strict(lambda a: "ab" in a), lambda a: pc.match_substring(a, "ab")),
+    Case('a.str.contains("", literal=True)', S1, strict(lambda a: True)),
+    Case("a.str.to_lowercase()", {"a": "ascii"}, strict(str.lower), pc.utf8_lower),
+    Case("a.str.to_uppercase()", {"a": "ascii"}, strict(str.upper), pc.utf8_upper),
+]
+
+TIME = [
+    Case("a.dt.year()", T1, strict(lambda a: a.year), pc.year),
+    Case("a.dt.month()", T1, strict(lambda a: a.month), pc.month),
+    Case("a.dt.day()", D1, strict(lambda a: a.day), pc.day),
+    Case('a.dt.truncate("7h")', T1, strict(lambda a: floor_time(a, timedelta(hours=7), EPOCH))),
+    Case('a.dt.truncate("1d")', T1, strict(lambda a: floor_time(a, timedelta(days=1), EPOCH))),
+    Case('a.dt.truncate("2w")', T1, strict(lambda a: floor_time(a, timedelta(days=14), MONDAY))),
+    Case('a.dt.truncate("5mo")', D1, strict(lambda a: month_start(a, 5))),
+    Case('a.dt.truncate("1q")', D1, strict(lambda a: month_start(a, 3))),
+    Case('a.dt.truncate("1y")', T1, strict(lambda a: datetime(a.year, 1, 1))),
+]
+
+CASES = [*ARITHMETIC, *COMPARE, *LOGIC, *CASTS, *TEXT, *TIME]

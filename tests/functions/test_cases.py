@@ -1,0 +1,129 @@
+"""Every case of the table over generated columns, against plain Python and against Arrow; every example of the catalogue."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from millstream.functions import CATALOGUE
+from millstream.grammar import parse
+from millstream.pipeline import Pipeline
+from millstream.schema import TYPES, Code
+from tests.cases import CASES, EPOCH, Case
+
+TEXTS = ["", "ab", "é", " ab\u2003", "true", "false", "12", "-7", "+3", "99999999999999999999", "1" * 40, "日本語ab", "aé aé", "\x00"]
+
+
+def values(kind: str) -> st.SearchStrategy[Any]:
+    """Values of a type, extremes often."""
+    if kind == "bool":
+        return st.booleans()
+    if kind == "string":
+        return st.sampled_from(TEXTS) | st.text(max_size=20)
+    if kind == "ascii":
+        return st.text(st.characters(max_codepoint=127), max_size=70)
+    if kind.startswith("float"):
+        return st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 1.5, 2.0**63, -(2.0**63)]) | st.floats() | st.floats(-9, 9)
+    if kind == "date32":
+        return st.sampled_from([date(2000, 2, 29), date(1970, 1, 1), date(1969, 12, 31)]) | st.dates()
+    if kind.startswith("timestamp"):
+        step = {"s": 10**6, "ms": 10**3, "us": 1}[kind[10:-1]]
+        micros = st.integers(-62100000000 * 10**6, 253402300799 * 10**6)
+        edges = st.sampled_from([0, -1, 1, 10**15, -86400 * 10**6])
+        return (micros | edges).map(lambda value: datetime_of(value // step * step))
+    low, high = TYPES[kind].range
+    edges = st.sampled_from([one for one in (0, 1, -1, 2, 6, low, low + 1, high - 1, high) if low <= one <= high])
+    return edges | st.integers(low, high) | st.integers(max(low, -9), min(high, 9))
+
+
+def datetime_of(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+@st.composite
+def batches(draw: st.DrawFn, case: Case) -> pa.RecordBatch:
+    """Columns for a case, some with nulls, some sliced out of longer arrays."""
+    count, skip = draw(st.integers(0, 24)), draw(st.integers(0, 9))
+    arrays = []
+    for kind in case.columns.values():
+        items = values(kind) if draw(st.booleans()) else values(kind) | st.none()
+        drawn = draw(st.lists(items, min_size=count + skip, max_size=count + skip))
+        arrays.append(pa.array(drawn, TYPES["string" if kind == "ascii" else kind].arrow).slice(skip))
+    return pa.RecordBatch.from_arrays(arrays, names=list(case.columns))
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, float) and isinstance(right, float) and math.isnan(left):
+        return math.isnan(right)
+    return bool(left == right) and (left is None) == (right is None)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda one: f"{one.text} {'/'.join(one.columns.values())}")
+def test_case(case: Case) -> None:
+    schema = {name: "string" if kind == "ascii" else kind for name, kind in case.columns.items()}
+    pipeline = Pipeline(schema).select(*schema, result=parse(case.text))
+
+    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(batches(case))
+    def check(batch: pa.RecordBatch) -> None:
+        rows = [tuple(row.values()) for row in batch.to_pylist()]
+        expected = [case.oracle(*row) for row in rows]
+        outcome = pipeline.run(batch)
+        codes = dict(zip(outcome.rejects["position"].to_pylist(), outcome.rejects["code"].to_pylist(), strict=True))
+        assert codes == {at: one.name for at, one in enumerate(expected) if isinstance(one, Code)}
+        wanted = [one for one in expected if not isinstance(one, Code)]
+        got = outcome.batch["result"].to_pylist()
+        assert len(got) == len(wanted)
+        for one, other, at in zip(got, wanted, outcome.row_source.to_pylist(), strict=True):
+            assert same(one, other), (rows[at], one, other)
+        outcome.batch.validate(full=True)
+        for name in schema:  # the inputs come out as they went in
+            kept = batch[name].take(outcome.row_source)
+            assert all(same(one, other) for one, other in zip(outcome.batch[name].to_pylist(), kept.to_pylist(), strict=True))
+        if case.arrow is not None and batch.num_rows:
+            arrow = case.arrow(*(batch[name] for name in schema)).to_pylist()
+            assert all(same(one, other) for one, other in zip(got, arrow, strict=True))
+
+    check()
+
+
+EXAMPLES = [(one.name, example) for one in CATALOGUE.values() for example in one.examples]
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{name}: {one.text}" for name, one in EXAMPLES])
+def test_examples_of_the_catalogue(name: str, example: Any) -> None:
+    readers = {"timestamp": datetime.fromisoformat, "date": date.fromisoformat}
+    arrays = {}
+    for column, (kind, given) in example.columns.items():
+        read = readers.get(TYPES[kind].family, lambda one: one)
+        arrays[column] = pa.array([one and read(one) for one in given], TYPES[kind].arrow)
+    pipeline = Pipeline({column: kind for column, (kind, _) in example.columns.items()}).select(result=parse(example.text))
+    outcome = pipeline.run(pa.record_batch(arrays))
+    got = [one.isoformat().replace("+00:00", "") if isinstance(one, date) else one for one in outcome.batch["result"].to_pylist()]
+    assert len(got) == len(example.result)
+    assert all(same(one, other) for one, other in zip(got, example.result, strict=True)), got
+
+
+def test_every_function_has_a_doc_and_two_examples() -> None:
+    for one in CATALOGUE.values():
+        assert one.doc.endswith((".", "?"))
+        assert len(one.examples) >= 2, one.name
+
+
+SYMBOLS = {
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "add": "+", "sub": "-", "mul": "*",
+    "truediv": "/", "floordiv": "//", "mod": "%", "neg": "-a", "is_in": " in (",
+}  # fmt: skip
+
+
+def test_every_function_has_a_case() -> None:
+    texts = " ".join(str(parse(one.text)) for one in CASES)
+    for name in CATALOGUE:
+        method = name.split(".")[-1]
+        assert SYMBOLS.get(name, method) in texts, name

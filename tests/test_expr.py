@@ -1,0 +1,150 @@
+"""Expressions and their text: what is written comes back, and what Python cannot say is refused with the right words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millstream.errors import SpecError, UsageError
+from millstream.expr import Expr, as_expr, col, lit, same, when
+from millstream.grammar import parse
+
+TEXTS = {
+    'price > 10 and country in ("US", "DE")': (col("price") > 10) & col("country").is_in(["US", "DE"]),
+    "a or b and not c": col("a") | (col("b") & ~col("c")),
+    "(a or b) and c": (col("a") | col("b")) & col("c"),
+    "not (a and b)": ~(col("a") & col("b")),
+    'x not in ("a",)': ~col("x").is_in(["a"]),
+    "a - (b - 1)": col("a") - (col("b") - 1),
+    "a - b - 1": col("a") - col("b") - 1,
+    "(a + 1) * 2": (col("a") + 1) * 2,
+    "-(a + 1)": -(col("a") + 1),
+    "-a * -5": -col("a") * -5,
+    "(a == b) == c": (col("a") == col("b")) == col("c"),
+    "10 - a": 10 - col("a"),
+    'when(price > 50).then(price * 0.1)': when(col("price") > 50).then(col("price") * 0.1),
+    'when(a).then("x").when(b).then("y").otherwise(None).alias("k")': (
+        when(col("a")).then("x").when(col("b")).then("y").otherwise(None).alias("k")
+    ),
+    'email.str.strip_chars().str.to_lowercase()': col("email").str.strip_chars().str.to_lowercase(),
+    's.str.contains("a\\"b", literal=True)': col("s").str.contains('a"b', literal=True),
+    'x.cast("int64", strict=False)': col("x").cast("int64", strict=False),
+    '(a + b).cast("int64")': (col("a") + col("b")).cast("int64"),
+    'lit(5).cast("int8")': lit(5).cast("int8"),
+    'col("odd name") + col("class")': col("odd name") + col("class"),
+    'x.is_between(1, 5, closed="left")': col("x").is_between(1, 5, closed="left"),
+    't >= datetime("2024-01-02T03:04:05+00:00")': col("t") >= datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+    'd == date("2024-01-02")': col("d") == date(2024, 1, 2),
+    'x == float("nan") or x < float("-inf")': (col("x") == float("nan")) | (col("x") < float("-inf")),
+    't.dt.truncate("1h")': col("t").dt.truncate("1h"),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_an_expression_has_one_text_and_the_text_one_expression(text: str) -> None:
+    assert str(TEXTS[text]) == text
+    assert same(parse(text), TEXTS[text])
+
+
+def extended(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    pair = st.tuples(inner, inner)
+    binary = [
+        "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__eq__", "__ne__", "__lt__", "__ge__", "__and__", "__or__",
+    ]  # fmt: skip
+    return st.one_of(
+        *(pair.map(lambda two, name=name: getattr(two[0], name)(two[1])) for name in binary),
+        inner.map(lambda one: -one),
+        inner.map(lambda one: ~one),
+        inner.map(lambda one: one.is_in([1, "a", None])),
+        inner.map(lambda one: one.str.strip_chars("'\"\\")),
+        inner.map(lambda one: one.alias("new name")),
+        pair.map(lambda two: when(two[0]).then(two[1])),
+        pair.map(lambda two: when(two[0]).then(two[1]).otherwise(two[0])),
+        pair.map(lambda two: two[0].is_between(two[1], 3)),
+    )
+
+
+LITERALS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.datetimes()
+EXPRESSIONS = st.recursive(st.text(min_size=1, max_size=5).map(col) | LITERALS.map(as_expr), extended, max_leaves=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(EXPRESSIONS)
+def test_any_expression_comes_back_from_its_text(expression: Expr) -> None:
+    text = str(expression)
+    assert str(parse(text)) == text
+
+
+def test_a_chain_of_comparisons_is_a_conjunction() -> None:
+    assert str(parse("0 < a <= 5")) == "0 < a and a <= 5"
+    assert str(parse("a is None or b is not None")) == "a.is_null() or b.is_not_null()"
+
+
+def test_names() -> None:
+    assert (col("price") * col("quantity")).output_name == "price"
+    assert (1 - col("b")).output_name == "b"
+    assert when(col("test")).then(col("value")).output_name == "value"
+    assert lit(1).output_name is None
+    assert (col("a") + col("b") * col("a")).columns == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: bool(col("a") > 1),
+        lambda: (col("a") > 1) and (col("b") > 1),
+        lambda: col("a") in [col("b")],
+        lambda: 1 < col("a") < 5,
+        lambda: "x" in col("a"),
+    ],
+)
+def test_python_words_are_refused_with_the_operators_to_write(mistake: Any) -> None:
+    with pytest.raises(UsageError, match=r"\.is_in\("):
+        mistake()
+
+
+def test_expressions_are_immutable() -> None:
+    with pytest.raises(AttributeError):
+        col("a").name = "b"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("__import__('os').system('x')", "no function '__import__'"),
+        ("a.__class__", "no method"),
+        ("a.str.__init__()", "no method"),
+        ("a.b > 1", r'col\("a.b"\)'),
+        ("a >", "cannot be read"),
+        ("a[0]", "not allowed"),
+        ("[x for x in y]", "not allowed"),
+        ("lambda: 1", "not allowed"),
+        ("f'{a}'", "not allowed"),
+        ("a if b else c", "not allowed"),
+        ("a ** 2", r"operators are"),
+        ("a in b", "list of literals"),
+        ("a in (b,)", "only literals"),
+        ("a is 1", "only with None"),
+        ("a.is_null", "parentheses"),
+        ("a.is_between(1)", "upper_bound"),
+        ("a.cast(*b)", r"\*"),
+        ("when(a)", r"\.then"),
+        ("when(a).filter(1)", "there is no method"),
+        ("a.str.contains('x')", "literal=True"),
+        ("(1, 2)", "list"),
+        ("b'x'", "no literal"),
+        ("a.when(1)", "there is no method"),
+        ("date('2024-13-01')", "month"),
+        ("not " * 3000 + "a", "cannot be read"),
+        ("(" * 500 + "a" + ")" * 500, "cannot be read"),
+        ("a" * 30_000, "too long"),
+        ("a\0b", "cannot be read"),
+    ],
+)
+def test_other_python_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        parse(text)
