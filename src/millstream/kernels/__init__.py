@@ -4,4 +4,5 @@
 FAMILIES = (
     "memory", "number", "calendar", "spans", "json", "format",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
+    "group", "frame",
 )  # fmt: skip

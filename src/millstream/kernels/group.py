@@ -1,0 +1,181 @@
+"""Grouping rows by the values of columns, and digests of columns.
+
+A group is a dense id, 0 and up in the order of first appearance. Nulls make one group of their own.
+"""
+
+from millstream.kernels.simd import load_word, shift_right
+from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
+
+_FACTOR = -7046029254386353131  # 2^64 / golden ratio, odd
+_NULL = 0x5851F42D4C957F2D
+
+
+@inlined
+def mixed(value):
+    """A hash of an int64 whose low bits depend on all of its bits."""
+    product = value * _FACTOR
+    product ^= shift_right(product, 32)
+    product *= _FACTOR
+    return product ^ shift_right(product, 29)
+
+
+@helper
+def hash_bytes(data, start, length):
+    """A hash of some bytes, eight at a time."""
+    state = length * _FACTOR
+    at = start
+    end = start + length
+    while at + 8 <= end:
+        state = (state ^ load_word(data, at)) * _FACTOR
+        state ^= shift_right(state, 32)
+        at += 8
+    rest = 0
+    shift = 0
+    while at < end:
+        rest |= int(data[at]) << shift
+        shift += 8
+        at += 1
+    return mixed(state ^ rest)
+
+
+@kernel
+def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
+    """The group of each value. `firsts` gets each group's first row; `slots` is scratch, a power of two that is larger.
+
+    Returns the count of groups, or -1 where there are more than `firsts` holds.
+    """
+    mask = len(slots) - 1
+    for i in range(len(slots)):
+        slots[i] = -1
+    groups = 0
+    null_group = -1
+    for i in range(len(out)):
+        if valid[i] != 1:
+            if null_group < 0:
+                if groups == len(firsts):
+                    return -1
+                null_group = groups
+                firsts[groups] = i
+                groups += 1
+            out[i] = null_group
+            continue
+        value = values[i]
+        at = mixed(value) & mask
+        group = slots[at]
+        while group >= 0 and values[firsts[group]] != value:
+            at = (at + 1) & mask
+            group = slots[at]
+        if group < 0:
+            if groups == len(firsts):
+                return -1
+            group = groups
+            slots[at] = group
+            firsts[group] = i
+            groups += 1
+        out[i] = group
+    return groups
+
+
+@helper
+def same_bytes(data, left, right):
+    """Do two views show the same bytes?"""
+    if left == right:
+        return True
+    length = left >> 32
+    if length != right >> 32:
+        return False
+    one = left & 0xFFFFFFFF
+    other = right & 0xFFFFFFFF
+    for i in range(length):
+        if data[one + i] != data[other + i]:
+            return False
+    return True
+
+
+@kernel
+def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: I64):
+    """The group of each string; otherwise as `group_int64`."""
+    mask = len(slots) - 1
+    for i in range(len(slots)):
+        slots[i] = -1
+    groups = 0
+    null_group = -1
+    for i in range(len(out)):
+        if valid[i] != 1:
+            if null_group < 0:
+                if groups == len(firsts):
+                    return -1
+                null_group = groups
+                firsts[groups] = i
+                groups += 1
+            out[i] = null_group
+            continue
+        view = views[i]
+        at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32) & mask
+        group = slots[at]
+        while group >= 0 and not same_bytes(data, views[firsts[group]], view):
+            at = (at + 1) & mask
+            group = slots[at]
+        if group < 0:
+            if groups == len(firsts):
+                return -1
+            group = groups
+            slots[at] = group
+            firsts[group] = i
+            groups += 1
+        out[i] = group
+    return groups
+
+
+@kernel
+def combine_groups(left: I64, right: I64, right_groups: INT, out: I64):
+    """One number for each pair of groups; `group_int64` makes it dense."""
+    for i in range(len(out)):
+        out[i] = left[i] * right_groups + right[i]
+    return len(out)
+
+
+@kernel
+def sort_groups(groups: I64, ends: I64, out: I64):
+    """Rows ordered by group, in their own order within one (a counting sort). `ends` gets where each group ends in `out`."""
+    for group in range(len(ends)):
+        ends[group] = 0
+    for i in range(len(groups)):
+        ends[groups[i]] += 1
+    start = 0
+    for group in range(len(ends)):
+        size = ends[group]
+        ends[group] = start
+        start += size
+    for i in range(len(groups)):
+        group = groups[i]
+        out[ends[group]] = i
+        ends[group] += 1
+    return len(groups)
+
+
+@kernel
+def digest_int64(values: I64, valid: U8, first: INT, count: INT, seed: INT):
+    """A 64-bit digest of `count` values from row `first` on, in order; what lies under a null does not matter."""
+    state = seed
+    for i in range(first, first + count):
+        if valid[i] == 1:
+            state = (state ^ values[i]) * _FACTOR
+        else:
+            state = (state + _NULL) * _NULL
+        state ^= shift_right(state, 32)
+    return mixed(state)
+
+
+@kernel
+def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed: INT):
+    """A 64-bit digest of `count` strings from row `first` on; otherwise as `digest_int64`."""
+    state = seed
+    for i in range(first, first + count):
+        if valid[i] == 1:
+            view = views[i]
+            state = (state ^ hash_bytes(data, view & 0xFFFFFFFF, view >> 32)) * _FACTOR
+        else:
+            state = (state + _NULL) * _NULL
+        state ^= shift_right(state, 32)
+    return mixed(state)

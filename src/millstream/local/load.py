@@ -1,0 +1,82 @@
+"""Finding the pipeline that a command names: `file.py:name` or `file.yaml`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import MillstreamError, SpecError, UsageError
+
+
+def load_pipeline(text: str) -> Any:
+    """The Pipeline that `text` names. Raises UsageError: what was found there, and what to write instead."""
+    from millstream.pipeline import Pipeline
+
+    file, colon, name = text.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        file, name = text, ""
+    path = Path(file)
+    if path.suffix.lower() in (".yaml", ".yml", ".json"):
+        _check_readable(path)
+        return Pipeline.from_spec(path)
+    if path.suffix != ".py":
+        raise UsageError(f"a pipeline is file.yaml or file.py:name, not {text!r}")
+    _check_readable(path)
+    module = _imported(path)
+    found = {key: value for key, value in vars(module).items() if isinstance(value, Pipeline)}
+    if name in found:
+        return found[name]
+    listed = ", ".join(f"{file}:{key}" for key in found) if found else "there is no Pipeline in it"
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    if name and hasattr(module, name):
+        raise UsageError(
+            f"{name} in {file} is a {type(getattr(module, name)).__name__}, not a Pipeline; the pipelines: {listed}"
+        )
+    raise UsageError(f"{file} has no pipeline {name!r}: {listed}" if name else f"say which pipeline of {file}: {listed}")
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"pipeline {path} is a folder; name a file.yaml or a file.py:name")
+    if not path.exists():
+        raise UsageError(f"pipeline file not found: {path}")
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"cannot read the pipeline {path}: {error.strerror}") from None
+
+
+def _imported(path: Path) -> Any:
+    """Import a file by its path; its folder is searched for what it imports itself."""
+    spec = importlib.util.spec_from_file_location(f"millstream_pipeline_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except MillstreamError:
+        raise
+    except SyntaxError as error:
+        raise SpecError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        line = _line_of(error, path)
+        raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """Where in the file an error came from."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
+            line = f", line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,165 @@
+"""A pipeline over files: chunks in, Parquet or JSON out, the same files whatever the count of threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from millstream.decode.rejects import Reject
+from millstream.errors import RunError, UsageError
+from millstream.local.report import PREVIEW_ROWS, Report
+from millstream.local.source import CHUNK_BYTES, Chunk, find_files, read_chunks
+from millstream.sinks.landing import Landed, Origin, Output, land, prepare
+from millstream.sinks.store import DirectoryStore, check_apart, open_store
+
+if TYPE_CHECKING:
+    from millstream.pipeline import Pipeline
+
+Inputs = Sequence[str | os.PathLike[str]]
+Progress = Callable[[int, int], None]
+"""Told of bytes of text and of records, as chunks are done."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Done(NamedTuple):
+    landed: Landed
+    bytes_in: int
+    preview: pa.RecordBatch
+
+
+def run_files(
+    pipeline: Pipeline,
+    inputs: Inputs,
+    *,
+    sink: str | os.PathLike[str],
+    rejects: str | os.PathLike[str] | None = None,
+    ledger: str | None = None,
+    jobs: int = 1,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Report:
+    """Run a pipeline over files, folders (their supported files, by name) and glob patterns; write to the folder `sink`.
+
+    Rejected records go to `rejects`, by default a folder beside the sink: `<sink>-rejects`. With `jobs` threads the files are
+    the same as with one. Raises UsageError for what the caller can fix, SourceError and SinkError for what fails on the
+    way: then whole files stay, nothing half-written does, and running again completes the work.
+    """
+    report, error = attempt(pipeline, inputs, sink=sink, rejects=rejects, ledger=ledger, jobs=jobs, chunk_bytes=chunk_bytes)
+    if error is not None:
+        raise error
+    return report
+
+
+def attempt(
+    pipeline: Pipeline,
+    inputs: Inputs,
+    *,
+    sink: str | os.PathLike[str],
+    rejects: str | os.PathLike[str] | None = None,
+    ledger: str | None = None,
+    jobs: int = 1,
+    chunk_bytes: int = CHUNK_BYTES,
+    progress: Progress | None = None,
+) -> tuple[Report, RunError | None]:
+    """`run_files`, but what failed on the way comes back beside the report of what was done until then."""
+    started = time.perf_counter()
+    if ledger is not None:
+        raise UsageError("ledgers come with a later version: leave the ledger out; running again writes nothing twice")
+    if jobs < 1:
+        raise UsageError(f"jobs is {jobs}; write 1 or more")
+    if isinstance(inputs, str | os.PathLike):
+        inputs = [inputs]
+    files = find_files(inputs)
+    output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
+    sink_store = open_store(sink, "the sink")
+    rejects_store = open_store(f"{os.fspath(sink).rstrip('/')}-rejects" if rejects is None else rejects, "the rejects' folder")
+    check_apart(sink_store, rejects_store)
+    settings = dict(pipeline.input or {})
+    fingerprint = pipeline.fingerprint
+    report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
+
+    def chunks() -> Iterator[Chunk]:
+        for file in files:
+            report.deliveries += 1
+            yield from read_chunks(
+                file,
+                form=settings.get("format") or "auto",
+                compression=settings.get("compression") or "auto",
+                chunk_bytes=chunk_bytes,
+            )
+
+    def work(chunk: Chunk) -> _Done:
+        return _land_chunk(pipeline, fingerprint, chunk, output, sink_store, rejects_store)
+
+    error: RunError | None = None
+    results = _in_order(chunks(), work, jobs)
+    try:
+        for done in results:
+            report.add(done.landed, done.bytes_in)
+            if progress is not None:
+                progress(done.bytes_in, done.landed.counts["delivered"])
+            if done.preview.num_rows and report.preview is None:
+                report.preview = done.preview
+            if done.landed.error is not None:
+                error = done.landed.error
+                break
+    except RunError as found:
+        error = found
+    finally:
+        results.close()
+    report.seconds = time.perf_counter() - started
+    return report, error
+
+
+def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int) -> Generator[_Done, None, None]:
+    """Results in the order of chunks. With several jobs, at most one chunk more than there are threads is held."""
+    if jobs == 1:
+        yield from map(work, chunks)
+        return
+    with ThreadPoolExecutor(jobs, thread_name_prefix="millstream") as pool:
+        waiting: deque[Future[_Done]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(work, chunk))
+                if len(waiting) > jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def _land_chunk(
+    pipeline: Pipeline, fingerprint: str, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore
+) -> _Done:
+    payloads = chunk.payloads
+    outcome = pipeline.run(payloads)
+    count = payloads.count
+    faults = [Reject(count + i, fault.code, None, -1, fault.message) for i, fault in enumerate(chunk.faults)]
+
+    def payload(position: int) -> bytes:
+        return payloads.payload(position) if position < count else chunk.faults[position - count].payload
+
+    changed = _EPOCH + timedelta(milliseconds=chunk.file.changed_ns // 1_000_000)
+    base = f"{chunk.file.identity}-{chunk.number}"
+    origin = Origin(
+        base=base,
+        range=f"{chunk.first}+{chunk.records}",
+        source=chunk.file.path.as_uri(),
+        identity=lambda position: base,
+        arrived=lambda position: changed,
+        arrival=changed.date(),
+        first=chunk.first,
+    )
+    prepared = prepare(outcome, output, payload, faults)
+    preview = outcome.batch.slice(0, PREVIEW_ROWS)
+    bytes_in = payloads.bytes_in + sum(len(fault.payload) for fault in chunk.faults)
+    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), bytes_in, preview)

@@ -1,0 +1,1 @@
+"""Where output goes: formats, partitions, rejects, and the stores that hold them."""

@@ -1,0 +1,180 @@
+"""Rows to hive partitions: `<column>=<percent-encoded value>/`, a folder a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from millstream.columns import Vector, close, open_array, take
+from millstream.errors import PlanError
+from millstream.native.bind import kernels
+from millstream.native.memory import Memory, allocate
+from millstream.schema import INT64, Type, from_arrow
+
+DEFAULT = "__HIVE_DEFAULT_PARTITION__"
+"""The folder value that stands for null, as Hive names it."""
+NAME_BYTES = 255
+"""The longest folder name that file systems take."""
+
+_EPOCH = datetime(1970, 1, 1)
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+_FAMILIES = ("string", "int", "bool", "date", "timestamp")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one partition: its folder, parted by `/` ("" without partitions), and `rows` rows from `first` on."""
+
+    folder: str
+    first: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Partitioned:
+    """A batch ordered by partition, without the partition columns.
+
+    columns: the same as engine columns, for digests.
+    bad: rows that cannot be filed, as input row and column. If there are any, the rest is left undone: drop them first.
+    """
+
+    batch: pa.RecordBatch
+    columns: list[Vector]
+    parts: list[Part]
+    bad: list[tuple[int, str]]
+
+
+def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
+    """Raise PlanError where an output cannot be partitioned so."""
+    for name in by:
+        place = f"output: partition_by {name!r}"
+        if name not in schema.names:
+            raise PlanError(f"{place} is no output column; the columns are {', '.join(schema.names)}")
+        kind = from_arrow(schema.field(name).type)
+        if kind is None or kind.family not in _FAMILIES:
+            raise PlanError(f"{place} is {schema.field(name).type}; partition by strings, integers, bools, dates or timestamps")
+        if name[0] in "._":
+            raise PlanError(f"{place}: readers skip folders that start with {name[0]!r}; rename the column")
+        if len(f"{quote(name, safe='')}={DEFAULT}") > NAME_BYTES:
+            raise PlanError(f"{place}: the name is too long for a folder; rename the column")
+    if len(set(by)) != len(by):
+        raise PlanError("output: partition_by names a column twice")
+    if len(by) == len(schema.names):
+        raise PlanError("output: partition_by names every column, so that none is left for the files; leave one out")
+
+
+def folder_value(kind: Type, value: Any) -> str | None:
+    """A value as it stands in a folder's name; None if it cannot stand in one. `value` is text, or the column's integer."""
+    if value is None:
+        return DEFAULT
+    if kind.family == "string":
+        return None if value in ("", DEFAULT) else quote(value, safe="")
+    if kind.family == "bool":
+        return "true" if value else "false"
+    if kind.is_temporal:
+        text = _time(kind, value)
+        return None if text is None else quote(text, safe="")
+    return str(value)
+
+
+def _time(kind: Type, value: int) -> str | None:
+    """A date as 2026-11-23, a timestamp as 2026-11-23 15:04:05.000Z: its unit's digits, Z for UTC. None past year 9999."""
+    try:
+        if kind.family == "date":
+            return date.fromordinal(_EPOCH.toordinal() + value).isoformat()
+        digits = _DIGITS[kind.unit]
+        seconds, fraction = divmod(value, 10**digits)
+        text = (_EPOCH + timedelta(seconds=seconds)).isoformat(" ")
+    except (OverflowError, ValueError):
+        return None
+    return text + (f".{fraction:0{digits}}" if digits else "") + ("Z" if kind.zone else "")
+
+
+def _groups(column: Vector) -> tuple[int, Memory, Memory]:
+    """How many distinct values, the row where each is first met, the group of each row."""
+    values = column.values
+    if column.type.physical == "bool":
+        values = allocate(column.length, 8)
+        kernels.widen_unsigned(column.values, 1, values)
+    valid, out = column.validity(), allocate(column.length, 8)
+    most = 1024
+    while True:
+        slots, firsts = allocate(2 * most, 8), allocate(most, 8)
+        if column.type.physical == "string":
+            count = kernels.group_string(column.data, values, valid, slots, firsts, out)
+        else:
+            count = kernels.group_int64(values, valid, slots, firsts, out)
+        if count >= 0:
+            return count, firsts.part(0, count, 8), out
+        most *= 16
+
+
+def _values(column: Vector, rows: Memory) -> list[Any]:
+    """Text or integers of a few rows."""
+    picked = take(column, rows)
+    if column.type.physical == "string":
+        return close(picked).to_pylist()  # type: ignore[no-any-return]
+    numbers = picked.values.tolist("B" if column.type.physical == "bool" else "Q" if column.type.physical == "uint64" else "q")
+    valid = picked.validity().tolist("B")
+    return [number if one == 1 else None for number, one in zip(numbers, valid, strict=True)]
+
+
+def partition(batch: pa.RecordBatch, by: Sequence[str]) -> Partitioned:
+    """Order the rows of a batch by partition, partitions in the order of first appearance, rows in their own."""
+    columns = [open_array(batch.column(i)) for i in range(batch.num_columns)]
+    if not by:
+        parts = [Part("", 0, batch.num_rows)] if batch.num_rows else []
+        return Partitioned(batch, columns, parts, [])
+    chosen = [batch.schema.names.index(name) for name in by]
+    kept = [i for i in range(batch.num_columns) if i not in chosen]
+    schema = pa.schema([batch.schema.field(i) for i in kept])
+    names: list[str | None] = [""]
+    culprit: list[str] = [""]
+    count, groups = 1, None
+    for i in chosen:
+        column = columns[i]
+        own_count, own_firsts, own = _groups(column)
+        key = quote(batch.schema.names[i], safe="")
+        folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own_firsts)]
+        if groups is None:
+            names, culprit = folders, [batch.schema.names[i]] * own_count
+            count, groups, firsts = own_count, own, own_firsts
+            continue
+        pairs = allocate(batch.num_rows, 8)
+        kernels.combine_groups(groups, own, own_count, pairs)
+        dense = Vector(INT64, batch.num_rows, pairs)
+        count, firsts, combined = _groups(dense)
+        at_left, at_right = (take(Vector(INT64, batch.num_rows, one), firsts).values.tolist() for one in (groups, own))
+        culprit = [culprit[left] if names[left] is None else batch.schema.names[i] for left in at_left]
+        names = [
+            None if names[left] is None or folders[right] is None else f"{names[left]}/{folders[right]}"
+            for left, right in zip(at_left, at_right, strict=True)
+        ]
+        groups = combined
+    assert groups is not None
+    ends, order = allocate(count, 8), allocate(batch.num_rows, 8)
+    kernels.sort_groups(groups, ends, order)
+    parts, bad, start = [], [], 0
+    for name, column_name, end in zip(names, culprit, ends.tolist(), strict=True):
+        if name is None:
+            bad += [(row, column_name) for row in order.part(8 * start, end - start, 8).tolist()]
+        else:
+            parts.append(Part(name, start, end - start))
+        start = end
+    if bad:
+        return Partitioned(batch, [], [], sorted(bad))
+    columns = [columns[i] for i in kept]
+    if len(parts) > 1:
+        columns = [take(column, order) for column in columns]
+        return Partitioned(pa.record_batch([close(column) for column in columns], schema), columns, parts, [])
+    return Partitioned(pa.record_batch([batch.column(i) for i in kept], schema), columns, parts, [])
+
+
+def _folder(key: str, value: str | None) -> str | None:
+    name = f"{key}={value}"
+    return None if value is None or len(name) > NAME_BYTES else name

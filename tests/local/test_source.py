@@ -1,0 +1,233 @@
+"""Files to chunks: every record once, wherever a chunk ends, whatever is wrong with the file."""
+
+import gzip
+import json
+import os
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millstream.errors import UsageError
+from millstream.local.compression import open_stream
+from millstream.local.source import find_files, read_chunks
+
+RECORDS = [
+    {"a": 1},
+    {},
+    {"b": 'x]},"\\{['},
+    {"c": {"d": [[], [1, {"e": "\\\\\\"}]]}},
+    {"k": "\\" * 7 + "é" * 40},
+    {"t": "line\nbreak", "n": None},
+]
+
+
+def read(path, **options):
+    """Payloads and faults of a file, in order; blank lines and chunk bounds gone."""
+    payloads, faults = [], []
+    (file,) = find_files([str(path)])
+    expected_first = 0
+    for number, chunk in enumerate(read_chunks(file, **options)):
+        assert (chunk.number, chunk.first) == (number, expected_first)
+        expected_first += chunk.records
+        payloads += [chunk.payloads.payload(i) for i in range(chunk.payloads.count)]
+        faults += [(fault.code.name, fault.payload) for fault in chunk.faults]
+    return payloads, faults
+
+
+def values(payloads):
+    return [json.loads(one) for one in payloads]
+
+
+def write(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_is_the_same_for_every_chunk_size(tmp_path, indent):
+    text = json.dumps(RECORDS, indent=indent).encode()
+    path = write(tmp_path, "in.json", b" \n" + text + b"\n")
+    for size in range(1, len(text) + 5):
+        payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+        assert (values(payloads), faults) == (RECORDS, []), size
+
+
+def test_lines_are_the_same_for_every_chunk_size(tmp_path):
+    text = b"\n".join(json.dumps(one).encode() for one in RECORDS)
+    for end in (b"", b"\n", b"\n\n"):
+        path = write(tmp_path, "in.ndjson", b"\n" + text + end)
+        for size in range(1, len(text) + 5):
+            payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+            assert (values(payloads), faults) == (RECORDS, []), size
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=70),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(json_values, max_size=12), st.integers(1, 300), st.sampled_from([None, 2]), st.booleans())
+def test_any_array_is_framed(tmp_path_factory, records, size, indent, ascii_only):
+    path = tmp_path_factory.mktemp("framed") / "in.json"
+    path.write_text(json.dumps(records, indent=indent, ensure_ascii=ascii_only))
+    payloads, faults = read(path, chunk_bytes=size, record_bytes=100_000)
+    assert (values(payloads), faults) == (records, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "fault"),
+    [
+        (b"", [], None),
+        (b" \n\t\n", [], None),
+        (b"[]", [], None),
+        (b"\xef\xbb\xbf[1]", [b"1"], None),
+        (b"\xef\xbb\xbf1\n2", [b"1", b"2"], None),
+        (b"[1,,2,]", [b"1", b"", b"2", b""], None),
+        (b"[1 2]", [b"1 2"], None),
+        (b"[1] \n\n", [b"1"], None),
+        (b"[1] x", [b"1"], ("BAD_JSON", b"x")),
+        (b"[1][2]", [b"1"], ("BAD_JSON", b"[2]")),
+        (b"[", [], ("BAD_JSON", b"")),
+        (b"[1, 2", [b"1"], ("BAD_JSON", b"2")),
+        (b"[1, ", [b"1"], ("BAD_JSON", b"")),
+        (b'[{"a":1}, {"a"', [b'{"a":1}'], ("BAD_JSON", b'{"a"')),
+        (b"[1}, 2]", [], ("BAD_JSON", b"1}, 2]")),
+    ],
+)
+def test_what_is_wrong_with_an_array_is_one_rejected_record(tmp_path, text, found, fault):
+    path = write(tmp_path, "in.json", text)
+    for size in (1, 2, 3, 5, 64, 1 << 20):
+        payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+        assert (payloads, faults) == (found, [fault] if fault else []), size
+
+
+def test_ndjson_files_are_lines_even_if_they_start_like_an_array(tmp_path):
+    path = write(tmp_path, "in.ndjson", b"[1]\n[2]\n")
+    assert read(path) == ([b"[1]", b"[2]"], [])
+    assert read(path, form="json")[0] == [b"1"]
+
+
+def test_a_line_that_is_too_long_is_rejected_and_its_neighbours_are_not(tmp_path):
+    for long in (101, 150, 1000):
+        for end in (b"\n3\n", b"\n3", b""):
+            path = write(tmp_path, "in.ndjson", b"1\n2\n" + b"x" * long + end)
+            for size in (10, 33, 100):
+                payloads, faults = read(path, chunk_bytes=size, record_bytes=100)
+                assert payloads == ([b"1", b"2", b"3"] if end else [b"1", b"2"]), (long, end, size)
+                assert [code for code, _ in faults] == ["TOO_LONG"]
+                assert b"x" * long == faults[0][1].ljust(long, b"x")
+    path = write(tmp_path, "in.ndjson", b"1\n" + b"x" * 100 + b"\n3\n")
+    assert read(path, chunk_bytes=10, record_bytes=100) == ([b"1", b"x" * 100, b"3"], [])
+
+
+def test_an_element_that_is_too_long_is_rejected_and_its_neighbours_are_not(tmp_path):
+    path = write(tmp_path, "in.json", b'[1, {"x": "' + b"]" * 1000 + b'"}, 3]')
+    for size in (10, 33, 100):
+        payloads, faults = read(path, chunk_bytes=size, record_bytes=100)
+        assert (payloads, [code for code, _ in faults]) == ([b"1", b"3"], ["TOO_LONG"])
+
+
+def zstd(data):
+    return pa.Codec("zstd").compress(data, asbytes=True)
+
+
+LINES = b"".join(b'{"n": %d, "s": "%s"}\n' % (i, os.urandom(20).hex().encode()) for i in range(3000))
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])
+def test_compressed_files(tmp_path, suffix, pack):
+    whole = LINES.splitlines()
+    path = write(tmp_path, f"in.ndjson{suffix}", pack(LINES))
+    assert read(path, chunk_bytes=10_000) == (whole, [])
+    disguised = write(tmp_path, "in.ndjson", pack(LINES))
+    assert read(disguised, chunk_bytes=10_000) == (whole, [])
+    members = write(tmp_path, f"members.ndjson{suffix}", b"".join(pack(LINES[i : i + 777]) for i in range(0, len(LINES), 777)))
+    assert read(members, chunk_bytes=10_000) == (whole, [])
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])
+@pytest.mark.parametrize("cut", [1, 5, 9, 20, 1000, 40_000])
+def test_a_stream_that_is_cut_short_keeps_what_was_whole(tmp_path, suffix, pack, cut):
+    packed = pack(LINES)
+    path = write(tmp_path, f"in.ndjson{suffix}", packed[:-cut])
+    payloads, faults = read(path, chunk_bytes=10_000, compression="gzip" if suffix == ".gz" else "zstd")
+    assert payloads == LINES.splitlines()[: len(payloads)]
+    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
+    if suffix == ".gz":  # as far as zlib itself gets
+        assert len(payloads) == zlib.decompressobj(31).decompress(packed[:-cut]).count(b"\n")
+    if cut < 1000:
+        assert len(payloads) > 2000
+
+
+def test_a_corrupt_gzip_stream_keeps_what_was_whole(tmp_path):
+    packed = bytearray(gzip.compress(LINES))
+    packed[len(packed) // 2] ^= 0x55
+    payloads, faults = read(write(tmp_path, "in.ndjson.gz", bytes(packed)), chunk_bytes=10_000)
+    # A flipped bit may decode to other bytes for a while: what comes before it is whole.
+    assert payloads[:1000] == LINES.splitlines()[:1000]
+    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
+
+
+def test_gzip_padding_is_not_a_fault_and_trailing_garbage_is(tmp_path):
+    path = write(tmp_path, "in.ndjson.gz", gzip.compress(b"1\n") + bytes(700) + gzip.compress(b"2\n") + bytes(9))
+    assert read(path) == ([b"1", b"2"], [])
+    path = write(tmp_path, "in.ndjson.gz", gzip.compress(b"1\n") + b"garbage")
+    payloads, faults = read(path)
+    assert (payloads, [code for code, _ in faults]) == ([b"1"], ["BAD_COMPRESSION"])
+
+
+def test_an_array_that_is_cut_short_by_its_compression(tmp_path):
+    text = json.dumps([{"n": i, "s": os.urandom(8).hex()} for i in range(500)]).encode()
+    payloads, faults = read(write(tmp_path, "in.json.gz", gzip.compress(text)[:-3000]), chunk_bytes=1000)
+    assert values(payloads) == json.loads(text)[: len(payloads)]
+    assert len(payloads) > 100
+    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
+
+
+def test_folders_and_patterns(tmp_path):
+    for name in ("b.json", "a.ndjson.gz", "c.jsonl.zst", "d.csv", ".hidden.json", "_x.json", "notes.txt"):
+        write(tmp_path, name, b"")
+    (tmp_path / "sub.json").mkdir()
+    assert [file.path.name for file in find_files([str(tmp_path)])] == ["a.ndjson.gz", "b.json", "c.jsonl.zst"]
+    assert [file.path.name for file in find_files([f"{tmp_path}/*.js*"])] == ["_x.json", "b.json", "c.jsonl.zst"]
+    assert find_files([tmp_path / "b.json", str(tmp_path)])[0].path.name == "b.json"
+    assert len(find_files([str(tmp_path), tmp_path / "b.json"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none.json", "not found"), ("*.nope", "no file matches"), ("empty", "has no input"), ("x.csv", "cannot read")],
+)
+def test_input_that_is_not_there_is_named(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path, "x.csv", b"a,b")
+    with pytest.raises(UsageError, match=message) as raised:
+        find_files([str(tmp_path / name)])
+    assert name in str(raised.value)
+    with pytest.raises(UsageError, match="no input"):
+        find_files([])
+
+
+def test_settings_that_cannot_be(tmp_path):
+    (file,) = find_files([write(tmp_path, "in.json", b"[]")])
+    with pytest.raises(UsageError, match="format 'csv'"):
+        list(read_chunks(file, form="csv"))
+    with pytest.raises(UsageError, match="compression 'rar'"):
+        open_stream(Path(file.path), "rar")
+
+
+def test_the_identity_is_that_of_a_version(tmp_path):
+    path = write(tmp_path, "in.json", b"[]")
+    one = find_files([path])[0].identity
+    assert one == find_files([path])[0].identity
+    assert len(one) == 32
+    os.utime(path, ns=(1, 1))
+    assert find_files([path])[0].identity != one

@@ -1,0 +1,180 @@
+"""The command line, as a user types it: output, errors, exit status."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pyarrow.dataset as ds
+import pytest
+
+PIPELINE = """
+from millstream import Pipeline
+
+orders = Pipeline({"id": "int64", "kind": "string"}, name="orders", output={"partition_by": ["kind"]})
+other = Pipeline({"id": "int64"}, name="other")
+number = 7
+"""
+
+YAML = """
+version: 1
+name: orders
+schema: {id: int64, kind: string}
+steps:
+  - filter: id > 1
+output: {format: parquet}
+"""
+
+
+def run(folder, *words, **environment):
+    command = [sys.executable, "-m", "millstream", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | environment)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "p.py").write_text(PIPELINE)
+    (tmp_path / "p.yaml").write_text(YAML)
+    (tmp_path / "in.ndjson").write_text('{"id": 1, "kind": "a"}\n{"id": 2, "kind": "b"}\nbad\n{"id": 3, "kind": "a"}\n')
+    return tmp_path
+
+
+def test_run_prints_a_summary(folder):
+    status, out, err = run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out")
+    assert (status, err) == (0, "")
+    for line in ("delivered 4", "written   3", "filtered  0", "duplicate 0", "rejected  1   BAD_JSON 1", "failed    0"):
+        assert f"  {line}\n" in out
+    assert "3 rows in 2 files" in out
+    assert "out/kind=a/" in out
+    assert "out-rejects" in out
+    assert "records a second" in out
+    assert out.rstrip().splitlines()[-4:] == ["first rows:", "  id  kind", "   1  a", "   2  b"] or out.rstrip().endswith(
+        "3  a"
+    )
+    assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 3
+
+
+def test_run_json_prints_one_object(folder):
+    status, out, err = run(folder, "run", "p.yaml", "in.ndjson", "--out", "out", "--json", "--jobs", "2", "--rejects", "bad")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert report["counts"] == {"delivered": 4, "written": 2, "filtered": 1, "duplicate": 0, "rejected": 1, "failed": 0}
+    assert report["version"] == 1
+    assert (folder / "bad").is_dir()
+    assert not (folder / "out-rejects").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["p.py:orders", "none.json"], "input file not found: none.json"),
+        (["p.py:orders", "*.none"], "no file matches *.none"),
+        (["p.py:orders", "p.yaml"], "cannot read p.yaml"),
+        (["none.py:orders", "in.ndjson"], "pipeline file not found: none.py"),
+        (["none.yaml", "in.ndjson"], "none.yaml"),
+        (["p.py:nope", "in.ndjson"], "p.py has no pipeline 'nope': p.py:orders, p.py:other"),
+        (["p.py", "in.ndjson"], "say which pipeline of p.py: p.py:orders, p.py:other"),
+        (["p.py:number", "in.ndjson"], "number in p.py is a int, not a Pipeline"),
+        (["p.txt", "in.ndjson"], "a pipeline is file.yaml or file.py:name, not 'p.txt'"),
+        (["broken.py:x", "in.ndjson"], "broken.py, line 2: "),
+        (["raises.py:x", "in.ndjson"], "raises.py, line 3: ZeroDivisionError"),
+        (["p.py:orders", "in.ndjson", "--ledger", "sqlite:///x"], "ledger"),
+        (["p.py:orders", "in.ndjson", "--jobs", "0"], "jobs is 0"),
+        (["p.py:orders", "in.ndjson", "--rejects", "out/bad"], "inside the sink"),
+    ],
+)
+def test_what_the_user_can_fix_is_one_line_and_status_2(folder, words, message):
+    (folder / "broken.py").write_text("x = 1\ny = = 2\n")
+    (folder / "raises.py").write_text("def f():\n    return 1\nx = f() / 0\n")
+    status, out, err = run(folder, "run", *words, "--out", "out")
+    assert (status, out) == (2, "")
+    assert err.startswith("millstream: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["run", "p.py:orders"], ["run", "p.py:orders", "in.ndjson"], ["fly"]])
+def test_words_that_are_no_command(folder, words):
+    status, out, err = run(folder, *words)
+    assert (status, out) == (2, "")
+    assert "usage: millstream" in err
+
+
+def test_a_pipeline_that_cannot_work(folder):
+    (folder / "p.yaml").write_text(YAML.replace("id > 1", "price > 1"))
+    status, _, err = run(folder, "run", "p.yaml", "in.ndjson", "--out", "out")
+    assert status == 2
+    assert "price" in err
+    assert err.count("\n") == 1
+    (folder / "p.yaml").write_text("version: [1\n")
+    status, _, err = run(folder, "run", "p.yaml", "in.ndjson", "--out", "out")
+    assert status == 2
+    assert "p.yaml" in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_fails_is_status_1_with_its_counts(folder):
+    (folder / "out").write_text("")
+    status, out, err = run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out")
+    assert (status, out) == (1, "")
+    assert "is a file" in err
+    assert err.count("\n") == 1
+    (folder / "out").unlink()
+    (folder / "out").mkdir()
+    (folder / "out" / "kind=b").write_text("in the way")
+    status, out, err = run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out", "--json")
+    assert status == 1
+    assert "is a file" in err
+    assert err.count("\n") == 1
+    assert json.loads(out)["counts"] == {
+        "delivered": 4,
+        "written": 0,
+        "filtered": 0,
+        "duplicate": 0,
+        "rejected": 1,
+        "failed": 3,
+    }
+    (folder / "out" / "kind=b").unlink()
+    assert run(folder, "run", "p.py:orders", "in.ndjson", "--out", "out")[0] == 0
+    assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 3
+
+
+def test_doctor(folder):
+    status, out, err = run(folder, "doctor")
+    assert status == 0, out + err
+    assert "backend" in out
+    assert "all is well" in out
+    found = json.loads(run(folder, "doctor", "--json")[1])
+    assert found["problems"] == []
+    assert found["backend"] in ("native", "jit", "checked")
+    assert found["kernels"] > 10
+    assert found["packages"]["pyarrow"]
+    assert found["cpu_target"]
+    assert found["python"].startswith("3.")
+
+
+def test_doctor_says_what_to_do_when_something_is_off(folder):
+    status, out, _ = run(folder, "doctor", "--json", MILLSTREAM_BACKEND="magic")
+    assert status == 1
+    assert "MILLSTREAM_BACKEND" in json.loads(out)["problems"][0]
+    status, out, _ = run(folder, "doctor", MILLSTREAM_BACKEND="magic")
+    assert status == 1
+    assert "problem: MILLSTREAM_BACKEND" in out
+    assert "something is off" in out
+
+
+def test_a_run_needs_no_numpy_and_no_compiler(folder):
+    """pyarrow imports numpy wherever it is installed: here none of these can be."""
+    program = """
+        import sys
+        sys.modules |= dict.fromkeys(["numpy", "numba", "llvmlite", "pandas"])
+        from millstream.cli import main
+        sys.exit(main(["run", "p.py:orders", "in.ndjson", "--out", "out", "--json", "--jobs", "2"]))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["counts"]["written"] == 3
