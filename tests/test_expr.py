@@ -53,7 +53,8 @@ def test_an_expression_has_one_text_and_the_text_one_expression(text: str) -> No
 def extended(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     pair = st.tuples(inner, inner)
     binary = [
-        "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__eq__", "__ne__", "__lt__", "__ge__", "__and__", "__or__",
+        "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__",
+        "__eq__", "__ne__", "__lt__", "__ge__", "__and__", "__or__",
     ]  # fmt: skip
     return st.one_of(
         *(pair.map(lambda two, name=name: getattr(two[0], name)(two[1])) for name in binary),

@@ -147,7 +147,15 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("on: no", {"on": "no"}), ("a: 12:30", {"a": "12:30"}), ("a: 2024-01-01", {"a": "2024-01-01"}), ("a: true", {"a": True}), ("a: 1e3", {"a": 1000.0}), ("a: 010", {"a": 10}), ("a: ~", {"a": None})],
-)  # fmt: skip
+    [
+        ("on: no", {"on": "no"}),
+        ("a: 12:30", {"a": "12:30"}),
+        ("a: 2024-01-01", {"a": "2024-01-01"}),
+        ("a: true", {"a": True}),
+        ("a: 1e3", {"a": 1000.0}),
+        ("a: 010", {"a": 10}),
+        ("a: ~", {"a": None}),
+    ],
+)
 def test_yaml_scalars_mean_what_they_say(text: str, value: Any) -> None:
     assert loads(text) == value

@@ -13,7 +13,7 @@ import pyarrow as pa
 from millstream import engine, spec
 from millstream.decode.payloads import Payloads
 from millstream.errors import PlanError, UsageError
-from millstream.expr import Expr, Lit, as_expr, col
+from millstream.expr import Expr, as_expr, col
 from millstream.outcome import Outcome
 from millstream.plan import Plan, plan
 from millstream.schema import Column, Schema, Type
@@ -143,14 +143,14 @@ class Pipeline:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _named(step: str, exprs: Iterable[Expr]) -> list[tuple[str, Expr]]:
+def _named(step: str, exprs: Iterable[Any]) -> list[tuple[str, Expr]]:
     named = []
     for one in exprs:
         if not isinstance(one, Expr):
             advice = f"col({one!r})" if isinstance(one, str) else f"name=lit({one!r})"
             raise PlanError(f"{step} takes expressions, not {type(one).__name__}; write {advice}")
-        name = "literal" if isinstance(one, Lit) else one.output_name
-        if name is None or isinstance(one, Lit):
+        name = one.output_name
+        if name is None:
             raise PlanError(f"{step}: `{one}` has no name; write {step}(name=…) or .alias('name')")
         named.append((name, one))
     return named
