@@ -126,6 +126,7 @@ print(json.dumps([backend.name, backend.reason]))
 
 
 PIPELINE = """
+version: 1
 name: prices
 schema: {item: string, price: float64}
 steps:

@@ -70,3 +70,8 @@ def test_forms(kind: str, value: Any, text: str) -> None:
 def test_nothing() -> None:
     empty = pa.RecordBatch.from_pylist([], SCHEMA)
     assert (json.encode_lines(empty), json.encode_array(empty)) == (b"", b"[]\n")
+
+
+def test_more_rows_than_a_slice() -> None:
+    batch = pa.record_batch({"i": pa.array(range(200_000))})
+    assert orjson.loads(json.encode_array(batch)) == batch.to_pylist()

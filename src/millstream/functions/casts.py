@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close, filled_bytes, literal_bits, open_array
+from millstream.columns import Vector, filled_bytes, literal_bits
+from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import TICKS, described, ticks_per_day
@@ -64,7 +65,7 @@ def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
     if old.family == "string":
         return _from_text(call, source, new, strict)
     if new.family == "string":
-        return _to_text(source)
+        return as_text(source)
     if old.is_temporal and new.is_temporal:
         return _retime(call, source.values, old, new, strict)
     if new is BOOL:
@@ -127,12 +128,6 @@ def _retime(call: Call, values: Memory, old: Type, new: Type, strict: bool) -> M
     if new.family == "date" and old.family != "date":
         call.fault(kernels.refuse_outside, out, *new.range, code)
     return out
-
-
-def _to_text(source: Vector) -> Vector:
-    import pyarrow.compute
-
-    return open_array(pyarrow.compute.cast(close(source), STRING.arrow))
 
 
 def _padded(source: Vector) -> Vector:

@@ -16,6 +16,7 @@ from millstream.decode.rejects import Reject
 from millstream.errors import RunError, UsageError
 from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import CHUNK_BYTES, Chunk, find_files, read_chunks
+from millstream.native.bind import kernels
 from millstream.sinks.landing import Landed, Origin, Output, land, prepare
 from millstream.sinks.store import DirectoryStore, check_apart, open_store
 
@@ -69,7 +70,6 @@ def attempt(
     progress: Progress | None = None,
 ) -> tuple[Report, RunError | None]:
     """`run_files`, but what failed on the way comes back beside the report of what was done until then."""
-    started = time.perf_counter()
     if ledger is not None:
         raise UsageError("ledgers come with a later version: leave the ledger out; running again writes nothing twice")
     if jobs < 1:
@@ -77,6 +77,8 @@ def attempt(
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     files = find_files(inputs)
+    kernels.load()
+    started = time.perf_counter()
     output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
     sink_store = open_store(sink, "the sink")
     rejects_store = open_store(f"{os.fspath(sink).rstrip('/')}-rejects" if rejects is None else rejects, "the rejects' folder")

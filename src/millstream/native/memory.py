@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from array import array
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +12,9 @@ import pyarrow as pa
 
 PADDING = 64
 """Readable bytes past the end of every buffer of ours, so that vector loads need no tail loop."""
+
+_POISON = os.environ.get("MILLSTREAM_BACKEND") == "checked"
+"""In checked runs fresh memory holds a pattern that leads nowhere, so that a read of what was never written shows."""
 
 
 class Memory:
@@ -47,6 +52,8 @@ class Memory:
 def allocate(count: int, itemsize: int) -> Memory:
     """Fresh uninitialised memory for `count` items, padded."""
     owner = pa.allocate_buffer(count * itemsize + PADDING)
+    if _POISON:
+        ctypes.memset(owner.address, 0xA5, owner.size)
     return Memory(owner, owner.address, count, itemsize)
 
 

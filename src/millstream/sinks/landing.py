@@ -13,11 +13,12 @@ import pyarrow as pa
 from millstream.columns import close, open_array, take
 from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
 from millstream.decode.rejects import Reject, reject, to_batch
+from millstream.encode import json
 from millstream.errors import PlanError, SettingsError, SinkError
 from millstream.native.memory import from_numbers
 from millstream.outcome import Outcome
 from millstream.schema import Code
-from millstream.sinks import parquet, text
+from millstream.sinks import parquet
 from millstream.sinks.digest import digest_rows
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
 from millstream.sinks.rejects import stored_batch
@@ -213,8 +214,10 @@ def _put_rows(rows: Partitioned, part: Part, origin: Origin, output: Output, fin
     batch = rows.batch.slice(part.first, part.rows)
     name = f"{part.folder}/{origin.base}-0000" if part.folder else f"{origin.base}-0000"
     if output.format != "parquet":
-        body = text.encode_array(batch) if output.format == "json" else text.encode_lines(batch)
-        return store.put(f"{name}.{output.format}", body, lambda path: text.difference(path, body))
+        body = json.encode_array(batch) if output.format == "json" else json.encode_lines(batch)
+        return store.put(
+            f"{name}.{output.format}", body, lambda path: None if path.read_bytes() == body else "it holds other rows"
+        )
     digest = digest_rows(batch.schema.names, rows.columns, part.first, part.rows)
     metadata = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
     encoded = parquet.encode(batch, metadata, output.compression)
