@@ -77,7 +77,7 @@ def test_run_json_prints_one_object(folder):
         (["none.yaml", "in.ndjson"], "none.yaml"),
         (["p.py:nope", "in.ndjson"], "p.py has no pipeline 'nope': p.py:orders, p.py:other"),
         (["p.py", "in.ndjson"], "say which pipeline of p.py: p.py:orders, p.py:other"),
-        (["p.py:number", "in.ndjson"], "number in p.py is a int, not a Pipeline"),
+        (["p.py:number", "in.ndjson"], "number in p.py is of type int, not a Pipeline"),
         (["p.txt", "in.ndjson"], "a pipeline is file.yaml or file.py:name, not 'p.txt'"),
         (["broken.py:x", "in.ndjson"], "broken.py, line 2: "),
         (["raises.py:x", "in.ndjson"], "raises.py, line 3: ZeroDivisionError"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from millstream.errors import MillstreamError, RunError, UsageError
+from millstream.errors import MillstreamError, UsageError
 
 DONE, FAILED, USAGE = 0, 1, 2
+STOPPED = 128  # and the number of the signal, as shells count
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,10 +41,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print_json(value: Any) -> None:
-    import orjson
+class _Unwritable(Exception):
+    """Standard output took nothing more: its reader is gone, or its disk is full."""
 
-    print(orjson.dumps(value).decode())
+
+def _say(text: str) -> None:
+    """Print to standard output, now: what cannot be written there must not come up at exit, and is no fault of the run."""
+    if sys.stdout is None:
+        return
+    try:
+        print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise _Unwritable(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _say_json(value: Any) -> None:
+    _say(json.dumps(value, separators=(",", ":")))  # ASCII: any file name comes through
 
 
 class _Progress:
@@ -83,9 +100,9 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         progress.close()
     if arguments.json:
-        _print_json(report.to_dict())
+        _say_json(report.to_dict())
     else:
-        print(report.render())
+        _say(report.render())
     if error is not None:
         raise error
     return DONE
@@ -96,9 +113,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     found = examine()
     if arguments.json:
-        _print_json(found)
+        _say_json(found)
     else:
-        print(render(found))
+        _say(render(found))
     return FAILED if found["problems"] else DONE
 
 
@@ -107,22 +124,26 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     call: Callable[[argparse.Namespace], int] = arguments.call
     try:
-        status = call(arguments)
-        sys.stdout.flush()
-        return status
+        signal.signal(signal.SIGTERM, _stop)
+        return call(arguments)
     except UsageError as error:
-        return _complain(error, USAGE)
-    except (RunError, MillstreamError) as error:
-        return _complain(error, FAILED)
-    except BrokenPipeError:  # whoever read our output stopped
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except KeyboardInterrupt:
-        print("millstream: stopped; running again completes the work", file=sys.stderr)
-        return 130
+        return _complain(str(error), USAGE)
+    except (MillstreamError, _Unwritable) as error:
+        return _complain(str(error), FAILED)
+    except MemoryError:
+        return _complain("there is not enough memory; fewer --jobs need less", FAILED)
+    except KeyboardInterrupt as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough: nothing half-written stays
+        return _complain("stopped; running again completes the work", STOPPED + (error.args[0] if error.args else signal.SIGINT))
 
 
-def _complain(error: MillstreamError, status: int) -> int:
-    sys.stdout.flush()
-    print("millstream: error:", " ".join(str(error).split("\n")), file=sys.stderr)
+def _stop(number: int, frame: object) -> None:
+    """SIGTERM, as timeouts and container hosts send it, ends a run like Ctrl-C."""
+    raise KeyboardInterrupt(number)
+
+
+def _complain(message: str, status: int) -> int:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print("millstream: error:", " ".join(message.split("\n")), file=sys.stderr, flush=True)
     return status

@@ -237,11 +237,18 @@ def _parts(said: Any, folder: Path) -> Parts:
         raise SpecError("there is no schema; write schema: {price: float64, …}")
     return Parts(
         checked_name(said.get("name", "pipeline")),
-        dict(said.get("input") or {}),
+        _settings(said, "input", "{format: ndjson}"),
         Schema(_columns(said["schema"])),
         tuple(_read_steps(said.get("steps") or [], folder)),
-        dict(said.get("output") or {}),
+        _settings(said, "output", "{format: parquet}"),
     )
+
+
+def _settings(said: Mapping[str, Any], key: str, example: str) -> dict[str, Any]:
+    found = said.get(key)
+    if found is not None and not isinstance(found, Mapping):
+        raise SpecError(f"{key} is a mapping, not {_kind(found)}; write {key}: {example}")
+    return dict(found or {})
 
 
 def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +105,8 @@ def _suffix(path: Path) -> str:
 
 
 def _expand(text: str) -> list[Path]:
+    if text in ("", "-") or "\0" in text:
+        raise UsageError(f"input {text!r} is no name of a file or folder; what comes through a pipe, write to a file first")
     path = Path(text)
     if path.is_dir():
         found = sorted(one for one in path.iterdir() if _suffix(one) in SUFFIXES and one.is_file() and one.name[0] not in "._")
@@ -132,12 +135,15 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[InputFile]:
         inputs = [inputs]
     files: dict[Path, InputFile] = {}
     for one in inputs:
-        for path in _expand(os.fspath(one)):
-            try:
-                resolved = path.resolve()
-                status = resolved.stat()
-            except OSError as error:
-                raise SourceError(f"cannot read {path}: {error.strerror}") from None
+        path: str | Path = os.fspath(one)
+        try:
+            found = [(path, path.stat()) for path in _expand(os.fspath(one))]
+        except OSError as error:
+            raise SourceError(f"cannot read {path}: {error.strerror}") from None
+        for path, status in found:
+            resolved = path.resolve()
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"cannot read {path}: it is no file but a pipe or a device; write its bytes to a file first")
             files.setdefault(resolved, InputFile(resolved, status.st_size, status.st_mtime_ns))
     if not files:
         raise UsageError("no input: name one file, folder or pattern at least")
