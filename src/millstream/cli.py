@@ -50,7 +50,9 @@ def _say(text: str) -> None:
     if sys.stdout is None:
         return
     try:
-        print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"), flush=True)
+        print(
+            text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"), flush=True
+        )
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
@@ -66,7 +68,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        if sys.stderr.isatty() or os.environ.get("MILLSTREAM_PROGRESS") == "1":
+        if (sys.stderr is not None and sys.stderr.isatty()) or os.environ.get("MILLSTREAM_PROGRESS") == "1":
             with suppress(ImportError):
                 from tqdm import tqdm
 
@@ -134,7 +136,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain("there is not enough memory; fewer --jobs need less", FAILED)
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough: nothing half-written stays
-        return _complain("stopped; running again completes the work", STOPPED + (error.args[0] if error.args else signal.SIGINT))
+        return _complain(
+            "stopped; running again completes the work", STOPPED + (error.args[0] if error.args else signal.SIGINT)
+        )
 
 
 def _stop(number: int, frame: object) -> None:

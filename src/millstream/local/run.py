@@ -85,20 +85,18 @@ def attempt(
     check_apart(sink_store, rejects_store)
     for file in files:
         if is_within(file.path, sink_store.root):
-            raise UsageError(f"the input {file.path} is inside the sink, where readers would take it for output; choose another")
-    settings = dict(pipeline.input or {})
+            raise UsageError(
+                f"the input {file.path} is inside the sink, where readers would take it for output; choose another"
+            )
+    settings = dict(pipeline.input)
+    settings["form"] = settings.pop("format")
     fingerprint = pipeline.fingerprint
     report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
 
     def chunks() -> Iterator[Chunk]:
         for file in files:
             report.deliveries += 1
-            yield from read_chunks(
-                file,
-                form=settings.get("format") or "auto",
-                compression=settings.get("compression") or "auto",
-                chunk_bytes=chunk_bytes,
-            )
+            yield from read_chunks(file, chunk_bytes=chunk_bytes, **settings)
 
     def work(chunk: Chunk) -> _Done:
         return _land_chunk(pipeline, fingerprint, chunk, output, sink_store, rejects_store)
@@ -167,5 +165,4 @@ def _land_chunk(
     )
     prepared = prepare(outcome, output, payload, faults)
     preview = outcome.batch.slice(0, PREVIEW_ROWS)
-    bytes_in = payloads.bytes_in + sum(len(fault.payload) for fault in chunk.faults)
-    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), bytes_in, preview)
+    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), chunk.bytes_in, preview)
