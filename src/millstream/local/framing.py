@@ -123,7 +123,7 @@ def told_by(head: bytes) -> str:
         return "array"
     if head[:1] != b"{":
         return "ndjson"
-    memory = from_bytes(head)
+    memory = from_bytes(head + bytes(PADDING))
     state = _state()
     starts, ends = allocate(1, 8), allocate(1, 8)
     whole = kernels.frame_objects(memory, 0, len(head), _over(state, 8), starts, ends)
