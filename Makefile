@@ -41,7 +41,7 @@ test: check
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
 
 bench: $(BENCH)
-	@$(BIN)/python -m pytest -q --benchmark-only --benchmark-columns=median --import-mode=prepend benchmarks
+	@$(BIN)/python -m pytest -q --import-mode=prepend benchmarks
 
 wheel: $(DEV)
 	@$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
