@@ -316,18 +316,19 @@ def test_corrupted_records_are_judged_as_by_orjson_and_change_no_neighbour(
 
 
 def huge_number(record: bytes) -> bool:
-    """orjson refuses numbers beyond float64; RFC 8259 does not."""
+    """A JSON object with a number beyond float64, which orjson refuses and RFC 8259 does not."""
+    huge = False
+
+    def see(text: str) -> float:
+        nonlocal huge
+        huge = huge or math.isinf(float(text))
+        return 0.0
+
     try:
-        json.loads(
-            record,
-            parse_float=lambda text: 1 / 0 if math.isinf(float(text)) else 0.0,
-            parse_int=lambda text: 1 / 0 if len(text) > 300 else 0,
-        )
-    except ZeroDivisionError:
-        return True
-    except (ValueError, UnicodeDecodeError, RecursionError):
+        value = json.loads(record, parse_float=see, parse_int=see, parse_constant=lambda name: 1 / 0)
+    except (ValueError, ZeroDivisionError, UnicodeDecodeError, RecursionError):
         return False
-    return False
+    return huge and isinstance(value, dict)
 
 
 FLOAT_TEXT = st.one_of(
