@@ -112,7 +112,7 @@ def read_object(
                 value_at = p
                 value_k = k
                 p, k, heap, fixed, code = read_value(
-                    text, index, p, k, slashes, target, columns, out, row, heap, fixups, begun, fixed
+                    text, index, p, k, slashes, target, columns, out, row, heap, fixups, begun, fixed, depth + 1, stack
                 )
                 if code != 0:
                     # Is it another value, or no JSON at all?
