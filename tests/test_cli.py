@@ -259,3 +259,16 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_a_second_one_completes_the
     assert json.loads(out)["counts"]["written"] == 999_998
     assert all(path.read_bytes() == body for path, body in before.items())
     assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 999_998
+
+
+def test_infer_prints_a_schema_that_runs(folder):
+    status, out, err = run(folder, "infer", "in.ndjson")
+    assert (status, err) == (0, "")
+    assert out.startswith("# from ")
+    assert "schema:\n" in out
+    status, out, err = run(folder, "infer", "in.ndjson", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["schema"].keys() == json.loads(out)["columns"].keys()
+    status, out, err = run(folder, "infer", "in.ndjson", "--records", "0")
+    assert (status, out) == (2, "")
+    assert err == "millstream: error: --records is 0; write 1 or more\n"

@@ -35,7 +35,7 @@ _INPUT = {
 }
 _LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
 """Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
-_COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error")
+_COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ def _column(one: Field) -> Any:
         said["nullable"] = False
     if one.on_error != "reject":
         said["on_error"] = one.on_error
+    if one.coerce:
+        said["coerce"] = list(one.coerce)
     return {"type": one.type.name, **said} if said else one.type.name
 
 
@@ -290,6 +292,8 @@ def _columns(said: Any) -> dict[str, str | Column]:
         for key in ("path", "aliases"):
             if isinstance(options.get(key), list):
                 options[key] = tuple(tuple(item) if isinstance(item, list) else item for item in options[key])
+        if isinstance(options.get("coerce"), list):
+            options["coerce"] = tuple(options["coerce"])
         if isinstance(options.get("aliases"), str):
             options["aliases"] = (options["aliases"],)
         made[name] = Column(**options)

@@ -46,6 +46,8 @@ def _possible(source: Type, target: Type) -> bool:
 def _signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     (operand,) = operands
     target = parse_type(options["dtype"])
+    if target.name == "json":
+        raise PlanError("json is a type of input columns, not of casts; cast to string")
     if operand.type is NULL:
         return Signature((target,), target)
     if not _possible(operand.type, target):
