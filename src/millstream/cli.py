@@ -23,7 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a pipeline over files",
-        description="Run a pipeline over JSON files (an array or lines; .gz and .zst of them); write the rows to a folder.",
+        description="Run a pipeline over JSON files: lines, an array, or objects one after another; plain, or compressed with "
+        "gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
+        "running again completes the work.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
     run.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
