@@ -26,7 +26,7 @@ ROWS = (
     ("expr", "grammar", "tables"),
     ("steps", "binding", "plan"),
     ("engine", "outcome"),
-    ("pipeline", "spec"),
+    ("documents", "pipeline", "spec"),
     ("sinks", "ledger"),
     ("aws", "local"),
     ("sizing", "doctor"),

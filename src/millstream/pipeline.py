@@ -119,7 +119,7 @@ class Pipeline:
         if isinstance(records, pa.RecordBatch | Payloads):
             return engine.run(planned, records)
         if isinstance(records, list):
-            return engine.run(planned, Payloads.of_records(records))
+            return engine.run(planned, _payloads(records))
         if isinstance(records, bytes):
             return engine.run(planned, Payloads.of_lines(records))
         raise UsageError(_TAKES.format(type(records).__name__))
@@ -141,6 +141,14 @@ class Pipeline:
         """12 hex digits that say what the pipeline does, not where its files are."""
         text = json.dumps(spec.written(self.name, self.input, self.schema, self.steps, self.output, urls=False), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _payloads(records: list[bytes]) -> Payloads:
+    try:
+        return Payloads.of_records(records)
+    except TypeError:
+        wrong = next((one for one in records if not isinstance(one, bytes | bytearray | memoryview)), None)
+        raise UsageError(_TAKES.format(f"a list with a {type(wrong).__name__} in it; encode text with .encode()")) from None
 
 
 def _named(step: str, exprs: Iterable[Any]) -> list[tuple[str, Expr]]:

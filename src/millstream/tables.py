@@ -55,6 +55,8 @@ def load(one: Lookup, kind: Type) -> Loaded:
     where = f"the lookup {one.source!r}" if isinstance(one.source, str) else "the lookup"
     if one.key not in table.column_names:
         raise PlanError(f"{where} has no column {one.key!r} to be the key; it has {', '.join(table.column_names)}")
+    if len(set(table.column_names)) < table.num_columns:
+        raise PlanError(f"{where} names a column twice: {', '.join(table.column_names)}; rename one of them")
     keys = _keys(_array(table, one.key), kind, f"{where}: key {one.key!r}")
     columns: dict[str, Vector] = {}
     for name in table.column_names:
@@ -71,8 +73,6 @@ def load(one: Lookup, kind: Type) -> Loaded:
         raise PlanError(
             f"{where}: key {one.key!r} holds the same value more than once (again in row {hashed.duplicate}); make its values unique"
         )
-    for vector in columns.values():
-        vector.validity()  # a row without a match is null
     return Loaded(hashed, columns)
 
 

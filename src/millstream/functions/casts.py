@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, filled_bytes, literal_bits
+from millstream.columns import Vector, filled_bytes, literal_bits, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
@@ -135,7 +135,7 @@ def _padded(source: Vector) -> Vector:
     valid = source.validity()
     offsets = allocate(source.length + 1, 4)
     size = kernels.measure_strings(source.values, valid, offsets)
-    data, views = allocate(size, 1), allocate(source.length, 8)
+    data, views = room_for_text(size), allocate(source.length, 8)
     kernels.gather_strings(source.data, source.values, offsets, data)
     kernels.view_strings(offsets, views)
     return Vector(STRING, source.length, views, source.valid, data)
