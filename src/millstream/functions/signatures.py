@@ -1,7 +1,7 @@
 """How types combine: what a literal becomes beside a column, what two columns have in common, what a function accepts.
 
 Numbers: integers meet as int64; unsigned ones as uint64 if one of them is uint64 and the other is unsigned or a literal that
-is not negative; int64 with a uint64 column, and anything with a float, as float64.
+is not negative; int64 with a uint64 column, and anything with a float, as float64. Comparisons keep both integers as they are.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def arithmetic(symbol: str, always_float: bool = False) -> Callable[[Sequence[Op
 
 def comparable(left: Operand, right: Operand) -> tuple[Type, Type]:
     """The types in which two values are compared; timestamps and dates keep their units. Raises PlanError where there are none."""
+    if left.type.family == right.type.family == "int" and numeric(left, right) is FLOAT64:
+        return wide(left.type), wide(right.type)
     if is_number(left) and is_number(right):
         kind = numeric(left, right)
         return kind, kind
