@@ -13,13 +13,14 @@ RUN := $(VENV)/.ready-run
 DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check bench fuzz wheel clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
 	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
 	@echo "make check   ruff and mypy alone"
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
+	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
@@ -41,7 +42,14 @@ test: check
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
 
 bench: $(BENCH)
-	@$(BIN)/python -m pytest -q --benchmark-only --benchmark-columns=median --import-mode=prepend benchmarks
+	@$(BIN)/python -m pytest -q --import-mode=prepend benchmarks
+
+SECONDS ?= 60
+fuzz: $(DEV)
+	@echo "Kernels with range checks:"
+	@MILLSTREAM_BACKEND=checked $(BIN)/python -m tests.fuzz --seconds $$(( $(SECONDS) / 2 ))
+	@echo "Kernels as shipped:"
+	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.fuzz --seconds $$(( $(SECONDS) / 2 ))
 
 wheel: $(DEV)
 	@$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist

@@ -24,7 +24,7 @@ def _cpu() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
-    """Per group: the median of each, its rate, and how many times Millstream's time it takes."""
+    """Per group: the median of each, its rate, how many times Millstream's time it takes, and the bars."""
     session = getattr(config, "_benchmarksession", None)
     if session is None or not session.benchmarks:
         return
@@ -40,14 +40,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     for one in session.benchmarks:
         groups[one.group].append(one)
     for group, members in groups.items():
-        ours = next((one.stats.median for one in members if one.extra_info["who"] == "millstream"), None)
+        medians = {one.extra_info["key"]: one.stats.median for one in members}
+        ours = medians.get("millstream")
         say("")
-        say(f"{group:<58} {'median':>10} {'rate':>11} {'ratio':>7}")
+        say(f"{group:<60} {'median':>10} {'rate':>11} {'times ours':>11}")
         for one in sorted(members, key=lambda member: member.stats.median):
             median, size = one.stats.median, one.extra_info["bytes"]
             ratio = f"{median / ours:.2f}" if ours else ""
-            say(f"  {one.extra_info['who']:<56} {median * 1e3:>7.2f} ms {size / median / 1e9:>6.3f} GB/s {ratio:>7}")
-        bar = next((one.extra_info["bar"] for one in members if "bar" in one.extra_info), None)
-        if bar and ours:
-            rate = members[0].extra_info["bytes"] / ours / 1e9
-            say(f"  bar: {bar:.1f} GB/s: {'met' if rate >= bar else 'MISSED'} with {rate:.2f}")
+            say(f"  {one.extra_info['who']:<58} {median * 1e3:>7.2f} ms {size / median / 1e9:>6.3f} GB/s {ratio:>11}")
+        for peer, bar in members[0].extra_info["bars"]:
+            if ours and peer in medians:
+                reached = medians[peer] / ours
+                verdict = "met" if reached >= bar else "MISSED"
+                say(f"  bar: {bar:g} x {peer}: {verdict} with {reached:.2f}")

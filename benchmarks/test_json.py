@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import data
 import duckdb
 import orders
 import orjson
@@ -17,106 +20,182 @@ import pyarrow.json as pj
 import pytest
 import simdjson
 
-from millstream import Schema, decode_json
+from millstream import Column, Schema, decode_json
 from millstream.native.bind import kernels
 
-RECORDS = orders.records()
-LINES = b"\n".join(RECORDS) + b"\n"
-ARRAY = b"[" + b",".join(RECORDS) + b"]"
-SCHEMA = Schema(orders.SCHEMA)
-ROWS = len(RECORDS)
-
-Run = Callable[[], Any]
-
-
-def millstream_lines() -> Any:
-    return decode_json(LINES, SCHEMA)[0]
-
-
-def millstream_records() -> Any:
-    return decode_json(RECORDS, SCHEMA)[0]
-
-
-def pyarrow_lines() -> Any:
-    read = pj.ReadOptions(use_threads=False, block_size=len(LINES) + 1)
-    parse = pj.ParseOptions(explicit_schema=SCHEMA.arrow, unexpected_field_behavior="ignore")
-    return pj.read_json(pa.BufferReader(LINES), read_options=read, parse_options=parse)
-
-
 POLARS = {"string": pl.String, "int64": pl.Int64, "float64": pl.Float64, "bool": pl.Boolean, "timestamp[us, UTC]": pl.String}
-
-
-def polars_lines() -> Any:
-    frame = pl.read_ndjson(io.BytesIO(LINES), schema={name: POLARS[kind] for name, kind in orders.SCHEMA.items()})
-    return frame.with_columns(pl.col("event_time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC"))
-
-
 DUCKDB = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "timestamp[us, UTC]": "TIMESTAMP"}
 
 
+@dataclass(frozen=True)
+class Case:
+    """Records, the columns wanted of them (type and path), and what must be reached: (peer, at least so many times its speed)."""
+
+    name: str
+    records: list[bytes]
+    columns: dict[str, tuple[str, tuple[str, ...]]]
+    bars: list[tuple[str, float]] = field(default_factory=list)
+
+    @cached_property
+    def lines(self) -> bytes:
+        return b"\n".join(self.records) + b"\n"
+
+    @cached_property
+    def array(self) -> bytes:
+        return b"[" + b",".join(self.records) + b"]"
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema({name: Column(kind, path=path) for name, (kind, path) in self.columns.items()})
+
+    @cached_property
+    def tree(self) -> dict[str, Any]:
+        """The paths as nested dicts with type names as leaves: the shape that peers are told."""
+        tree: dict[str, Any] = {}
+        for kind, path in self.columns.values():
+            level = tree
+            for key in path[:-1]:
+                level = level.setdefault(key, {})
+            level[path[-1]] = kind
+        return tree
+
+    def millstream(self) -> Any:
+        return decode_json(self.lines, self.schema)[0]
+
+    def millstream_records(self) -> Any:
+        return decode_json(self.records, self.schema)[0]
+
+    def pyarrow(self) -> Any:
+        def arrow(tree: dict[str, Any]) -> list[pa.Field]:
+            return [pa.field(key, pa.struct(arrow(one)) if isinstance(one, dict) else ARROW[one]) for key, one in tree.items()]
+
+        read = pj.ReadOptions(use_threads=False, block_size=len(self.lines) + 1)
+        parse = pj.ParseOptions(explicit_schema=pa.schema(arrow(self.tree)), unexpected_field_behavior="ignore")
+        table = pj.read_json(pa.BufferReader(self.lines), read_options=read, parse_options=parse)
+        while any(pa.types.is_struct(one.type) for one in table.schema):
+            table = table.flatten()
+        return pa.table({name: table[".".join(path)] for name, (_, path) in self.columns.items()})
+
+    def polars(self) -> Any:
+        def typed(tree: dict[str, Any]) -> dict[str, Any]:
+            return {key: pl.Struct(typed(one)) if isinstance(one, dict) else POLARS[one] for key, one in tree.items()}
+
+        frame = pl.read_ndjson(io.BytesIO(self.lines), schema=typed(self.tree))
+        wanted = []
+        for name, (kind, path) in self.columns.items():
+            one = pl.col(path[0])
+            for key in path[1:]:
+                one = one.struct.field(key)
+            if kind.startswith("timestamp"):
+                one = one.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC")
+            wanted.append(one.alias(name))
+        return frame.select(wanted)
+
+    def duckdb_query(self, file: str) -> str:
+        def typed(tree: dict[str, Any]) -> str:
+            return ", ".join(
+                f'"{key}" STRUCT({typed(one)})' if isinstance(one, dict) else f'"{key}" {DUCKDB[one]}'
+                for key, one in tree.items()
+            )
+
+        columns = ", ".join(
+            f"'{key}': '{f'STRUCT({typed(one)})' if isinstance(one, dict) else DUCKDB[one]}'" for key, one in self.tree.items()
+        )
+        wanted = ", ".join(".".join(f'"{key}"' for key in path) + f' AS "{name}"' for name, (_, path) in self.columns.items())
+        return f"SELECT {wanted} FROM read_json('{file}', format='newline_delimited', columns={{{columns}}}, maximum_object_size=67108864)"
+
+    def simdjson(self) -> Any:
+        document = PARSER.parse(self.array)
+        count = len(document)
+        del document
+        return count
+
+    def orjson(self) -> Any:
+        return [orjson.loads(record) for record in self.records]
+
+
+ARROW = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp[us, UTC]": pa.timestamp("us", "UTC"),
+}
+PARSER = simdjson.Parser()
+Run = Callable[[], Any]
+PEERS = {
+    "millstream": "millstream, JSON lines",
+    "millstream_records": "millstream, a list of records",
+    "pyarrow": "pyarrow",
+    "polars": "polars",
+    "duckdb": "duckdb",
+    "simdjson": "simdjson, DOM alone, no columns (yardstick)",
+    "orjson": "orjson, dicts alone, no columns (yardstick)",
+}
+
+
+def flat(columns: dict[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    return {name: (kind, (name,)) for name, kind in columns.items()}
+
+
+def cases() -> list[Case]:
+    found = [
+        Case(
+            "10,000 orders, 12 columns",
+            orders.records(),
+            flat(orders.SCHEMA),
+            [("simdjson", 0.5), ("duckdb", 2.5), ("polars", 4), ("pyarrow", 4)],
+        ),
+        Case("wide: 60 keys, 12 wanted", data.wide(), flat(data.WIDE_WANTED), [("duckdb", 3), ("polars", 3), ("pyarrow", 3)]),
+        Case("floats of 17 digits", data.floats(), flat({f"f{i}": "float64" for i in range(8)}), [("orjson", 2)]),
+    ]
+    try:
+        found.append(
+            Case(
+                "GitHub webhooks, 10 paths", data.webhooks(), data.WEBHOOK_PATHS, [("duckdb", 3), ("polars", 3), ("pyarrow", 3)]
+            )
+        )
+    except OSError as error:
+        print(f"NOT MEASURED: webhooks: {error}")
+    return found
+
+
+CASES = cases()
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def duckdb_lines() -> Any:
+def duckdb_run(case: Case) -> Iterator[Run]:
     """DuckDB reads files: one in memory."""
     folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".ndjson") as file:
-        file.write(LINES)
+        file.write(case.lines)
         file.flush()
         database = duckdb.connect()
         database.execute("SET threads=1")
-        columns = ", ".join(f"{name}: '{DUCKDB[kind]}'" for name, kind in orders.SCHEMA.items())
-        query = f"SELECT * FROM read_json('{file.name}', format='newline_delimited', columns={{{columns}}})"
-        yield lambda: database.execute(query).to_arrow_table()
+        query = case.duckdb_query(file.name)
+        yield lambda: database.sql(query).to_arrow_table()
 
 
-def orjson_dicts() -> Any:
-    return [orjson.loads(record) for record in RECORDS]
-
-
-PARSER = simdjson.Parser()
-
-
-def simdjson_dom() -> Any:
-    document = PARSER.parse(ARRAY)
-    count = len(document)
-    del document
-    return count
-
-
-def measure(benchmark: Any, who: str, run: Run, group: str, size: int, bar: float | None = None) -> Any:
+@pytest.mark.parametrize("who", PEERS)
+def test_decode(benchmark: Any, case: Case, who: str, request: pytest.FixtureRequest) -> None:
     assert kernels.load().name == "native", "benchmarks measure the native kernels"
-    benchmark.group = group
-    benchmark.extra_info.update({"who": who, "bytes": size} | ({"bar": bar} if bar else {}))
-    return benchmark.pedantic(run, rounds=31, warmup_rounds=3)
+    run = request.getfixturevalue("duckdb_run") if who == "duckdb" else getattr(case, who)
+    benchmark.group = f"{case.name}: {len(case.records):,} records of ~{len(case.lines) // len(case.records):,} B"
+    benchmark.extra_info.update({"who": PEERS[who], "key": who, "bytes": len(case.lines), "bars": case.bars})
+    result = benchmark.pedantic(run, rounds=21, warmup_rounds=2)
+    rows = result if isinstance(result, int) else len(result)
+    assert rows == len(case.records)
 
 
-GROUP = f"{ROWS:,} JSON records of ~{len(LINES) // ROWS} B to 12 columns"
-
-
-@pytest.mark.parametrize(
-    ("who", "run"),
-    [
-        ("millstream", millstream_records),
-        ("millstream, JSON lines", millstream_lines),
-        ("pyarrow", pyarrow_lines),
-        ("polars", polars_lines),
-        ("simdjson, DOM alone: no columns (yardstick)", simdjson_dom),
-        ("orjson, dicts alone: no columns (yardstick)", orjson_dicts),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_records_to_columns(benchmark: Any, who: str, run: Run) -> None:
-    result = measure(benchmark, who, run, GROUP, len(LINES), bar=0.6 if who == "millstream" else None)
-    assert (result if isinstance(result, int) else len(result)) == ROWS
-
-
-def test_records_to_columns_duckdb(benchmark: Any, duckdb_lines: Run) -> None:
-    assert measure(benchmark, "duckdb", duckdb_lines, GROUP, len(LINES)).num_rows == ROWS
-
-
-def test_peers_agree(duckdb_lines: Run) -> None:
+def test_peers_agree(case: Case, duckdb_run: Run) -> None:
     """Nobody is fast by being wrong."""
-    ours = pa.Table.from_batches([millstream_lines()])
-    assert pa.Table.from_batches([millstream_records()]).equals(ours)
-    assert pyarrow_lines().equals(ours)
-    assert polars_lines().to_arrow().cast(ours.schema).equals(ours)
-    assert duckdb_lines().cast(ours.schema).equals(ours)
+    ours = pa.Table.from_batches([case.millstream()])
+    assert pa.Table.from_batches([case.millstream_records()]).equals(ours)
+    assert case.pyarrow().equals(ours)
+    assert case.polars().to_arrow().cast(ours.schema).equals(ours)
+    assert duckdb_run().cast(ours.schema).equals(ours)

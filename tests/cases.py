@@ -132,6 +132,9 @@ def same_float(left: float, right: float, code: str) -> bool:
         return False
 
 
+ZONED = "%Y-%m-%dT%H:%M:%S%z"
+
+
 def month_start(value: date, months: int) -> date:
     count = ((value.year - 1970) * 12 + value.month - 1) // months * months
     return date(1970 + count // 12, count % 12 + 1, 1)
@@ -256,7 +259,7 @@ CASTS = [
     Case(
         'a.cast("timestamp[ms, UTC]", strict=False)',
         {"a": "times"},
-        strict(lambda a: forgiven(to_time(a, "%Y-%m-%dT%H:%M:%S%z", datetime))),
+        strict(lambda a: forgiven(to_time(a, ZONED, datetime))),
     ),
     Case('a.cast("string")', I1, strict(str)),
     Case('a.cast("string")', {"a": "uint64"}, strict(str)),

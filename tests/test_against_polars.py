@@ -249,7 +249,7 @@ def jobs(draw: st.DrawFn) -> tuple[Pipeline, Callable[[Any], Any], list[str]]:
             else:
                 kept = None
                 pipeline = pipeline.with_columns(**{name: one.ours for name, one in made.items()})
-            columns |= {name: kind for name, kind in zip(made, kinds, strict=True)}
+            columns |= dict(zip(made, kinds, strict=True))
             steps.append(_computed({name: one.theirs for name, one in made.items()}, kept))
         elif step == "filter":
             tests = [maker.make("bool", 3) for _ in kinds[:2]]

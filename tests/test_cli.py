@@ -178,3 +178,16 @@ def test_a_run_needs_no_numpy_and_no_compiler(folder):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["counts"]["written"] == 3
+
+
+def test_infer_prints_a_schema_that_runs(folder):
+    status, out, err = run(folder, "infer", "in.ndjson")
+    assert (status, err) == (0, "")
+    assert out.startswith("# from ")
+    assert "schema:\n" in out
+    status, out, err = run(folder, "infer", "in.ndjson", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["schema"].keys() == json.loads(out)["columns"].keys()
+    status, out, err = run(folder, "infer", "in.ndjson", "--records", "0")
+    assert (status, out) == (2, "")
+    assert err == "millstream: error: --records is 0; write 1 or more\n"

@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `millstream doctor`. Exit status 0 done, 1 the run failed, 2 usage."""
+"""The command line: `millstream run`, `millstream infer`, `millstream doctor`. Exit status 0 done, 1 the run failed, 2 usage."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", metavar="N", type=int, default=1, help="threads; the files are the same for any N (default: 1)")
     run.add_argument("--json", action="store_true", help="print the report as one JSON object")
     run.set_defaults(call=_run)
+    infer = commands.add_parser(
+        "infer",
+        help="tell a schema that fits some data",
+        description="Look at the first records of JSON files and print a schema that takes them, with null shares and conflicts.",
+    )
+    infer.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
+    infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
+    infer.add_argument("--json", action="store_true", help="print one JSON object")
+    infer.set_defaults(call=_infer)
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
@@ -88,6 +97,19 @@ def _run(arguments: argparse.Namespace) -> int:
         print(report.render())
     if error is not None:
         raise error
+    return DONE
+
+
+def _infer(arguments: argparse.Namespace) -> int:
+    from millstream.local.infer import infer
+
+    if arguments.records < 1:
+        raise UsageError(f"--records is {arguments.records}; write 1 or more")
+    found = infer(arguments.inputs, arguments.records)
+    if arguments.json:
+        _print_json(found.to_dict())
+    else:
+        print(found.render())
     return DONE
 
 

@@ -84,7 +84,7 @@ class Plan:
 
 def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any]) -> Plan:
     """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
-    columns: dict[str, Type] = {one.name: one.type for one in schema.values()}
+    columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
     planned: list[Step] = []
     for number, step in enumerate(steps, 1):
         where = f"step {number} ({step.name})"

@@ -111,6 +111,7 @@ TYPES: dict[str, Type] = {
         Type("float32", pa.float32(), "float64", "float", 32),
         Type("float64", pa.float64(), "float64", "float"),
         Type("string", pa.string(), "string", "string"),
+        Type("json", pa.string(), "string", "string"),
         Type("date32", pa.date32(), "int64", "date", 32),
         *_timestamps(),
     )
@@ -148,6 +149,21 @@ def from_arrow(arrow: pa.DataType) -> Type | None:
     return None
 
 
+COERCIONS: dict[str, tuple[str, ...]] = {
+    "numbers": ("int", "float"),
+    "bools": ("bool",),
+    "empty": ("bool", "int", "float", "string", "date", "timestamp"),
+    "text": ("string",),
+    "epoch_s": ("timestamp",),
+    "epoch_ms": ("timestamp",),
+}
+"""What a column may take beside its own JSON type, and the families of types that it is for.
+
+numbers: a number in quotes; bools: true, yes, y, t, 1 and their opposites in quotes, in any case; empty: an empty string as null; text: a
+number, true or false as its JSON text; epoch_s, epoch_ms: a number of seconds or milliseconds since 1970.
+"""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a schema.
@@ -158,6 +174,7 @@ class Column:
     default: the value where the key is absent (an explicit null stays null).
     nullable: False rejects a record with null (NOT_NULL) or without the key and a default (MISSING).
     on_error: "reject" the record whose value does not fit, or make the value "null" and count it.
+    coerce: what is taken beside the JSON type of the column, a name or several of `COERCIONS`.
     """
 
     type: str | Type
@@ -166,6 +183,7 @@ class Column:
     default: Any = None
     nullable: bool = True
     on_error: Literal["reject", "null"] = "reject"
+    coerce: str | tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,12 @@ class Field:
     default: Any = None
     nullable: bool = True
     on_error: Literal["reject", "null"] = "reject"
+    coerce: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> Type:
+        """The type of the column once it is decoded: the raw text of a json column is a string."""
+        return STRING if self.type.name == "json" else self.type
 
 
 def _split(name: str, path: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -201,6 +225,7 @@ def _field(name: str, given: str | Column | Type) -> Field:
         raise PlanError(f"column {name!r}: on_error is {column.on_error!r}; write 'reject' or 'null'")
     if column.on_error == "null" and not column.nullable:
         raise PlanError(f"column {name!r}: on_error 'null' needs a nullable column; drop one of the two")
+    coerce = _coercions(name, kind, column.coerce)
     first = (name,) if column.path is None else _split(name, column.path)
     if not isinstance(column.aliases, tuple | list):
         raise PlanError(f"column {name!r}: aliases is {shown(column.aliases)}; write a list of paths")
@@ -213,7 +238,19 @@ def _field(name: str, given: str | Column | Type) -> Field:
             raise PlanError(f"column {name!r}: default is {shown(default)}, which is no {kind}") from None
     if default is not None:
         check_literal(kind, default, f"column {name!r}: default")
-    return Field(name, kind, paths, default, column.nullable, column.on_error)
+    return Field(name, kind, paths, default, column.nullable, column.on_error, coerce)
+
+
+def _coercions(name: str, kind: Type, given: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
+    for one in names:
+        if one not in COERCIONS:
+            raise PlanError(f"column {name!r}: coerce {one!r} is not known; write some of {', '.join(COERCIONS)}")
+        if kind.family not in COERCIONS[one] or kind.name == "json":
+            raise PlanError(f"column {name!r}: coerce {one!r} is for columns of {' or '.join(COERCIONS[one])}, not {kind}")
+    if "epoch_s" in names and "epoch_ms" in names:
+        raise PlanError(f"column {name!r}: coerce has both epoch_s and epoch_ms; a number means one of them")
+    return names
 
 
 def check_literal(kind: Type, value: Any, what: str) -> None:

@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 20
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
 _INPUT = {"format": ("auto", "json", "ndjson"), "compression": ("auto", "none", "gzip", "zstd")}
-_COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error")
+_COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def _column(one: Field) -> Any:
         said["nullable"] = False
     if one.on_error != "reject":
         said["on_error"] = one.on_error
+    if one.coerce:
+        said["coerce"] = list(one.coerce)
     return {"type": one.type.name, **said} if said else one.type.name
 
 
@@ -210,6 +212,8 @@ def _columns(said: Any) -> dict[str, str | Column]:
         for key in ("path", "aliases"):
             if isinstance(options.get(key), list):
                 options[key] = tuple(tuple(item) if isinstance(item, list) else item for item in options[key])
+        if isinstance(options.get("coerce"), list):
+            options["coerce"] = tuple(options["coerce"])
         if isinstance(options.get("aliases"), str):
             options["aliases"] = (options["aliases"],)
         made[name] = Column(**options)

@@ -83,7 +83,7 @@ def test_refuses_a_cache_of_another_user(cache: Path, monkeypatch: pytest.Monkey
 
 
 def test_cache_folders_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path):
-    def made(out: Path, target: str, checked: bool) -> None:
+    def made(out: Path, target: str, checked: bool, kept: Path | None) -> None:
         shutil.copytree(cache, out)
 
     monkeypatch.setenv("MILLSTREAM_CACHE_DIR", str(tmp_path / "home" / "other"))

@@ -18,12 +18,15 @@ from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from
 from millstream.schema import Code, Column, Field, Schema, Type
 
 # The layouts of kernels/json.py.
-_KEY, _COLUMN, _REJECT, _FIXUP, _STATE = 8, 14, 4, 4, 8
+_KEY, _COLUMN, _REJECT, _FIXUP, _STATE = 8, 15, 4, 4, 8
 _ROWS, _REJECTS, _HEAP, _FIXUPS, _KEYS, _KEY_BYTES, _OTHER_KEYS, _CHECK_ABSENT = range(8)
 _NULLED = 11
 _MAX_DEPTH = 1024
 _PROBES = 32
 
+_EPOCH = 16
+_COERCIONS = {"numbers": 1, "bools": 2, "empty": 4, "text": 8, "epoch_s": _EPOCH, "epoch_ms": _EPOCH}
+_PLACES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _MASK = (1 << 64) - 1
 
@@ -63,7 +66,19 @@ def _kind(kind: Type) -> int:
         return 3 if kind.bits == 64 else 4
     if kind.physical == "uint64":
         return 2
+    if kind.name == "json":
+        return 8
     return {"bool": 0, "int": 1, "string": 5, "timestamp": 6, "date": 7}[kind.family]
+
+
+def _coerce(one: Field) -> int:
+    """The kernel's word for what a column takes beside its own JSON type."""
+    flags = 0
+    for name in one.coerce:
+        flags |= _COERCIONS[name]
+    if flags & _EPOCH:  # the power of ten from the number to ticks
+        flags |= _PLACES[one.type.unit] - (3 if "epoch_ms" in one.coerce else 0) + 32 << 8
+    return flags
 
 
 def _slot(node: int, key: bytes, mask: int) -> int:
@@ -209,7 +224,7 @@ class JsonDecoder:
             words += [
                 _kind(one.type), int(one.nullable), int(one.on_error == "null"), size, valid_at[i],
                 least, _signed(greatest), _TICKS.get(one.type.unit, 0), int(bool(one.type.zone)),
-                self._keys.node_of[i], 0, 0, int(one.default is not None), default,
+                self._keys.node_of[i], 0, 0, int(one.default is not None), default, _coerce(one),
             ]  # fmt: skip
             size += stride if one.type.physical == "bool" else 8 * stride
         out = allocate(size + PADDING, 1)
@@ -227,7 +242,7 @@ class JsonDecoder:
             elif one.type.physical != "bool":
                 kernels.clear_invalid(valid, values)  # no kernel meets a view that points nowhere
             data = payloads.text if one.type.physical == "string" else None
-            vectors[one.name] = Vector(one.type, rows, values, valid, data)
+            vectors[one.name] = Vector(one.holds, rows, values, valid, data)
         return vectors
 
     def _settle(self, payloads: Payloads, fixups: list[int], table: list[int], out: Memory) -> None:

@@ -46,6 +46,8 @@ def _possible(source: Type, target: Type) -> bool:
 def _signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     (operand,) = operands
     target = parse_type(options["dtype"])
+    if target.name == "json":
+        raise PlanError("json is a type of input columns, not of casts; cast to string")
     if operand.type is NULL:
         return Signature((target,), target)
     if not _possible(operand.type, target):
@@ -130,14 +132,12 @@ def _retime(call: Call, values: Memory, old: Type, new: Type, strict: bool) -> M
     return out
 
 
-def _padded(source: Vector) -> Vector:
-    """The same strings in bytes of our own, which the parsing kernels may read past."""
+def _separated(source: Vector) -> Vector:
+    """The same strings in bytes of our own, a zero behind each: the parsing kernels read past a number, up to what ends it."""
     valid = source.validity()
-    offsets = allocate(source.length + 1, 4)
-    size = kernels.measure_strings(source.values, valid, offsets)
-    data, views = room_for_text(size), allocate(source.length, 8)
-    kernels.gather_strings(source.data, source.values, offsets, data)
-    kernels.view_strings(offsets, views)
+    size = kernels.measure_strings(source.values, valid, allocate(source.length + 1, 4))
+    data, views = room_for_text(size + source.length if size >= 0 else size), allocate(source.length, 8)
+    kernels.separate_strings(source.data, source.values, valid, data, views)
     return Vector(STRING, source.length, views, source.valid, data)
 
 
@@ -153,10 +153,10 @@ def _from_text(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
         call.fault(getattr(kernels, f"parse_{new.physical}"), data, source.values, int(strict), out=out)
         _refuse_misfits(call, out, INT64 if new.physical == "int64" else new, new, int(Code.OUT_OF_RANGE) if strict else 0)
         return out
-    return _from_padded(call, _padded(source), new, strict, out)
+    return _from_separated(call, _separated(source), new, strict, out)
 
 
-def _from_padded(call: Call, source: Vector, new: Type, strict: bool, out: Memory) -> Memory:
+def _from_separated(call: Call, source: Vector, new: Type, strict: bool, out: Memory) -> Memory:
     """Floats, dates and timestamps, by the kernels that decode them from JSON too: they write a status instead of a validity."""
     assert source.data is not None
     valid = call.valid or filled_bytes(1, call.length)

@@ -1,4 +1,4 @@
-"""Calendar text to days and ticks: RFC 3339 dates and times in the proleptic Gregorian calendar."""
+"""Calendar text to days and ticks: ISO 8601 dates and times, RFC 3339's among them, in the proleptic Gregorian calendar."""
 
 from numba import int64
 
@@ -35,87 +35,114 @@ def two_digits(text, p):
 
 @inlined
 def read_date(text, p):
-    """`YYYY-MM-DD` at text[p]: (does it name a day, days since 1970-01-01)."""
+    """`YYYY-MM-DD` at text[p], or `YYYYMMDD`: (position after it, or -1 where no day is named; days since 1970-01-01)."""
     year = two_digits(text, p) * 100 + two_digits(text, p + 2)
-    month = two_digits(text, p + 5)
-    day = two_digits(text, p + 8)
-    fine = (year >= 0) & (month >= 1) & (month <= 12) & (day >= 1) & (text[p + 4] == 45) & (text[p + 7] == 45)
+    dash = int64(1) if text[p + 4] == 45 else int64(0)
+    month = two_digits(text, p + 4 + dash)
+    day = two_digits(text, p + 6 + 2 * dash)
+    fine = (year >= 0) & (month >= 1) & (month <= 12) & (day >= 1) & ((dash == 0) | (text[p + 7] == 45))
     if not fine or day > days_in_month(year, month):
-        return False, int64(0)
-    return True, days_from_civil(year, month, day)
+        return int64(-1), int64(0)
+    return p + 8 + 2 * dash, days_from_civil(year, month, day)
+
+
+@inlined
+def read_clock(text, p, end, ticks, extended):
+    """`HH[:MM[:SS[.f…]]]` in text[p:end], without colons where not extended: (position after it or -1, seconds, ticks of the fraction).
+
+    Digits of the fraction beyond the tick are cut off.
+    """
+    hour = two_digits(text, p)
+    seconds = hour * 3600
+    fraction = int64(0)
+    gap = int64(1) if extended else int64(0)
+    q = p + 2
+    minute = int64(0)
+    second = int64(0)
+    if q < end and (is_digit(text[q]) if gap == 0 else text[q] == 58):
+        minute = two_digits(text, q + gap)
+        q += 2 + gap
+        if q < end and (is_digit(text[q]) if gap == 0 else text[q] == 58):
+            second = two_digits(text, q + gap)
+            q += 2 + gap
+            if q < end and (text[q] == 46 or text[q] == 44):
+                q += 1
+                begun = q
+                place = ticks
+                while q < end and is_digit(text[q]):
+                    place = place // 10
+                    fraction += (int64(text[q]) - 48) * place
+                    q += 1
+                if q == begun:
+                    return int64(-1), seconds, fraction
+    fine = (hour >= 0) & (hour <= 23) & (minute >= 0) & (minute <= 59) & (second >= 0) & (second <= 59) & (q <= end)
+    return q if fine else int64(-1), seconds + minute * 60 + second, fraction
+
+
+@inlined
+def read_offset(text, p, end):
+    """`Z`, `±HH`, `±HH:MM` or `±HHMM` in text[p:end]: (position after it or -1, seconds east of Greenwich)."""
+    mark = text[p]
+    if p < end and (mark == 90 or mark == 122):
+        return p + 1, int64(0)
+    if p >= end or (mark != 43 and mark != 45):
+        return int64(-1), int64(0)
+    hour = two_digits(text, p + 1)
+    minute = int64(0)
+    q = p + 3
+    if q < end:
+        q += 1 if text[q] == 58 else 0
+        minute = two_digits(text, q)
+        q += 2
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or q > end:
+        return int64(-1), int64(0)
+    offset = (hour * 60 + minute) * 60
+    return q, -offset if mark == 45 else offset
 
 
 @helper
 def read_timestamp(text, p, length, ticks, zoned):
-    """RFC 3339 in text[p:p+length] as ticks since 1970: (0 or a code, int64).
+    """ISO 8601 date and time in text[p:p+length] as ticks since 1970: (0 or a code, int64). RFC 3339 is a part of it.
 
-    ticks: how many make a second (1, 10**3, 10**6, 10**9); digits beyond are cut off, towards the past. zoned: an offset or Z must be
-    there, and must not otherwise. A second of 60 is refused: POSIX time has no leap seconds. At least 20 bytes can be read
-    from p on.
+    ticks: how many make a second (1, 10**3, 10**6, 10**9). zoned: an offset or Z must be there, and must not otherwise. A
+    second of 60 is refused: POSIX time has no leap seconds. 20 more bytes can be read.
     """
-    if length < 19:
-        return BAD_TIME, int64(0)
-    fine, days = read_date(text, p)
-    hour = two_digits(text, p + 11)
-    minute = two_digits(text, p + 14)
-    second = two_digits(text, p + 17)
-    between = text[p + 10]
-    fine = (
-        fine
-        & ((between == 84) | (between == 116) | (between == 32))
-        & (text[p + 13] == 58)
-        & (text[p + 16] == 58)
-        & (hour >= 0)
-        & (hour <= 23)
-        & (minute >= 0)
-        & (minute <= 59)
-        & (second >= 0)
-        & (second <= 59)
-    )
-    if not fine:
-        return BAD_TIME, int64(0)
-    q = p + 19
     end = p + length
-    fraction = int64(0)
-    if q < end and text[q] == 46:
-        q += 1
-        begun = q
-        place = ticks
-        while q < end and is_digit(text[q]):
-            place = place // 10
-            fraction += (int64(text[q]) - 48) * place
-            q += 1
-        if q == begun:
-            return BAD_TIME, int64(0)
+    if length < 11:
+        return BAD_TIME, int64(0)
+    extended = text[p + 4] == 45
+    q, days = read_date(text, p)
+    if q < 0:
+        return BAD_TIME, int64(0)
+    between = text[q]
+    if between != 84 and between != 116 and (between != 32 or not extended):
+        return BAD_TIME, int64(0)
+    q, seconds, fraction = read_clock(text, q + 1, end, ticks, extended)
+    if q < 0:
+        return BAD_TIME, int64(0)
     offset = int64(0)
     if zoned:
-        if q >= end:
-            return BAD_TIME, int64(0)
-        mark = text[q]
-        if mark == 90 or mark == 122:
-            q += 1
-        elif mark == 43 or mark == 45:
-            if end - q != 6 or text[q + 3] != 58:
-                return BAD_TIME, int64(0)
-            off_hour = two_digits(text, q + 1)
-            off_minute = two_digits(text, q + 4)
-            if off_hour < 0 or off_hour > 23 or off_minute < 0 or off_minute > 59:
-                return BAD_TIME, int64(0)
-            offset = (off_hour * 60 + off_minute) * 60
-            if mark == 45:
-                offset = -offset
-            q += 6
+        q, offset = read_offset(text, q, end)
     if q != end:
         return BAD_TIME, int64(0)
-    seconds = days * 86400 + hour * 3600 + minute * 60 + second - offset
+    seconds += days * 86400 - offset
     if ticks == 1_000_000_000 and (seconds < -9223372036 or seconds > 9223372035):
         return OUT_OF_RANGE, int64(0)
     return 0, seconds * ticks + fraction
 
 
+@inlined
+def read_day(text, p, length):
+    """A date that is all of text[p:p+length]: (0 or a code, days since 1970-01-01)."""
+    q, days = read_date(text, p)
+    if q != p + length:
+        return BAD_TIME, int64(0)
+    return 0, days
+
+
 @kernel
 def parse_timestamp(data: U8, views: I64, valid: U8, ticks: INT, zoned: INT, out: I64, status: U8):
-    """RFC 3339 in views of `data` (64 bytes padding) to ticks. status: 1 parsed, 0 null in, 12 no such time, 11 out of range."""
+    """ISO 8601 in views of `data` (64 bytes padding) to ticks. status: 1 parsed, 0 null in, 12 no such time, 11 out of range."""
     for i in range(len(views)):
         out[i] = 0
         status[i] = valid[i]
@@ -128,15 +155,12 @@ def parse_timestamp(data: U8, views: I64, valid: U8, ticks: INT, zoned: INT, out
 
 @kernel
 def parse_date(data: U8, views: I64, valid: U8, out: I64, status: U8):
-    """`YYYY-MM-DD` in views of `data` (64 bytes padding) to days. status: 1 parsed, 0 null in, 12 no such day."""
+    """`YYYY-MM-DD` or `YYYYMMDD` in views of `data` (64 bytes padding) to days. status: 1 parsed, 0 null in, 12 no such day."""
     for i in range(len(views)):
         out[i] = 0
         status[i] = valid[i]
         if valid[i] == 1:
-            fine = False
-            days = int64(0)
-            if views[i] >> 32 == 10:
-                fine, days = read_date(data, views[i] & 0xFFFFFFFF)
+            code, days = read_day(data, views[i] & 0xFFFFFFFF, views[i] >> 32)
             out[i] = days
-            status[i] = 1 if fine else BAD_TIME
+            status[i] = code if code > 0 else 1
     return len(views)

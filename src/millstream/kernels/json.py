@@ -112,7 +112,7 @@ def read_object(
                 value_at = p
                 value_k = k
                 p, k, heap, fixed, code = read_value(
-                    text, index, p, k, slashes, target, columns, out, row, heap, fixups, begun, fixed
+                    text, index, p, k, slashes, target, columns, out, row, heap, fixups, begun, fixed, depth + 1, stack
                 )
                 if code != 0:
                     # Is it another value, or no JSON at all?
@@ -123,6 +123,9 @@ def read_object(
                         return code, value_at, target, heap, fixed
                     store_byte(out, columns[at + VALID] + row, 0)
                     columns[at + NULLED] += 1
+            elif target == -1 and text[p] == 34 and not slashes and int64(index[k]) == p:
+                p = int64(index[k + 1]) + 1
+                k += 2
             elif target == -1:
                 p, k, code = skip_value(text, index, p, k, depth + 1, stack, slashes)
                 if code != 0:

@@ -5,32 +5,35 @@ The columns' values and validity bytes lie in `out`, where the column table says
 
 from numba import int64, uint64
 
-from millstream.kernels.calendar import read_date, read_timestamp
+from millstream.kernels.calendar import read_day, read_timestamp
 from millstream.kernels.json_text import (
     BAD_JSON,
     find_backslash,
     is_false,
     is_null,
     is_true,
+    skip_value,
     starts_number,
     unescape,
 )
 from millstream.kernels.number import FITS, NOT_INTEGRAL, exact_integer, scan_number, to_float
-from millstream.kernels.simd import store_byte, store_double, store_word
+from millstream.kernels.simd import load_word, store_byte, store_double, store_word
 from millstream.kernels.spec import helper, inlined
 
-MISSING, NOT_NULL, BAD_TYPE, BAD_NUMBER, OUT_OF_RANGE, BAD_TIME = 7, 8, 9, 10, 11, 12
+MISSING, NOT_NULL, BAD_TYPE, BAD_NUMBER, OUT_OF_RANGE, BAD_VALUE = 7, 8, 9, 10, 11, 13
 
 # A column's words.
-COLUMN = 14
+COLUMN = 15
 KIND, NULLABLE, ON_ERROR_NULL, VALUES, VALID, LEAST, GREATEST = 0, 1, 2, 3, 4, 5, 6
-TICKS, ZONED, NODE, SEEN, NULLED, DEFAULT, DEFAULT_BITS = 7, 8, 9, 10, 11, 12, 13
+TICKS, ZONED, NODE, SEEN, NULLED, DEFAULT, DEFAULT_BITS, COERCE = 7, 8, 9, 10, 11, 12, 13, 14
+# What a column takes beside its own JSON type; EPOCH is the power of ten from its number to ticks, and 32.
+NUMBERS, BOOLS, EMPTY, TEXT, EPOCH = 1, 2, 4, 8, 16
 # A node's words.
 NODE_WORDS, NODE_PARENT, NODE_SEEN = 2, 0, 1
 # A float that only an exact routine can settle: row or -1, column, start, end.
 FIXUP = 4
 
-BOOL, INTEGER, UINT64, FLOAT64, FLOAT32, STRING, TIMESTAMP, DATE = 0, 1, 2, 3, 4, 5, 6, 7
+BOOL, INTEGER, UINT64, FLOAT64, FLOAT32, STRING, TIMESTAMP, DATE, JSON = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 @helper
@@ -173,42 +176,108 @@ def read_time(text, first, size, at, columns, out, row):
         code, ticks = read_timestamp(text, first, size, columns[at + TICKS], columns[at + ZONED] == 1)
         store_word(out, columns[at + VALUES] + 8 * row, ticks)
         return code
-    fine = False
-    days = int64(0)
-    if size == 10:
-        fine, days = read_date(text, first)
+    code, days = read_day(text, first, size)
     store_word(out, columns[at + VALUES] + 8 * row, days)
-    return 0 if fine else BAD_TIME
+    return code
 
 
 @inlined
-def read_value(text, index, p, k, slashes, column, columns, out, row, heap, fixups, begun, fixed):
+def read_epoch(text, p, at, columns, out, row):
+    """A number of seconds or milliseconds since 1970 into a timestamp: (position after it, 0 or a code)."""
+    end, _, _, digits, whole, scale = scan_number(text, p)
+    if end < 0:
+        return p, BAD_JSON
+    negative = text[p] == 45
+    first = p + 1 if negative else p
+    # The decimal point moves; digits of less than a tick are cut off, towards the past.
+    scale += (columns[at + COERCE] >> 8) - 32
+    status, value = exact_integer(text, first, whole, digits, scale)
+    cut = status == NOT_INTEGRAL
+    if cut:
+        status, value = exact_integer(text, first, whole, max(min(digits, whole + scale), int64(0)), scale)
+    if status != FITS or value > uint64(0x7FFFFFFFFFFFFFFE):
+        return p, OUT_OF_RANGE
+    ticks = int64(value)
+    if negative:
+        ticks = -ticks - (1 if cut else 0)
+    store_word(out, columns[at + VALUES] + 8 * row, ticks)
+    return end, 0
+
+
+@inlined
+def read_word(text, first, size, at, columns, out, row):
+    """A word for true or false, in any case, into a bool column: 0 or a code."""
+    word = load_word(text, first) & ((int64(1) << (8 * size)) - 1) if size < 8 else int64(0)
+    if size > 1:
+        word |= 0x2020202020202020 & ((int64(1) << (8 * min(size, 7))) - 1)
+    elif size == 1 and word > 57:
+        word |= 32
+    yes = word == 0x65757274 or word == 0x736579 or word == 0x74 or word == 0x79 or word == 0x31
+    no = word == 0x65736C6166 or word == 0x6F6E or word == 0x66 or word == 0x6E or word == 0x30
+    store_byte(out, columns[at + VALUES] + row, 1 if yes else 0)
+    return 0 if yes or no else BAD_VALUE
+
+
+@inlined
+def read_quoted(text, first, size, column, at, columns, out, row, fixups, begun, fixed):
+    """A string into a number or bool column that allows it: (0 or a code, fixups)."""
+    kind = columns[at + KIND]
+    if kind == BOOL:
+        if columns[at + COERCE] & BOOLS == 0:
+            return BAD_TYPE, fixed
+        return read_word(text, first, size, at, columns, out, row), fixed
+    if columns[at + COERCE] & NUMBERS == 0:
+        return BAD_TYPE, fixed
+    after = text[first + size]
+    text[first + size] = 0
+    code = BAD_NUMBER
+    end = first
+    if starts_number(text[first]):
+        if kind == INTEGER or kind == UINT64:
+            end, code = read_integer(text, first, at, columns, out, row)
+        else:
+            end, code, fixed = read_float(text, first, column, at, columns, out, row, fixups, begun, fixed)
+    text[first + size] = after
+    if code == BAD_JSON or (code == 0 and end != first + size):
+        code = BAD_NUMBER
+    return code, fixed
+
+
+@inlined
+def read_value(text, index, p, k, slashes, column, columns, out, row, heap, fixups, begun, fixed, depth, stack):
     """The value at text[p] into a row of a column: (position after it, k, heap, fixups, 0 or a code).
 
     With a code, the position is that of a fault inside a string, or p.
     """
     at = column * COLUMN
     kind = columns[at + KIND]
+    coerce = columns[at + COERCE]
     valid = int64(1)
     code = 0
     byte = text[p]
     if byte == 110 and is_null(text, p):
         p += 4
         valid = int64(0)
-        if columns[at + NULLABLE] == 0:
-            code = NOT_NULL
+    elif kind == JSON:
+        first = p
+        p, k, code = skip_value(text, index, p, k, depth, stack, slashes)
+        store_word(out, columns[at + VALUES] + 8 * row, first | ((p - first) << 32))
     elif byte == 34 and int64(index[k]) == p:
-        if kind < STRING:
+        if kind < STRING and coerce == 0:
             return p, k, heap, fixed, BAD_TYPE
         close = int64(index[k + 1])
         k += 2
         first, size, code = read_text(text, p, close, slashes, heap)
         if code != 0:
             return first, k, heap, fixed, code
-        if kind == STRING:
+        if size == 0 and (coerce & EMPTY) != 0:
+            valid = int64(0)
+        elif kind == STRING:
             store_word(out, columns[at + VALUES] + 8 * row, first | (size << 32))
             if first == heap:
                 heap += size
+        elif kind < STRING:
+            code, fixed = read_quoted(text, first, size, column, at, columns, out, row, fixups, begun, fixed)
         else:
             code = read_time(text, first, size, at, columns, out, row)
         p = close + 1
@@ -217,11 +286,24 @@ def read_value(text, index, p, k, slashes, column, columns, out, row, heap, fixu
             p, code = read_integer(text, p, at, columns, out, row)
         elif kind == FLOAT64 or kind == FLOAT32:
             p, code, fixed = read_float(text, p, column, at, columns, out, row, fixups, begun, fixed)
+        elif kind == TIMESTAMP and (coerce & EPOCH) != 0:
+            p, code = read_epoch(text, p, at, columns, out, row)
+        elif kind == STRING and (coerce & TEXT) != 0:
+            first = p
+            p, _, _, _, _, _ = scan_number(text, p)
+            code = BAD_JSON if p < 0 else 0
+            store_word(out, columns[at + VALUES] + 8 * row, first | ((p - first) << 32))
         else:
             code = BAD_TYPE
     elif kind == BOOL:
         p, code = read_bool(text, p, at, columns, out, row)
+    elif kind == STRING and (coerce & TEXT) != 0 and (is_true(text, p) or is_false(text, p)):
+        size = int64(4) if byte == 116 else int64(5)
+        store_word(out, columns[at + VALUES] + 8 * row, p | (size << 32))
+        p += size
     else:
         code = BAD_TYPE
+    if valid == 0 and columns[at + NULLABLE] == 0:
+        code = NOT_NULL
     store_byte(out, columns[at + VALID] + row, valid)
     return p, k, heap, fixed, code

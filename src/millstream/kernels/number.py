@@ -8,7 +8,7 @@ whose kept digits leave the rounding open is not settled here; the caller hands 
 import numpy as np
 from numba import float64, int64, uint64
 
-from millstream.kernels.simd import double_of_bits, leading_zeros, multiply_high, shift_right
+from millstream.kernels.simd import double_of_bits, leading_zeros, load_word, multiply_high, shift_right, trailing_zeros
 from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
 
 FITS, NOT_INTEGRAL, TOO_BIG = 0, 1, 2
@@ -33,6 +33,7 @@ def _powers_of_five():
 
 POWERS_OF_FIVE = _powers_of_five()
 POWERS_OF_TEN = np.array([10.0**i for i in range(23)])
+SMALL_POWERS = np.array([10**i for i in range(9)], np.uint64)
 
 
 @inlined
@@ -41,29 +42,50 @@ def is_digit(byte):
 
 
 @inlined
+def read_digits(text, p):
+    """The digits at text[p], at most eight, without a loop: (how many, their value). Eight bytes can be read there."""
+    word = load_word(text, p) ^ 0x3030303030303030
+    # A byte of 10 and more gets its top bit; what a carry does to later bytes does not matter.
+    beyond = ((word + 0x7676767676767676) | word) & -0x7F7F7F7F7F7F7F80
+    count = trailing_zeros(beyond) >> 3
+    # The first digit stands lowest and weighs most: move zeros in below it, then add up by twos, fours and eights.
+    word = (word << (8 * (7 - count) + 7)) << 1 if count < 8 else word
+    word = word * 10 + shift_right(word, 8)
+    upper = (word & 0x000000FF000000FF) * 0x000F424000000064
+    lower = (shift_right(word, 16) & 0x000000FF000000FF) * 0x0000271000000001
+    return count, shift_right(upper + lower, 32)
+
+
+@inlined
+def append_digits(text, p, mantissa):
+    """The digits at text[p] behind those of a uint64, which wraps: (position after them, the longer uint64)."""
+    count, value = read_digits(text, p)
+    mantissa = mantissa * SMALL_POWERS[count] + uint64(value)
+    p += count
+    while count == 8:
+        count, value = read_digits(text, p)
+        mantissa = mantissa * SMALL_POWERS[count] + uint64(value)
+        p += count
+    return p, mantissa
+
+
+@inlined
 def scan_number(text, p):
     """One JSON number at text[p]. Returns (end, mantissa, exponent, digits, whole, scale).
 
     end: the position after it, or -1 where it is no number; mantissa: its digits as uint64, wrapped where there are over 19;
     exponent: of ten, for the mantissa; digits: how many there are, leading zeros too; whole: how many before the
-    point; scale: the exponent as written.
+    point; scale: the exponent as written. Eight bytes past the number can be read.
     """
-    q = p + 1 if text[p] == 45 else p
-    first = q
-    mantissa = uint64(0)
-    while is_digit(text[q]):
-        mantissa = mantissa * uint64(10) + uint64(int64(text[q]) - 48)
-        q += 1
+    first = p + 1 if text[p] == 45 else p
+    q, mantissa = append_digits(text, first, uint64(0))
     whole = q - first
     end = int64(-1) if whole == 0 or (whole > 1 and text[first] == 48) else q
     exponent = int64(0)
     scale = int64(0)
     if text[q] == 46:
-        q += 1
-        point = q
-        while is_digit(text[q]):
-            mantissa = mantissa * uint64(10) + uint64(int64(text[q]) - 48)
-            q += 1
+        point = q + 1
+        q, mantissa = append_digits(text, point, mantissa)
         exponent = point - q
         if exponent == 0:
             end = int64(-1)
@@ -226,7 +248,7 @@ def slow_float(text, first, mantissa, exponent, digits, whole, scale, single):
 def parse_float64(data: U8, views: I64, valid: U8, single: INT, out: F64, status: U8):
     """JSON numbers in views of padded `data` to floats. status: 1 parsed, 0 null in, 10 no number, 11 out of range, 255 not settled.
 
-    Each view must be followed by a byte that is no digit, point, sign or letter e (a terminator).
+    Each view must be followed by a byte that is no digit, point, sign or letter e (a terminator); 64 more bytes can be read.
     """
     for i in range(len(views)):
         out[i] = 0.0

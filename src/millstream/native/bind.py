@@ -134,8 +134,10 @@ def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
     try:
         # One at a time, since `parents` would give the upper one the mode that the umask leaves.
         cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept = folder.parent / "families"
         folder.parent.mkdir(exist_ok=True, mode=0o700)
-        build.build_in_child(folder, target, checked)
+        kept.mkdir(exist_ok=True, mode=0o700)
+        build.build_in_child(folder, target, checked, kept if _trusted(kept) else None)
     except subprocess.CalledProcessError as error:
         told = "\n".join(error.stderr.strip().splitlines()[-12:])
         raise BackendError(f"the kernels could not be compiled:\n{told}") from error

@@ -136,10 +136,49 @@ def compile_family(family: str, checked: bool) -> dict[str, Any]:
     return {"modules": modules, "kernels": entries}
 
 
-def compile_module(checked: bool) -> tuple[Any, dict[str, Any]]:
+def sources(family: str) -> list[Path]:
+    """The file of a family and those of its folder that it imports, and they in turn."""
+    import re
+
+    found: dict[str, Path] = {}
+    waiting = [family]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = Path(__file__).parent.parent / "kernels" / f"{name}.py"
+            waiting += re.findall(r"^from millstream\.kernels\.(\w+) import", found[name].read_text(), re.MULTILINE)
+    return [found[name] for name in sorted(found)]
+
+
+def family_module(family: str, checked: bool, kept: Path | None) -> dict[str, Any]:
+    """What `compile_family` makes, in a process of its own; found again in the folder `kept` while its sources are the same."""
+    if kept is None:
+        return dict(json.loads(_in_child(["--family", family], checked)))
+    import hashlib
+
+    import numba
+
+    digest = hashlib.sha256(f"{numba.__version__} {checked}".encode() + Path(__file__).read_bytes())
+    for path in sources(family):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    start = f"{family}{'-checked' if checked else ''}."
+    file = kept / f"{start}{digest.hexdigest()[:16]}.json"
+    if not file.exists():
+        text = _in_child(["--family", family], checked)
+        for old in kept.glob(f"{start}*.json"):
+            old.unlink(missing_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(text)
+        temporary.rename(file)
+        return dict(json.loads(text))
+    return dict(json.loads(file.read_text()))
+
+
+def compile_module(checked: bool, kept: Path | None) -> tuple[Any, dict[str, Any]]:
     """One unoptimised LLVM module of all kernels, and what the manifest says of each.
 
     Each family is compiled in a process of its own: on all cores, and with the same names whatever was compiled before it.
+    `kept` is a folder for modules of families whose sources have not changed.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -147,11 +186,10 @@ def compile_module(checked: bool) -> tuple[Any, dict[str, Any]]:
 
     from millstream import kernels
 
-    folder = Path(__file__).parent.parent / "kernels"
-    largest_first = sorted(kernels.FAMILIES, key=lambda family: -(folder / f"{family}.py").stat().st_size)
+    longest_first = sorted(kernels.FAMILIES, key=lambda family: -sum(path.stat().st_size for path in sources(family)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = {family: pool.submit(_in_child, ["--family", family], checked) for family in largest_first}
-        made = [json.loads(running[family].result()) for family in kernels.FAMILIES]
+        running = {family: pool.submit(family_module, family, checked, kept) for family in longest_first}
+        made = [running[family].result() for family in kernels.FAMILIES]
     whole: Any = None
     entries: dict[str, Any] = {}
     for family in made:
@@ -220,8 +258,8 @@ def link(obj: Path, shared: Path, target: str) -> bool:
     return False
 
 
-def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
-    """Compile into a folder; returns the manifest. The folder appears whole or not at all."""
+def build(out: Path, target: str, checked: bool, kept: Path | None = None) -> dict[str, Any]:
+    """Compile into a folder; returns the manifest. The folder appears whole or not at all. `kept`: see `compile_module`."""
     import hashlib
     import shutil
     import tempfile
@@ -229,7 +267,7 @@ def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
     import llvmlite
     import numba
 
-    module, entries = compile_module(checked)
+    module, entries = compile_module(checked, kept)
     code, cpu = emit(module, target)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=out.parent))
@@ -262,9 +300,9 @@ def build(out: Path, target: str, checked: bool) -> dict[str, Any]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def build_in_child(out: Path, target: str, checked: bool) -> None:
+def build_in_child(out: Path, target: str, checked: bool, kept: Path | None = None) -> None:
     """`build` in a fresh interpreter with the settings it needs. Raises CalledProcessError with its output."""
-    _in_child(["--out", str(out), "--target", target], checked)
+    _in_child(["--out", str(out), "--target", target, *(["--kept", str(kept)] if kept else [])], checked)
 
 
 def _in_child(arguments: list[str], checked: bool) -> str:
@@ -286,6 +324,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the folder to write; replaced if it stands")
     parser.add_argument("--target", default=host_target(), help="%(default)s unless told; x86_64 or aarch64 for a layer")
     parser.add_argument("--checked", action="store_true", help="compile range tests in, for tests and fuzzing")
+    parser.add_argument("--kept", type=Path, help="a folder of yours alone, for families that have not changed since")
     parser.add_argument("--family", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     prepared = os.environ.get("NUMBA_OPT") == "0" and os.environ.get("MILLSTREAM_KERNELS_CHECKED") == str(
@@ -297,9 +336,9 @@ def main() -> None:
         elif arguments.out is None:
             parser.error("--out is needed: the folder to write")
         elif prepared:
-            build(arguments.out.absolute(), arguments.target, arguments.checked)
+            build(arguments.out.absolute(), arguments.target, arguments.checked, arguments.kept)
         else:
-            build_in_child(arguments.out.absolute(), arguments.target, arguments.checked)
+            build_in_child(arguments.out.absolute(), arguments.target, arguments.checked, arguments.kept)
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.stderr.strip()) from None
 

@@ -1,0 +1,232 @@
+"""What the columns of some data could be: a sample's keys, their types, how often they are null or absent, what conflicts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+
+from millstream.errors import SourceError
+from millstream.local.source import find_files, read_chunks
+
+SAMPLE = 10_000
+"""Records looked at unless told."""
+_DEEPEST = 4
+"""Objects nested deeper than this are taken as raw JSON."""
+_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[Tt ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?(?P<zone>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)  # digits alone are too often something else
+
+
+@dataclass
+class Key:
+    """What was seen under one path: how many values of each kind, how many records had the key."""
+
+    path: tuple[str, ...]
+    kinds: Counter[str] = field(default_factory=Counter)
+    least: int = 0
+    greatest: int = 0
+
+    def see(self, value: Any) -> None:
+        kind = _kind(value)
+        self.kinds[kind] += 1
+        if kind == "integer":
+            self.least, self.greatest = min(self.least, value), max(self.greatest, value)
+
+    @property
+    def present(self) -> int:
+        return self.kinds.total()
+
+    @property
+    def column(self) -> dict[str, Any]:
+        """The column that takes every value seen: its type, and what it must be allowed beside."""
+        kinds = {kind for kind in self.kinds if kind != "null"}
+        if kinds <= {"integer"}:
+            wide = self.greatest > (1 << 63) - 1
+            return {"type": "uint64" if wide and self.least >= 0 else "float64" if wide else "int64" if kinds else "string"}
+        if kinds <= {"integer", "float"}:
+            return {"type": "float64"}
+        if len(kinds) == 1:
+            (kind,) = kinds
+            return {"type": _TYPES[kind]}
+        if kinds <= {"date", "zoned time", "time", "string"}:
+            return {"type": "string"}
+        if kinds <= {"integer", "float", "bool", "date", "zoned time", "time", "string"}:
+            return {"type": "string", "coerce": ["text"]}
+        return {"type": "json"}
+
+    @property
+    def conflict(self) -> str:
+        """The kinds seen, commonest first, where one type does not take them all by itself; else empty."""
+        kinds = [kind for kind, _ in self.kinds.most_common() if kind != "null"]
+        if len(kinds) < 2 or set(kinds) == {"integer", "float"}:
+            return ""
+        return ", ".join(f"{kind} {_share(self.kinds[kind], self.present)}" for kind in kinds)
+
+
+_TYPES = {
+    "bool": "bool",
+    "float": "float64",
+    "string": "string",
+    "date": "date32",
+    "time": "timestamp[us]",
+    "zoned time": "timestamp[us, UTC]",
+    "list": "json",
+    "object": "json",
+}
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case int():
+            return "integer"
+        case float():
+            return "float"
+        case list():
+            return "list"
+        case dict():
+            return "object"
+    with suppress(ValueError):
+        if _DATE.fullmatch(value):
+            date.fromisoformat(value)
+            return "date"
+        if time := _TIME.fullmatch(value):
+            datetime.fromisoformat(value)
+            return "zoned time" if time["zone"] else "time"
+    return "string"
+
+
+@dataclass
+class Inferred:
+    """A sample's keys in the order they came, and how many records it had and how many were no JSON objects."""
+
+    records: int
+    bad: int
+    keys: list[Key]
+
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """Columns by name, as a pipeline's schema has them; nested keys are joined by `_`."""
+        made: dict[str, dict[str, Any]] = {}
+        for key in self.keys:
+            name = "_".join(key.path)
+            while name in made:
+                name += "_"
+            path = ".".join(key.path) if not any("." in part for part in key.path) else list(key.path)
+            made[name] = key.column | ({"path": path} if key.path != (name,) else {})
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: the schema, and of each column the share of records where it is null or absent, and conflicts."""
+        columns = self.columns()
+        seen = zip(columns, self.keys, strict=True)
+        return {
+            "version": 1,
+            "records": self.records,
+            "bad_records": self.bad,
+            "schema": columns,
+            "columns": {
+                name: {
+                    "null": key.kinds["null"] / self.records,
+                    "absent": (self.records - key.present) / self.records,
+                    "conflict": key.conflict or None,
+                }
+                for name, key in seen
+            },
+        }
+
+    def render(self) -> str:
+        """A pipeline file's schema, with what was seen as comments."""
+        lines = [
+            f"# from {self.records:,} records" + (f", and {self.bad:,} that are no JSON objects" if self.bad else ""),
+            "version: 1",
+        ]
+        lines.append("schema:")
+        for (name, column), key in zip(self.columns().items(), self.keys, strict=True):
+            said = [f"null {_share(key.kinds['null'], self.records)}"] if key.kinds["null"] else []
+            if key.present < self.records:
+                said.append(f"absent {_share(self.records - key.present, self.records)}")
+            if key.conflict:
+                said.append(f"conflict: {key.conflict}")
+            value = _flow(column["type"]) if len(column) == 1 else _flow(column)
+            lines.append(f"  {_flow(name)}: {value}" + (f"  # {'; '.join(said)}" if said else ""))
+        return "\n".join(lines)
+
+
+def _share(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return "< 0.1 %" if 0 < share < 0.05 else f"{share:.1f} %"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=1 << 30, sort_keys=False, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def infer(inputs: Sequence[str | os.PathLike[str]], records: int = SAMPLE) -> Inferred:
+    """Look at the first records of files, folders or patterns, as many of each file as of the others.
+
+    Raises UsageError where there are no files, SourceError where one cannot be read or no record is a JSON object.
+    """
+    files = find_files(inputs)
+    each = max(1, records // len(files))
+    keys: dict[tuple[str, ...], Key] = {}
+    count = bad = 0
+    for file in files:
+        for payload in _first(read_chunks(file), each):
+            try:
+                record = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                record = None
+            if not isinstance(record, dict):
+                bad += 1
+                continue
+            count += 1
+            for path, value in _values(record, ()):
+                keys.setdefault(path, Key(path)).see(value)
+    if not count:
+        raise SourceError(
+            f"no JSON object among the first {bad:,} records of {', '.join(str(file.path) for file in files[:3])}"
+        )
+    return Inferred(count, bad, _settled(keys))
+
+
+def _first(chunks: Iterable[Any], count: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        for position in range(chunk.payloads.count):
+            if not count:
+                return
+            count -= 1
+            yield chunk.payloads.payload(position)
+
+
+def _values(record: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with its path; an object, then what is in it."""
+    for key, value in record.items():
+        path = (*above, key)
+        yield path, value
+        if isinstance(value, dict) and len(path) < _DEEPEST:
+            yield from _values(value, path)
+
+
+def _settled(keys: dict[tuple[str, ...], Key]) -> list[Key]:
+    """The keys that are columns: of an object what is in it, unless it is another value in some records; then itself, as raw JSON."""
+    parents = {path[:-1] for path in keys}
+    whole = {path for path in parents & keys.keys() if keys[path].kinds.keys() - {"null", "object"}}
+
+    def inside(path: tuple[str, ...]) -> bool:
+        return any(path[:length] in whole for length in range(1, len(path)))
+
+    return [key for path, key in keys.items() if not inside(path) and (path in whole or path not in parents)]
