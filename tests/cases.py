@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -87,10 +88,9 @@ def to_float(text: str, code: str = "d") -> Any:
 
 
 def nearest_single(text: str) -> float:
-    try:
-        near = struct.unpack("f", struct.pack("f", float(text)))[0]
-    except OverflowError:
+    if abs(Fraction(text)) >= (1 << 128) - (1 << 103):
         return math.inf
+    near = struct.unpack("f", struct.pack("f", max(min(float(text), 3.4028234e38), -3.4028234e38)))[0]
     bits = struct.unpack("I", struct.pack("f", near))[0]
     around = [struct.unpack("f", struct.pack("I", bits + step))[0] for step in (-1, 0, 1) if bits + step >= 0]
     wanted = Fraction(text)
@@ -121,7 +121,7 @@ def shortest(value: float, code: str) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     digits = next(f"{value:.{n}e}" for n in range(17) if same_float(float(f"{value:.{n}e}"), value, code))
-    text = repr(float(digits))
+    text = format(Decimal(digits), "f") if 1e-5 <= abs(value) < 1e-4 else repr(float(digits))
     return re.sub(r"e([-+]?)0*", lambda match: "e" + match[1].replace("+", ""), text)
 
 

@@ -23,6 +23,7 @@ ROWS = (
     ("columns", "hashing"),
     ("decode", "encode"),
     ("functions",),
+    ("literals",),
     ("expr", "grammar", "tables"),
     ("steps", "binding", "plan"),
     ("engine", "outcome"),

@@ -9,15 +9,14 @@ always a value, never a column; and `str.contains` is literal only.
 
 from __future__ import annotations
 
-import json
 import keyword
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from millstream.errors import UsageError
+from millstream.literals import literal_text, literals, quoted
 from millstream.schema import Type
 
 Name = str
@@ -345,11 +344,11 @@ class Apply(_Node):
         if name == "neg":
             return f"-{arguments[0].text(_SIGN)}", _SIGN
         if name == "is_in":
-            return f"{arguments[0].text(_COMPARES + 1)} in {_literals(self.options['values'])}", _COMPARES
+            return f"{arguments[0].text(_COMPARES + 1)} in {literals(self.options['values'])}", _COMPARES
         if name == "not":
             (inner,) = arguments
             if isinstance(inner, Apply) and inner.function == "is_in":
-                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {_literals(inner.options['values'])}", _COMPARES
+                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {literals(inner.options['values'])}", _COMPARES
             return f"not {inner.text(_NOT)}", _NOT
         if name == "when":
             return _when_text(arguments), _ATOM
@@ -478,31 +477,6 @@ def _plain(method: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{method} takes a plain string, not {type(value).__name__}")
     return value
-
-
-def quoted(text: str) -> str:
-    """A string literal in double quotes, which Python and JSON read alike."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def literal_text(value: Any) -> str:
-    """A literal as text that reads back as the same value."""
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, datetime):
-        return f'datetime("{value.isoformat()}")'
-    if isinstance(value, date):
-        return f'date("{value.isoformat()}")'
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'
-    if isinstance(value, tuple):
-        return _literals(value)
-    return repr(value)
-
-
-def _literals(values: tuple[Any, ...]) -> str:
-    inside = ", ".join(literal_text(one) for one in values)
-    return f"({inside},)" if len(values) == 1 else f"({inside})"
 
 
 def _when_text(arguments: tuple[Expr, ...]) -> str:
