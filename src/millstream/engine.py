@@ -179,8 +179,9 @@ def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
     disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
     kernels.scatter_uint8(int(Disposition.KEPT), batch.row_source, disposition)
-    rejected = [one.position for one in account.rejects]
-    kernels.scatter_uint8(int(Disposition.REJECTED), from_numbers("q", rejected), disposition)
+    if account.rejects:
+        rejected = from_numbers("q", [one.position for one in account.rejects])
+        kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
     kept = disposition.tobytes().count(int(Disposition.KEPT))
     arrays = [close(batch.columns[name]) for name, _ in plan.output]
     return Outcome(
