@@ -18,7 +18,7 @@ from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import TICKS, described, ticks_per_day
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
 
 _NOT_SETTLED = 255
@@ -133,10 +133,11 @@ def _retime(call: Call, values: Memory, old: Type, new: Type, strict: bool) -> M
 
 
 def _separated(source: Vector) -> Vector:
-    """The same strings in bytes of our own, a zero behind each: the parsing kernels read past a number, up to what ends it."""
+    """The same strings in bytes of our own, a zero behind each and padding: parsing kernels read past a number, to what ends it."""
     valid = source.validity()
     size = kernels.measure_strings(source.values, valid, allocate(source.length + 1, 4))
-    data, views = room_for_text(size + source.length if size >= 0 else size), allocate(source.length, 8)
+    most = size + source.length + PADDING if size >= 0 else size
+    data, views = room_for_text(most), allocate(source.length, 8)
     kernels.separate_strings(source.data, source.values, valid, data, views)
     return Vector(STRING, source.length, views, source.valid, data)
 
