@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
+from array import array
+from collections.abc import Iterable
 from typing import Any
+
+import pyarrow as pa
 
 from millstream.native.memory import PADDING, Memory
 
@@ -48,14 +53,36 @@ def guarded_bytes(data: bytes, itemsize: int = 1) -> Memory:
     return memory
 
 
-def install(monkeypatch: Any) -> None:
-    """Make every buffer that decoding and columns allocate a guarded one."""
-    import millstream.columns
-    import millstream.decode.json
-    import millstream.decode.payloads
+def guarded_numbers(code: str, numbers: Iterable[Any]) -> Memory:
+    """Like `from_numbers`, before a forbidden page."""
+    values = array(code, numbers)
+    return guarded_bytes(values.tobytes(), values.itemsize)
 
-    for module in (millstream.columns, millstream.decode.json, millstream.decode.payloads):
-        monkeypatch.setattr(module, "allocate", guarded)
-    for module in (millstream.columns, millstream.decode.json):
-        monkeypatch.setattr(module, "from_bytes", guarded_bytes)
+
+def guarded_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count: int | None = None) -> Memory:
+    """Like `from_buffer`, as a copy that begins where the items begin and ends at a forbidden page: Arrow promises no padding."""
+    items = (buffer.size - offset) // itemsize if count is None else count
+    data = bytes(buffer)[offset : offset + items * itemsize]
+    size = (len(data) + 7) // 8 * 8  # aligned to 8 bytes
+    pages = _Pages(size)
+    ctypes.memmove(pages.address, data, len(data))
+    return Memory(pages, pages.address, items, itemsize)
+
+
+def install(monkeypatch: Any) -> None:
+    """Make every buffer that the package allocates a guarded one, in whatever module took the allocating functions."""
+    import millstream.decode.payloads
+    from millstream.native import memory
+
+    replaced = {
+        "allocate": guarded,
+        "from_bytes": guarded_bytes,
+        "from_numbers": guarded_numbers,
+        "from_buffer": guarded_buffer,
+    }
+    originals = {name: getattr(memory, name) for name in replaced}
+    for module in [module for name, module in sys.modules.items() if name.startswith("millstream.")]:
+        for name, original in originals.items():
+            if getattr(module, name, None) is original:
+                monkeypatch.setattr(module, name, replaced[name])
     monkeypatch.setattr(millstream.decode.payloads, "_over", guarded_text)

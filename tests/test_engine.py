@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from millstream.errors import UsageError
 from millstream.expr import col, lit, when
+from millstream.grammar import parse
 from millstream.outcome import Outcome
 from millstream.pipeline import Pipeline
 from millstream.schema import Column
 from millstream.tables import lookup
+from tests import guard
 
 
 def check_account(outcome: Outcome) -> None:
@@ -208,3 +210,81 @@ def test_many_keys_that_collide_are_found() -> None:
     table = pa.table({"k": keys, "v": pa.array(range(count))})
     outcome = Pipeline({"k": "int64"}).join(lookup(table, key="k"), on="k", how="inner").run(pa.record_batch({"k": keys}))
     assert outcome.batch["v"].equals(table["v"].combine_chunks())
+
+
+def test_numbers_in_neighbouring_strings_do_not_run_together() -> None:
+    texts = ["1.5", "2.5", "-0", "007", "1", None, "e5", "9" * 25, "9" * 25, ".5"]
+    outcome = Pipeline({"s": "string"}).select(x=col("s").cast("float64", strict=False)).run(pa.record_batch({"s": texts}))
+    assert outcome.batch["x"].to_pylist() == [1.5, 2.5, -0.0, None, 1.0, None, None, 1e25, 1e25, None]
+
+
+def test_a_value_of_a_batch_that_does_not_fit_rejects_its_record() -> None:
+    outcome = Pipeline({"a": "int8", "t": "timestamp[ns]"}).run(
+        pa.record_batch({"a": [1, 300, None], "t": pa.array([0, 1, 1 << 62], pa.timestamp("ms"))})
+    )
+    check_account(outcome)
+    assert outcome.rejects["code"].to_pylist() == ["OUT_OF_RANGE", "OUT_OF_RANGE"]
+    assert outcome.rejects["column"].to_pylist() == ["a", "t"]
+    assert outcome.batch["a"].to_pylist() == [1]
+
+
+def test_columns_of_a_batch_as_dictionaries_and_nulls() -> None:
+    rows = pa.record_batch({"s": pa.array(["x", None, "x"]).dictionary_encode(), "i": pa.nulls(3)})
+    assert Pipeline({"s": "string", "i": "int64"}).run(rows).batch.to_pylist() == [
+        {"s": one, "i": None} for one in ("x", None, "x")
+    ]
+
+
+def test_a_batch_with_a_column_twice_and_a_list_of_text_are_refused() -> None:
+    twice = pa.RecordBatch.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    with pytest.raises(UsageError, match="has 2 columns 'a'"):
+        Pipeline({"a": "int64"}).run(twice)
+    with pytest.raises(UsageError, match="a list with a str in it"):
+        Pipeline({"a": "int64"}).run(["{}"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("text", ['d.dt.truncate("999999999y")', 'd.dt.truncate("999999999w")', "s.dt.year()"])
+def test_times_beyond_their_type_reject(text: str) -> None:
+    rows = pa.record_batch({"d": pa.array([-1], pa.date32()), "s": pa.array([1 << 62], pa.timestamp("s"))})
+    outcome = Pipeline(rows.schema).select(x=parse(text)).run(rows)
+    assert outcome.rejects["code"].to_pylist() == ["OUT_OF_RANGE"]
+
+
+def test_literals_of_all_integer_types_meet_exactly() -> None:
+    pick = when(col("i") == 1).then(1).when(col("i") == 2).then(-1).otherwise(1 << 63)
+    rows = pa.record_batch({"i": [1, 2, 3], "f": pa.array([None, 1, 2], pa.float32())})
+    outcome = Pipeline(rows.schema).select(x=pick, y=col("f").fill_null(0.1) * 1).run(rows)
+    assert outcome.batch["x"].to_pylist() == [1.0, -1.0, 2.0**63]
+    assert outcome.batch["y"][0].as_py() == pa.scalar(0.1, pa.float32()).as_py()  # a float32 column holds float32
+
+
+def test_a_join_with_a_column_without_nulls_gives_nulls_where_nothing_matches() -> None:
+    table = pa.table({"k": [1], "i": [5], "b": [True], "s": ["x"], "f": [0.5]})
+    outcome = Pipeline({"k": "int64"}).join(lookup(table, key="k"), on="k").run(pa.record_batch({"k": [2, 1, None]}))
+    nothing = {"i": None, "b": None, "s": None, "f": None}
+    assert outcome.batch.to_pylist() == [
+        {"k": 2, **nothing},
+        {"k": 1, "i": 5, "b": True, "s": "x", "f": 0.5},
+        {"k": None, **nothing},
+    ]
+
+
+def test_five_hundred_columns_and_a_hundred_steps() -> None:
+    names = [f"c{at}" for at in range(500)]
+    pipeline = Pipeline(dict.fromkeys(names, "int64"))
+    for at in range(100):
+        pipeline = pipeline.with_columns(**{name: col(name) + 1 for name in names[at : at + 5]}).filter(col(names[at]) > 0)
+    outcome = pipeline.run(pa.record_batch({name: [1, 2, -9] for name in names}))
+    check_account(outcome)
+    assert outcome.counts["filtered"] == 1
+    assert outcome.batch["c50"].to_pylist() == [6, 7]
+    assert outcome.batch["c499"].to_pylist() == [1, 2]
+
+
+def test_the_engine_on_guarded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard.install(monkeypatch)
+    test_a_job_over_records_and_over_rows_is_what_plain_python_says()
+    test_joins_on_text()
+    test_decoding_only_what_is_used_changes_nothing()
+    test_numbers_in_neighbouring_strings_do_not_run_together()
+    test_a_join_with_a_column_without_nulls_gives_nulls_where_nothing_matches()

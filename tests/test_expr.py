@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from millstream.errors import SpecError, UsageError
 from millstream.expr import Expr, as_expr, col, lit, same, when
 from millstream.grammar import parse
+from millstream.pipeline import Pipeline
 
 TEXTS = {
     'price > 10 and country in ("US", "DE")': (col("price") > 10) & col("country").is_in(["US", "DE"]),
@@ -149,3 +151,45 @@ def test_expressions_are_immutable() -> None:
 def test_other_python_is_refused(text: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "price.__class__", "price.__class__()", "lambda: 1", "[a for a in b]", "f'{a}'", "(a:=1)", "open('x')", "a[0]", "a if b else c",
+        "(" * 10_000 + "a", "(" * 9_000 + "a" + ")" * 9_000, "9" * 19_000, "10**100000", "not " * 4000 + "a", "-" * 15_000 + "a",
+        "a" + "+a" * 5000, "a and " * 3000 + "a", "a < " * 4000 + "a", "a" + ".cast('int64')" * 1000, "a.is_null()" + ".alias('b')" * 900,
+        "a.is_between(0,1)" + ".is_between(False,True)" * 100, "a < (" * 90 + "a" + ") < a" * 90, "a.cast('int64', strict='no')",
+        "\0", "", "#", "datetime('0001-01-01T00:00:00+25:00')", "yield a", "x" * 20_001,
+    ],
+    ids=lambda text: text[:30] + str(len(text)),
+)  # fmt: skip
+def test_hostile_text_is_refused_soon(text: str) -> None:
+    with pytest.raises(SpecError):
+        parse(text)
+
+
+def test_an_expression_may_not_grow_without_end() -> None:
+    deep = col("a")
+    for _ in range(190):
+        deep = deep + 1
+    Pipeline({"a": "int64"}).with_columns(b=deep).plan()
+    with pytest.raises(UsageError, match="nests at most"):
+        reduce(lambda one, _: one + 1, range(20), deep)
+    with pytest.raises(UsageError, match="holds at most"):
+        reduce(lambda one, _: one + one, range(40), col("a"))
+
+
+def test_names_are_read_as_they_are_written_and_places_count_characters() -> None:
+    assert parse("µ > 1").columns == ("µ",)  # Python's own parser would read another letter
+    with pytest.raises(SpecError, match="at character 9"):
+        parse('"ééé" + open("x")')
+
+
+def test_literals_are_plain_values() -> None:
+    class Odd(float):
+        def __repr__(self) -> str:
+            return "odd"
+
+    assert str(col("a") * Odd(0.5)) == "a * 0.5"
+    assert str(col("a").is_in([Odd(0.5)])) == "a in (0.5,)"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from millstream.documents import loads
 from millstream.errors import SpecError, UsageError
 from millstream.expr import col, when
 from millstream.pipeline import Pipeline
 from millstream.schema import Column
-from millstream.spec import loads
 from millstream.tables import lookup
 
 ORDERS = """
@@ -88,7 +89,7 @@ def test_the_fingerprint_says_what_the_pipeline_does_not_where_files_are(folder:
 
 
 def told(text: str) -> str:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(UsageError) as caught:
         Pipeline.from_spec(loads(text))
     return str(caught.value)
 
@@ -118,8 +119,25 @@ HEAD = "version: 1\nschema: {a: int64, s: string}\n"
         ("version: 1\nschema: {a: {type: int64, typ: 1}}", "no key 'typ'"),
         ("version: 1\nschema: {a: {path: x}}", "has no type"),
         ("a: " + "[" * 50 + "]" * 50, "nested"),
-        ("a: !!python/object/apply:os.system [x]", "could not determine a constructor"),
+        ("a: !!python/object/apply:os.system [x]", "tags ("),
         ("a: [", "line "),
+        ("a:\n\t- b", "'\\t' that cannot start"),
+        ("a: \0", "special characters"),
+        ("---\na: 1\n---\na: 2", "another document"),
+        ("&a [*a]", "aliases"),
+        ("a: !!bool maybe", "tags"),
+        ("a: !!binary aGk=", "tags"),
+        ("{? [a] : b}", "a key is a plain name"),
+        ("version: " + "9" * 4000, "write version: 1"),
+        ("version: " + "9" * 5000, "cannot be read"),
+        (HEAD + "input: auto", "input: write a mapping"),
+        (HEAD + "output: [parquet]", "output: write a mapping"),
+        (HEAD + "name:", "a pipeline's name"),
+        ("version: 1\nschema: {a: {type: int64, nullable: no}}", "nullable is 'no'; write true or false"),
+        ("version: 1\nschema: {a: {type: int64, path: 5}}", "path 5"),
+        ("version: 1\nschema: {a: {type: int64, aliases: 5}}", "aliases is 5"),
+        ("version: 1\nschema: {a: {type: int64, coerce: 5}}", "coerce 5"),
+        ("version: 1\nschema: {a: {type: date32, default: soon}}", "default is 'soon'"),
     ],
 )
 def test_mistakes_in_files_are_told(text: str, words: str) -> None:
@@ -159,3 +177,26 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 )
 def test_yaml_scalars_mean_what_they_say(text: str, value: Any) -> None:
     assert loads(text) == value
+
+
+def test_defaults_that_are_times_come_back_from_a_spec() -> None:
+    at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+    pipeline = Pipeline({"d": Column("date32", default=at.date()), "t": Column("timestamp[us, UTC]", default=at)})
+    again = Pipeline.from_spec(json.loads(json.dumps(pipeline.to_spec())))
+    assert again.run([b"{}"]).batch.to_pylist() == [{"d": at.date(), "t": at}]
+
+
+def test_hostile_files_end_soon(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"version": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(SpecError, match="write version: 1"):
+        Pipeline.from_spec(path)
+    path.write_text("[" * 500_000)
+    with pytest.raises(SpecError, match="nested too deeply"):
+        Pipeline.from_spec(path)
+    with pytest.raises(SpecError, match="larger than"):
+        Pipeline.from_spec("/dev/zero")
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(50 << 20)
+    with pytest.raises(SpecError, match="larger than"):
+        Pipeline.from_spec(tmp_path / "large.yaml")

@@ -5,7 +5,7 @@ What comes out is a typed tree that the engine walks: `Input`, `Constant`, `Wide
 
 from __future__ import annotations
 
-import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from millstream.errors import PlanError
 from millstream.expr import Alias, Apply, Col, Expr, Lit
 from millstream.functions import CATALOGUE, Function
 from millstream.functions.function import Operand
-from millstream.functions.signatures import described, fits, literal_value, numeric, operand_of
+from millstream.functions.signatures import described, fits, literal_value, operand_of, wide
 from millstream.hashing import Table
 from millstream.schema import NULL, Type
 
@@ -83,6 +83,8 @@ def inputs(bound: Bound) -> frozenset[str]:
 
 def unknown(name: str, known: Iterable[str], what: str = "column") -> PlanError:
     """The error for a name that is not there, with the nearest one that is."""
+    import difflib
+
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
@@ -145,18 +147,16 @@ def _between(expression: Apply) -> Expr:
 
 def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bound:
     """is_in: the literals as a hashed table of the argument's type. A None among them never matches."""
-    operand = _operand(argument)
+    kind = wide(argument.type)
+    if kind is NULL:
+        raise PlanError("None has no type to compare values with; give it one: lit(None).cast('int64').is_in(…)")
     wanted = [operand_of(value) for value in values if value is not None]
-    kind = operand.type
-    if kind.is_numeric and all(one.type.is_numeric for one in wanted):
-        merged = operand
-        for one in wanted:
-            merged = Operand(numeric(merged, one), merged.literal and one.literal, one.value)
-        kind = merged.type
-    else:
-        for one in wanted:
-            if not fits(one, kind):
-                raise PlanError(f"{described(one)} is never in a column of {kind}; write values of that type")
+    for one in wanted:
+        if not (fits(one, kind) or (kind.is_numeric and one.type.is_numeric)):
+            raise PlanError(f"{described(one)} is never in a column of {kind}; write values of that type")
+    if kind.family == "int":  # a fraction, or a number beyond the type, is never found
+        wanted = [operand_of(int(one.value)) for one in wanted if math.isfinite(one.value) and one.value == int(one.value)]
+        wanted = [one for one in wanted if fits(one, kind)]
     keys = open_array(pa.array([literal_value(one.value, kind) for one in wanted], kind.arrow))
     signature = function.signature([Operand(kind)], {})
     return Applied(signature.result, function, (_settled(argument, kind),), {"table": Table(keys)})

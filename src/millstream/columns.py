@@ -80,8 +80,11 @@ def nulls(kind: Type, length: int) -> Vector:
     return Vector(kind, length, values, valid, EMPTY if kind.physical == "string" else None)
 
 
-def take(vector: Vector, indices: Memory) -> Vector:
-    """The rows at these positions; a negative position gives a null. String bytes are shared, not copied."""
+def take(vector: Vector, indices: Memory, gaps: bool = False) -> Vector:
+    """The rows at these positions. String bytes are shared, not copied.
+
+    gaps: some positions may be negative; those rows are null.
+    """
     count = indices.count
     bool_like = vector.type.physical == "bool"
     values = allocate(count, 1 if bool_like else 8)
@@ -90,6 +93,9 @@ def take(vector: Vector, indices: Memory) -> Vector:
     if vector.valid is not None:
         valid = allocate(count, 1)
         kernels.take_uint8(vector.valid, indices, valid)
+    elif gaps:
+        valid = allocate(count, 1)
+        kernels.find_missing(indices, 1, valid)
     return Vector(vector.type, count, values, valid, vector.data)
 
 
@@ -131,6 +137,13 @@ def open_array(array: pa.Array) -> Vector:
     return Vector(kind, length, values, valid)
 
 
+def room_for_text(size: int, most: int = (1 << 32) - 1) -> Memory:
+    """Memory for the bytes of a string column. Raises RunError where they are more than views can point into."""
+    if not 0 <= size <= most:
+        raise RunError("one column of one batch holds too much text (over 2 GiB); make the batch or the chunks smaller")
+    return allocate(size, 1)
+
+
 def close(vector: Vector) -> pa.Array:
     """An engine column as an Arrow array. Every validity byte is 0 or 1: rows with error codes were rejected before.
 
@@ -145,9 +158,7 @@ def close(vector: Vector) -> pa.Array:
     if kind.physical == "string":
         offsets = allocate(length + 1, 4)
         size = kernels.measure_strings(vector.values, vector.validity(), offsets)
-        if size < 0:
-            raise RunError("one column of one batch holds more than 2 GiB of text; make the chunks smaller")
-        data = allocate(size, 1)
+        data = room_for_text(size)
         source = vector.data
         assert source is not None
         kernels.gather_strings(source, vector.values, offsets, data.part(0, data.count, 1))

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from millstream.binding import Applied, Bound, Constant, Input, Widened
-from millstream.columns import Vector, close, constant, filled_bytes, open_array, take
+from millstream.columns import Vector, close, constant, filled_bytes, nulls, open_array, take
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
-from millstream.errors import UsageError
+from millstream.errors import RunError, UsageError
 from millstream.functions import CATALOGUE
 from millstream.functions.casts import widened
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
 from millstream.plan import Assign, Keep, Plan, Probe
-from millstream.schema import BOOL, Code, Disposition, Field
+from millstream.schema import BOOL, Code, Disposition, Field, from_arrow
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _keep(step: Keep, batch: Batch, account: Account) -> None:
 
 def _probe(step: Probe, batch: Batch) -> None:
     rows = step.lookup.table.probe(batch.columns[step.on])
-    batch.columns |= {new: take(step.lookup.columns[name], rows) for new, name in step.added}
+    batch.columns |= {new: take(step.lookup.columns[name], rows, gaps=True) for new, name in step.added}
     if step.how != "left":
         matched = allocate(batch.length, 1)
         kernels.find_missing(rows, int(step.how == "inner"), matched)
@@ -130,6 +130,8 @@ def _reject_errors(where: str, made: Mapping[str, Vector], batch: Batch, account
 
 
 def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
+    if payloads.size >= 1 << 31:
+        raise RunError("a batch holds more than 2 GiB of text; make it smaller")
     decoded = plan.decoder.decode(payloads)
     account = Account(
         payloads.count, payloads.bytes_in, list(decoded.rejects), dict(decoded.nulls_on_error), dict(decoded.unknown_keys)
@@ -149,32 +151,37 @@ def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
             marked = Vector(one.type, length, vector.values, allocate(length, 1), vector.data)
             kernels.replace_uint8(0, int(Code.NOT_NULL), vector.valid, marked.valid)
             columns[one.name] = marked
-    bad = _reject_errors("input", {one.name: columns[one.name] for one in plan.decoded if not one.nullable}, batch, account)
+    bad = _reject_errors("input", columns, batch, account)
     _drop_rows(bad, batch, frozenset(columns))
     return batch, account
 
 
 def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
-    if one.name not in source.schema.names:
+    found = source.schema.get_all_field_indices(one.name)
+    if len(found) != 1:
         raise UsageError(
-            f"the batch has no column {one.name!r}, which the pipeline reads; it has {', '.join(source.schema.names)}"
+            f"the batch has {len(found) or 'no'} column{'s'[: len(found)]} {one.name!r}, which the pipeline reads; "
+            f"it has {', '.join(source.schema.names)}"
         )
-    array = source.column(one.name)
-    if not array.type.equals(one.type.arrow):
-        try:
-            array = array.cast(one.type.arrow)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise UsageError(
-                f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first"
-            ) from None
-    return open_array(array)
+    array = source.column(found[0])
+    if pa.types.is_null(array.type):
+        return nulls(one.type, len(array))
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = from_arrow(array.type)
+    if kind is None or (kind.family != one.type.family and (kind.family, one.type.family) != ("int", "float")):
+        raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first")
+    vector = open_array(array)
+    # Values that do not fit reject their records, as from any other input.
+    return vector if kind == one.type else CATALOGUE["cast"].evaluate([vector], {}, one.type, vector.length)
 
 
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
     disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
     kernels.scatter_uint8(int(Disposition.KEPT), batch.row_source, disposition)
-    rejected = [one.position for one in account.rejects]
-    kernels.scatter_uint8(int(Disposition.REJECTED), from_numbers("q", rejected), disposition)
+    if account.rejects:
+        rejected = from_numbers("q", [one.position for one in account.rejects])
+        kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
     kept = disposition.tobytes().count(int(Disposition.KEPT))
     arrays = [close(batch.columns[name]) for name, _ in plan.output]
     return Outcome(

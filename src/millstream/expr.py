@@ -9,15 +9,14 @@ always a value, never a column; and `str.contains` is literal only.
 
 from __future__ import annotations
 
-import json
 import keyword
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from millstream.errors import UsageError
+from millstream.literals import literal_text, literals, quoted
 from millstream.schema import Type
 
 Name = str
@@ -33,6 +32,9 @@ _INFIX = {
 }  # fmt: skip
 _NOT, _COMPARES, _SIGN, _ATOM = 3, 4, 7, 9
 
+MOST_DEPTH, MOST_NODES = 200, 10_000
+"""How deep and how large an expression may grow: what walks it recurses."""
+
 # Options that are written without their name.
 _POSITIONAL = ("dtype", "every", "prefix", "suffix", "pattern", "characters")
 
@@ -41,6 +43,8 @@ class Expr:
     """An expression. Combine it with + - * / // %, comparisons, & | ~ (for and, or, not), and its methods."""
 
     __slots__ = ()
+    depth: int
+    size: int
 
     def _apply(self, function: Name, *others: Any, **options: Any) -> Expr:
         return Apply(function, (self, *(as_expr(other) for other in others)), MappingProxyType(options))
@@ -150,7 +154,7 @@ class Expr:
         """True where the value is one of these literals."""
         if isinstance(values, Name | bytes | Expr) or not isinstance(values, Iterable):
             raise UsageError("is_in takes a list of literals: write .is_in(['US', 'DE'])")
-        return self._apply("is_in", values=tuple(values))
+        return self._apply("is_in", values=tuple(Lit(value).value for value in values))
 
     def is_between(self, lower_bound: Any, upper_bound: Any, closed: Name = "both") -> Expr:
         """True where lower <= value <= upper; `closed` is both, left, right or none."""
@@ -160,6 +164,8 @@ class Expr:
 
     def cast(self, dtype: Name | Type, *, strict: bool = True) -> Expr:
         """The value as another type. One that does not fit rejects the record, or is null with strict=False."""
+        if not isinstance(strict, bool):
+            raise UsageError(f"cast: strict is {strict!r}; write True or False")
         return self._apply("cast", dtype=Name(dtype), **({} if strict else {"strict": False}))
 
     def alias(self, name: Name) -> Expr:
@@ -206,6 +212,16 @@ def _set(node: Expr, **fields: Any) -> None:
 
 class _Node(Expr):
     __slots__ = ()
+    depth = size = 1
+
+    def _grow(self, *inner: Expr) -> None:
+        depth, size = 1 + max(one.depth for one in inner), 1 + sum(one.size for one in inner)
+        if depth > MOST_DEPTH or size > MOST_NODES:
+            raise UsageError(
+                f"an expression nests at most {MOST_DEPTH} levels and holds at most {MOST_NODES} parts: "
+                "compute a part of it as a column of its own, in a with_columns before"
+            )
+        _set(self, depth=depth, size=size)
 
     def __setattr__(self, name: Name, value: Any) -> NoReturn:
         raise AttributeError("expressions are immutable")
@@ -246,6 +262,10 @@ class Lit(_Node):
             raise UsageError(
                 f"a {type(value).__name__} cannot be a literal; use a number, a string, a bool, a date, a datetime or None"
             )
+        for plain in (bool, int, float, Name):  # a NumPy float, an IntEnum: what is written down is the value alone
+            if isinstance(value, plain):
+                value = plain(value)
+                break
         _set(self, value=value)
 
     @property
@@ -268,12 +288,13 @@ class Lit(_Node):
 class Alias(_Node):
     """An expression under another name."""
 
-    __slots__ = ("inner", "name")
+    __slots__ = ("depth", "inner", "name", "size")
     inner: Expr
     name: Name
 
     def __init__(self, inner: Expr, name: Name) -> None:
         _set(self, inner=inner, name=name)
+        self._grow(inner)
 
     @property
     def output_name(self) -> Name | None:
@@ -290,13 +311,14 @@ class Alias(_Node):
 class Apply(_Node):
     """A function of the catalogue over arguments, with options that are plain values."""
 
-    __slots__ = ("arguments", "function", "options")
+    __slots__ = ("arguments", "depth", "function", "options", "size")
     function: Name
     arguments: tuple[Expr, ...]
     options: Mapping[Name, Any]
 
     def __init__(self, function: Name, arguments: tuple[Expr, ...], options: Mapping[Name, Any] = NO_OPTIONS) -> None:
         _set(self, function=function, arguments=arguments, options=options)
+        self._grow(*arguments, *(arguments[:1] if function == "is_between" else ()))  # its value is compared twice
 
     @property
     def output_name(self) -> Name | None:
@@ -322,11 +344,11 @@ class Apply(_Node):
         if name == "neg":
             return f"-{arguments[0].text(_SIGN)}", _SIGN
         if name == "is_in":
-            return f"{arguments[0].text(_COMPARES + 1)} in {_literals(self.options['values'])}", _COMPARES
+            return f"{arguments[0].text(_COMPARES + 1)} in {literals(self.options['values'])}", _COMPARES
         if name == "not":
             (inner,) = arguments
             if isinstance(inner, Apply) and inner.function == "is_in":
-                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {_literals(inner.options['values'])}", _COMPARES
+                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {literals(inner.options['values'])}", _COMPARES
             return f"not {inner.text(_NOT)}", _NOT
         if name == "when":
             return _when_text(arguments), _ATOM
@@ -455,31 +477,6 @@ def _plain(method: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{method} takes a plain string, not {type(value).__name__}")
     return value
-
-
-def quoted(text: str) -> str:
-    """A string literal in double quotes, which Python and JSON read alike."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def literal_text(value: Any) -> str:
-    """A literal as text that reads back as the same value."""
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, datetime):
-        return f'datetime("{value.isoformat()}")'
-    if isinstance(value, date):
-        return f'date("{value.isoformat()}")'
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'
-    if isinstance(value, tuple):
-        return _literals(value)
-    return repr(value)
-
-
-def _literals(values: tuple[Any, ...]) -> str:
-    inside = ", ".join(literal_text(one) for one in values)
-    return f"({inside},)" if len(values) == 1 else f"({inside})"
 
 
 def _when_text(arguments: tuple[Expr, ...]) -> str:

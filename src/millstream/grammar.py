@@ -63,6 +63,10 @@ def parse(text: str) -> Expr:
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(text.strip(), mode="eval")
         return _Reader(text.strip()).expression(tree.body)
+    except SpecError:
+        raise
+    except UsageError as error:
+        raise SpecError(f"`{_short(text)}`: {error}") from None
     except SyntaxError as error:
         place = f" at character {error.offset}" if error.offset else ""
         raise SpecError(f"`{_short(text)}` cannot be read{place}: {error.msg}") from None
@@ -82,9 +86,10 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def refuse(self, node: ast.AST, why: str) -> SpecError:
-        place = f" at character {node.col_offset + 1}" if hasattr(node, "col_offset") else ""
-        return SpecError(f"`{_short(self._text)}`{place}: {why}")
+    def refuse(self, node: ast.expr, why: str) -> SpecError:
+        lines = self._text.splitlines(keepends=True)
+        before = sum(map(len, lines[: node.lineno - 1])) + len(lines[node.lineno - 1].encode()[: node.col_offset].decode())
+        return SpecError(f"`{_short(self._text)}` at character {before + 1}: {why}")
 
     def read(self, node: ast.expr) -> Any:
         method = getattr(self, f"_read_{type(node).__name__.lower()}", None)
@@ -96,7 +101,9 @@ class _Reader:
         return method(node)
 
     def expression(self, node: ast.expr) -> Expr:
-        value = self.read(node)
+        return self._as_expression(node, self.read(node))
+
+    def _as_expression(self, node: ast.expr, value: Any) -> Expr:
         if isinstance(value, tuple):
             raise self.refuse(node, "a list stands only after in, not in or inside .is_in(…)")
         if isinstance(value, When):
@@ -104,7 +111,9 @@ class _Reader:
         return as_expr(value)
 
     def _read_name(self, node: ast.Name) -> Expr:
-        return Col(node.id)
+        if self._text.isascii():
+            return Col(node.id)
+        return Col(ast.get_source_segment(self._text, node) or node.id)  # `id` is normalised, column names are not
 
     def _read_constant(self, node: ast.Constant) -> Any:
         if node.value is None or type(node.value) in (bool, int, float, str):
@@ -139,29 +148,28 @@ class _Reader:
         if isinstance(node.op, ast.USub):
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return -value
-            return -self.expression(node.operand)
+            return -self._as_expression(node.operand, value)
         if isinstance(node.op, ast.UAdd):
             return value
-        return ~self.expression(node.operand)
+        return ~self._as_expression(node.operand, value)
 
     def _read_compare(self, node: ast.Compare) -> Expr:
-        sides = [node.left, *node.comparators]
-        parts = [self._comparison(one, op, other, node) for one, op, other in zip(sides, node.ops, sides[1:], strict=False)]
+        sides = [(one, self.read(one)) for one in (node.left, *node.comparators)]
+        parts = [self._comparison(one, op, other) for one, op, other in zip(sides, node.ops, sides[1:], strict=False)]
         return reduce(lambda left, right: Apply("and", (left, right)), parts)
 
-    def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.Compare) -> Expr:
+    def _comparison(self, left: tuple[ast.expr, Any], op: ast.cmpop, right: tuple[ast.expr, Any]) -> Expr:
+        value = self._as_expression(*left)
+        node, other = right
         if isinstance(op, ast.Is | ast.IsNot):
-            if not (isinstance(right, ast.Constant) and right.value is None):
+            if other is not None:
                 raise self.refuse(node, "`is` goes only with None; write == for a value")
-            value = self.expression(left)
             return value.is_null() if isinstance(op, ast.Is) else value.is_not_null()
         if isinstance(op, ast.In | ast.NotIn):
-            values = self.read(right)
-            if not isinstance(values, tuple):
-                raise self.refuse(right, 'after in stands a list of literals: country in ("US", "DE")')
-            found = self.expression(left).is_in(values)
-            return found if isinstance(op, ast.In) else ~found
-        return Apply(_COMPARE[type(op)], (self.expression(left), self.expression(right)))
+            if not isinstance(other, tuple):
+                raise self.refuse(node, 'after in stands a list of literals: country in ("US", "DE")')
+            return value.is_in(other) if isinstance(op, ast.In) else ~value.is_in(other)
+        return Apply(_COMPARE[type(op)], (value, self._as_expression(node, other)))
 
     def _read_attribute(self, node: ast.Attribute) -> Any:
         piece = ast.get_source_segment(self._text, node) or node.attr

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from millstream import engine, spec
-from millstream.decode.payloads import Payloads
+from millstream import spec
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, as_expr, col
-from millstream.outcome import Outcome
-from millstream.plan import Plan, plan
 from millstream.schema import Column, Schema, Type
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
 from millstream.tables import Lookup
+
+# What plans and runs a pipeline is imported when that is done: to describe one takes much less.
+if TYPE_CHECKING:
+    import os
+
+    from millstream.decode.payloads import Payloads
+    from millstream.outcome import Outcome
+    from millstream.plan import Plan
 
 Columns: TypeAlias = Mapping[str, str | Column | Type] | pa.Schema | Schema
 
@@ -111,16 +113,21 @@ class Pipeline:
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""
         if self._plan is None:
+            from millstream.plan import plan
+
             self._plan = plan(self.schema, self.steps, self.output)
         return self._plan
 
     def run(self, records: Records) -> Outcome:
         """Records in, an `Outcome` out: a list of payloads, JSON lines as bytes, or rows as a pyarrow.RecordBatch."""
+        from millstream import engine
+        from millstream.decode.payloads import Payloads
+
         planned = self.plan()
         if isinstance(records, pa.RecordBatch | Payloads):
             return engine.run(planned, records)
         if isinstance(records, list):
-            return engine.run(planned, Payloads.of_records(records))
+            return engine.run(planned, _payloads(records))
         if isinstance(records, bytes):
             return engine.run(planned, Payloads.of_lines(records))
         raise UsageError(_TAKES.format(type(records).__name__))
@@ -140,8 +147,21 @@ class Pipeline:
     @property
     def fingerprint(self) -> str:
         """12 hex digits that say what the pipeline does, not where its files are."""
+        import hashlib
+        import json
+
         text = json.dumps(spec.written(self.name, self.input, self.schema, self.steps, self.output, urls=False), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _payloads(records: list[bytes]) -> Payloads:
+    from millstream.decode.payloads import Payloads
+
+    try:
+        return Payloads.of_records(records)
+    except TypeError:
+        wrong = next((one for one in records if not isinstance(one, bytes | bytearray | memoryview)), None)
+        raise UsageError(_TAKES.format(f"a list with a {type(wrong).__name__} in it; encode text with .encode()")) from None
 
 
 def _named(step: str, exprs: Iterable[Any]) -> list[tuple[str, Expr]]:

@@ -76,7 +76,7 @@ class Plan:
         """Reads the decoded columns from JSON."""
         return JsonDecoder(self.decoded)
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """The output as a pyarrow.Schema."""
         return pa.schema([(name, kind.arrow) for name, kind in self.output])

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import IntEnum
+from reprlib import repr as shown
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -203,9 +205,9 @@ class Field:
 
 
 def _split(name: str, path: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    keys = tuple(path.split(".")) if isinstance(path, str) else tuple(path)
+    keys = tuple(path.split(".")) if isinstance(path, str) else tuple(path) if isinstance(path, tuple | list) else ()
     if not keys or not all(isinstance(key, str) for key in keys):
-        raise PlanError(f"column {name!r}: path {path!r} is not a key or keys; write 'a.b' or ('a', 'b')")
+        raise PlanError(f"column {name!r}: path {shown(path)} is not a key or keys; write 'a.b' or ('a', 'b')")
     return keys
 
 
@@ -217,20 +219,30 @@ def _field(name: str, given: str | Column | Type) -> Field:
         kind = column.type if isinstance(column.type, Type) else parse_type(str(column.type))
     except PlanError as error:
         raise PlanError(f"column {name!r}: {error}") from None
+    if not isinstance(column.nullable, bool):
+        raise PlanError(f"column {name!r}: nullable is {shown(column.nullable)}; write true or false")
     if column.on_error not in ("reject", "null"):
         raise PlanError(f"column {name!r}: on_error is {column.on_error!r}; write 'reject' or 'null'")
     if column.on_error == "null" and not column.nullable:
         raise PlanError(f"column {name!r}: on_error 'null' needs a nullable column; drop one of the two")
     coerce = _coercions(name, kind, column.coerce)
     first = (name,) if column.path is None else _split(name, column.path)
+    if not isinstance(column.aliases, tuple | list):
+        raise PlanError(f"column {name!r}: aliases is {shown(column.aliases)}; write a list of paths")
     paths = (first, *(_split(name, alias) for alias in column.aliases))
-    if column.default is not None:
-        check_literal(kind, column.default, f"column {name!r}: default")
-    return Field(name, kind, paths, column.default, column.nullable, column.on_error, coerce)
+    default = column.default
+    if isinstance(default, str) and kind.is_temporal:  # as pipeline files have it
+        try:
+            default = (date if kind.family == "date" else datetime).fromisoformat(default)
+        except ValueError:
+            raise PlanError(f"column {name!r}: default is {shown(default)}, which is no {kind}") from None
+    if default is not None:
+        check_literal(kind, default, f"column {name!r}: default")
+    return Field(name, kind, paths, default, column.nullable, column.on_error, coerce)
 
 
 def _coercions(name: str, kind: Type, given: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
     for one in names:
         if one not in COERCIONS:
             raise PlanError(f"column {name!r}: coerce {one!r} is not known; write some of {', '.join(COERCIONS)}")
@@ -249,7 +261,7 @@ def check_literal(kind: Type, value: Any, what: str) -> None:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         fits = False
     if not fits:
-        raise PlanError(f"{what} is {value!r}, which is no {kind}")
+        raise PlanError(f"{what} is {shown(value)}, which is no {kind}")
 
 
 class Schema(Mapping[str, Field]):

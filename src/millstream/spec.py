@@ -1,31 +1,28 @@
 """Pipelines as plain data, and as YAML or JSON files.
 
-A file is read with a safe loader that refuses duplicate keys and aliases and limits size and depth, and knows only YAML 1.2's
-truth values: `on:` and `no` are text. Relative paths in a file are relative to the file.
+`millstream.documents` reads the text of files. Relative paths in a file are relative to the file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
+from reprlib import repr as shown
+from typing import TYPE_CHECKING, Any
 
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
-from millstream.grammar import parse
 from millstream.schema import Column, Field, Schema
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
 from millstream.tables import Lookup, lookup
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 VERSION = 1
 MOST_BYTES = 1 << 20
-MOST_DEPTH = 20
 _MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
@@ -52,7 +49,7 @@ class Parts:
 def checked_name(name: Any) -> str:
     """A pipeline's name: it becomes part of keys and folder names."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise PlanError(f"a pipeline's name is up to 64 letters, digits, - and _, not {name!r}")
+        raise PlanError(f"a pipeline's name is up to 64 letters, digits, - and _, not {shown(name)}")
     return name
 
 
@@ -66,9 +63,9 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
         if key not in _INPUT:
-            raise PlanError(f"input: there is no key {key!r}; there are {', '.join((*_INPUT, *_LIMITS))}")
+            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS))}")
         if value not in _INPUT[key]:
-            raise PlanError(f"input: {key} is {value!r}; write one of {', '.join(_INPUT[key])}")
+            raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
     return {"format": "auto", "compression": "auto", **given}
 
 
@@ -153,13 +150,20 @@ def _step(step: Step, urls: bool) -> Any:
 
 def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
     """The parts of a pipeline, from plain data or a file. Raises SpecError naming the file, the step and the place."""
+    # What reads files is imported here: a pipeline in Python starts without it.
+    from pathlib import Path
+
+    from millstream.documents import loads
+
     if not isinstance(source, str | os.PathLike):
         return _parts(source, Path())
     path = Path(source)
     try:
-        if path.stat().st_size > MOST_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
             raise SpecError(f"{path} is larger than {MOST_BYTES >> 20} MiB, too large for a pipeline file")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode()
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -170,97 +174,23 @@ def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
         raise SpecError(f"{path}: {error}") from None
 
 
-def loads(text: str, is_json: bool = False) -> Any:
-    """YAML or JSON text as plain data. Raises SpecError with line and column."""
-    try:
-        if is_json:
-            return json.loads(text, object_pairs_hook=_unique)
-        loader = _Loader(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SpecError(f"{place}{error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise SpecError(f"cannot be read: {reason}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise ValueError(f"the key {key!r} stands twice")
-        made[key] = value
-    return made
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without what a pipeline file does not need."""
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed here; write the value again", problem_mark=mark)
-        self.depth += 1
-        if self.depth > MOST_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"nested more than {MOST_DEPTH} levels deep", problem_mark=mark)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool) or key in seen:
-                problem = f"the key {key!r} stands twice" if isinstance(key, str) else "a key is a plain name here"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _whole(loader: Any, node: Any) -> int:
-    return int(loader.construct_scalar(node))
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"null|Null|NULL|~|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+0123456789."),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
-
-
 def _parts(said: Any, folder: Path) -> Parts:
     _check_mapping(said, "a pipeline", _KEYS)
     if said.get("version") != VERSION:
-        raise SpecError(f"version is {said.get('version')!r}; write version: {VERSION}")
+        raise SpecError(f"version is {shown(said.get('version'))}; write version: {VERSION}")
     if "schema" not in said:
         raise SpecError("there is no schema; write schema: {price: float64, …}")
     return Parts(
         checked_name(said.get("name", "pipeline")),
-        _settings(said, "input", "{format: ndjson}"),
+        checked_input(_given(said, "input", {})),
         Schema(_columns(said["schema"])),
-        tuple(_read_steps(said.get("steps") or [], folder)),
-        _settings(said, "output", "{format: parquet}"),
+        tuple(_read_steps(_given(said, "steps", []), folder)),
+        checked_output(_given(said, "output", {})),
     )
 
 
-def _settings(said: Mapping[str, Any], key: str, example: str) -> dict[str, Any]:
-    found = said.get(key)
-    if found is not None and not isinstance(found, Mapping):
-        raise SpecError(f"{key} is a mapping, not {_kind(found)}; write {key}: {example}")
-    return dict(found or {})
+def _given(said: Mapping[str, Any], key: str, default: Any) -> Any:
+    return default if said.get(key) is None else said[key]
 
 
 def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:
@@ -268,7 +198,7 @@ def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:
         raise SpecError(f"{what} is a mapping with {', '.join(keys)}, not {_kind(said)}")
     for key in said:
         if key not in keys:
-            raise SpecError(f"{what} has no key {key!r}; there are {', '.join(keys)}")
+            raise SpecError(f"{what} has no key {shown(key)}; there are {', '.join(keys)}")
 
 
 def _kind(said: Any) -> str:
@@ -308,7 +238,7 @@ def _read_steps(said: Any, folder: Path) -> Iterable[Step]:
             raise SpecError(f"step {number} is one key with its value, such as filter: price > 10")
         ((kind, value),) = one.items()
         if kind not in _READERS:
-            raise SpecError(f"step {number}: there is no step {kind!r}; there are {', '.join(_READERS)}")
+            raise SpecError(f"step {number}: there is no step {shown(kind)}; there are {', '.join(_READERS)}")
         try:
             yield _READERS[kind](value, folder)
         except MillstreamError as error:
@@ -317,10 +247,16 @@ def _read_steps(said: Any, folder: Path) -> Iterable[Step]:
 
 def _expression(said: Any) -> Expr:
     if isinstance(said, str):
-        return parse(said)
+        return _parsed(said)
     if isinstance(said, bool | int | float):
         return as_expr(said)
     raise SpecError(f"an expression is text, not {_kind(said)}")
+
+
+def _parsed(text: str) -> Expr:
+    from millstream.grammar import parse
+
+    return parse(text)
 
 
 def _texts(said: Any) -> list[str]:
@@ -356,7 +292,7 @@ def _read_select(said: Any, folder: Path) -> Step:
         return Select(tuple((str(name), _expression(one)) for name, one in said.items()))
     columns = []
     for text in _texts(said):
-        expr = parse(text)
+        expr = _parsed(text)
         if expr.output_name is None:
             raise SpecError(f"`{text}` has no name; write it as a mapping, {{name: {text}}}")
         columns.append((expr.output_name, expr))
@@ -376,7 +312,7 @@ def _read_join(said: Any, folder: Path) -> Step:
             raise SpecError(f"join needs {key}, as text: {{lookup: countries.csv, key: code, on: country}}")
     how = said.get("how", "left")
     if how not in ("left", "inner", "anti"):
-        raise SpecError(f"how is {how!r}; write left, inner or anti")
+        raise SpecError(f"how is {shown(how)}; write left, inner or anti")
     return Join(_at(lookup(said["lookup"], said["key"]), folder), said["on"], how)
 
 

@@ -11,7 +11,7 @@ from millstream.tables import Lookup
 How = Literal["left", "inner", "anti"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WithColumns:
     """Add columns, or replace those of the same name. All see the columns as they were before the step."""
 
@@ -19,7 +19,7 @@ class WithColumns:
     name = "with_columns"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filter:
     """Keep the rows for which every predicate is true; false and null filter."""
 
@@ -27,7 +27,7 @@ class Filter:
     name = "filter"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DropNulls:
     """Keep the rows without a null in these columns; in any column where none is named."""
 
@@ -35,7 +35,7 @@ class DropNulls:
     name = "drop_nulls"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Select:
     """Only these columns, in this order."""
 
@@ -43,7 +43,7 @@ class Select:
     name = "select"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drop:
     """All columns but these."""
 
@@ -51,7 +51,7 @@ class Drop:
     name = "drop"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rename:
     """New names, in place; pairs of old and new."""
 
@@ -59,7 +59,7 @@ class Rename:
     name = "rename"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Join:
     """Columns of a small table, by a key."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, open_array
 from millstream.errors import PlanError
-from millstream.hashing import Table
 from millstream.schema import TYPES, Type, from_arrow
+
+if TYPE_CHECKING:
+    from millstream.columns import Vector
+    from millstream.hashing import Table
 
 MOST_BYTES = 1 << 30
 
@@ -49,12 +50,17 @@ def lookup(source: pa.Table | pa.RecordBatch | str | os.PathLike[str], key: str)
 
 def load(one: Lookup, kind: Type) -> Loaded:
     """Read a lookup whose keys are compared with a column of type `kind`. Raises PlanError saying what does not fit."""
+    from millstream.columns import open_array
+    from millstream.hashing import Table
+
     if kind.family == "float":
         raise PlanError("a float cannot be a join key: 0.1 + 0.2 is not 0.3; cast it to an integer or a string")
     table = _read(one, kind) if isinstance(one.source, str) else one.source
     where = f"the lookup {one.source!r}" if isinstance(one.source, str) else "the lookup"
     if one.key not in table.column_names:
         raise PlanError(f"{where} has no column {one.key!r} to be the key; it has {', '.join(table.column_names)}")
+    if len(set(table.column_names)) < table.num_columns:
+        raise PlanError(f"{where} names a column twice: {', '.join(table.column_names)}; rename one of them")
     keys = _keys(_array(table, one.key), kind, f"{where}: key {one.key!r}")
     columns: dict[str, Vector] = {}
     for name in table.column_names:
@@ -71,8 +77,6 @@ def load(one: Lookup, kind: Type) -> Loaded:
         raise PlanError(
             f"{where}: key {one.key!r} holds the same value more than once (again in row {hashed.duplicate}); make its values unique"
         )
-    for vector in columns.values():
-        vector.validity()  # a row without a match is null
     return Loaded(hashed, columns)
 
 
@@ -107,6 +111,8 @@ def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
 
 def _read(one: Lookup, kind: Type) -> pa.Table:
     """The table in a file. A csv file's keys are read as text where the joined column is text, so that '007' stays so."""
+    from pathlib import Path
+
     path = Path(one.source)
     ending = path.suffix.lower()
     try:

@@ -15,6 +15,7 @@ from millstream.functions import CATALOGUE
 from millstream.grammar import parse
 from millstream.pipeline import Pipeline
 from millstream.schema import TYPES, Code
+from tests import guard
 from tests.cases import CASES, EPOCH, Case
 
 TEXTS = [
@@ -35,6 +36,10 @@ TEXTS = [
 ]
 
 
+TEXTUAL = {"ascii": "string", "numbers": "string", "times": "string", "finite": "float64"}
+"""Kinds of values that are no type's own name: the type that holds them."""
+
+
 def values(kind: str) -> st.SearchStrategy[Any]:
     """Values of a type, extremes often."""
     if kind == "bool":
@@ -43,6 +48,47 @@ def values(kind: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(TEXTS) | st.text(max_size=20)
     if kind == "ascii":
         return st.text(st.characters(max_codepoint=127), max_size=70)
+    if kind == "numbers":  # text that is a number, or nearly
+        odd = [
+            "",
+            "-",
+            "+3",
+            "007",
+            "-0",
+            ".5",
+            "5.",
+            "1e",
+            "1e5",
+            "-1E-7",
+            "1e400",
+            "1e39",
+            "3.4028236e38",
+            "NaN",
+            "inf",
+            " 1",
+            "1" * 25,
+        ]
+        ties = [
+            "0.1234567890123456789012345",
+            "9007199254740993",
+            "16777217",
+            "1.00000017881393432617187499",
+            "5e-324",
+            "2e-324",
+            "1e-46",
+        ]
+        return st.sampled_from(odd + ties) | st.floats().map(repr) | st.floats(-99, 99).map(lambda one: f"{one:.22f}")
+    if kind == "times":
+        odd = ["", "2024-02-30", "2023-02-29", "2024-13-01", "2024-01-02T24:00:00", "2024-01-02T03:04:60", "2024-1-2",
+               "2024-01-02T03:04:05", "2024-01-02 03:04:05.1234567", "2024-01-02t03:04:05.z", "2024-01-02T03:04:05.5+01:30",
+               "1969-12-31T23:59:59.999Z", "2024-01-02T03:04:05+24:00", "2024-01-02T03:04:05z",
+               "2024-01-02T03:04", "٢٠٢٤-٠١-٠٢"]  # fmt: skip
+        known = values("timestamp[us]").map(lambda one: one.isoformat()) | st.dates().map(date.isoformat)
+        return st.sampled_from(odd) | known | known.map(lambda one: one + "Z")
+    if kind == "finite":
+        return st.floats(allow_nan=False, allow_infinity=False)
+    if kind == "float32":
+        return st.floats(width=32)
     if kind.startswith("float"):
         return (
             st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 1.5, 2.0**63, -(2.0**63)])
@@ -73,7 +119,7 @@ def batches(draw: st.DrawFn, case: Case) -> pa.RecordBatch:
     for kind in case.columns.values():
         items = values(kind) if draw(st.booleans()) else values(kind) | st.none()
         drawn = draw(st.lists(items, min_size=count + skip, max_size=count + skip))
-        arrays.append(pa.array(drawn, TYPES["string" if kind == "ascii" else kind].arrow).slice(skip))
+        arrays.append(pa.array(drawn, TYPES[TEXTUAL.get(kind, kind)].arrow).slice(skip))
     return pa.RecordBatch.from_arrays(arrays, names=list(case.columns))
 
 
@@ -84,8 +130,11 @@ def same(left: Any, right: Any) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda one: f"{one.text} {'/'.join(one.columns.values())}")
-def test_case(case: Case) -> None:
-    schema = {name: "string" if kind == "ascii" else kind for name, kind in case.columns.items()}
+@pytest.mark.parametrize("guarded", [False, True], ids=["", "guarded"])
+def test_case(case: Case, guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if guarded:
+        guard.install(monkeypatch)
+    schema = {name: TEXTUAL.get(kind, kind) for name, kind in case.columns.items()}
     pipeline = Pipeline(schema).select(*schema, result=parse(case.text))
 
     @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -57,8 +57,14 @@ SCHEMA = pa.schema(
 )
 
 
+NONE = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in SCHEMA], schema=SCHEMA)
+"""No rejects."""
+
+
 def to_batch(rejects: Sequence[Reject], payload: Callable[[int], bytes | None]) -> pa.RecordBatch:
     """Rejects with their payloads, in the order of their positions; `payload` gives the bytes at a position."""
+    if not rejects:
+        return NONE
     rows = sorted(rejects)
     columns = [
         [one.position for one in rows],

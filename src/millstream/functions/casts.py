@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, filled_bytes, literal_bits
+from millstream.columns import Vector, filled_bytes, literal_bits, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import TICKS, described, ticks_per_day
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
 
 _NOT_SETTLED = 255
@@ -132,14 +132,13 @@ def _retime(call: Call, values: Memory, old: Type, new: Type, strict: bool) -> M
     return out
 
 
-def _padded(source: Vector) -> Vector:
-    """The same strings in bytes of our own, which the parsing kernels may read past."""
+def _separated(source: Vector) -> Vector:
+    """The same strings in bytes of our own, a zero behind each and padding: parsing kernels read past a number, to what ends it."""
     valid = source.validity()
-    offsets = allocate(source.length + 1, 4)
-    size = kernels.measure_strings(source.values, valid, offsets)
-    data, views = allocate(size, 1), allocate(source.length, 8)
-    kernels.gather_strings(source.data, source.values, offsets, data)
-    kernels.view_strings(offsets, views)
+    size = kernels.measure_strings(source.values, valid, allocate(source.length + 1, 4))
+    most = size + source.length + PADDING if size >= 0 else size
+    data, views = room_for_text(most), allocate(source.length, 8)
+    kernels.separate_strings(source.data, source.values, valid, data, views)
     return Vector(STRING, source.length, views, source.valid, data)
 
 
@@ -155,10 +154,10 @@ def _from_text(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
         call.fault(getattr(kernels, f"parse_{new.physical}"), data, source.values, int(strict), out=out)
         _refuse_misfits(call, out, INT64 if new.physical == "int64" else new, new, int(Code.OUT_OF_RANGE) if strict else 0)
         return out
-    return _from_padded(call, _padded(source), new, strict, out)
+    return _from_separated(call, _separated(source), new, strict, out)
 
 
-def _from_padded(call: Call, source: Vector, new: Type, strict: bool, out: Memory) -> Memory:
+def _from_separated(call: Call, source: Vector, new: Type, strict: bool, out: Memory) -> Memory:
     """Floats, dates and timestamps, by the kernels that decode them from JSON too: they write a status instead of a validity."""
     assert source.data is not None
     valid = call.valid or filled_bytes(1, call.length)

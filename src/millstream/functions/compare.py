@@ -1,7 +1,7 @@
 """Comparisons, and membership in a set of literals.
 
 Strings compare by their UTF-8 bytes. NaN equals itself and is greater than every other number, as in Polars. Integers meet floats
-as float64. Timestamps of different units, and dates beside timestamps, compare exactly.
+as float64. Integers of all types compare exactly, and so do timestamps of different units, and dates beside timestamps.
 """
 
 from __future__ import annotations
@@ -18,25 +18,34 @@ from millstream.native.memory import EMPTY, Memory, allocate
 from millstream.schema import BOOL, INT64
 
 
-def _scaled(left: Vector, right: Vector) -> tuple[Vector, Vector]:
-    """Times in different units as two columns that compare as they do: the sign of the comparison, and zeros."""
-    length = left.length
-    sign, zeros = allocate(length, 8), allocate(length, 8)
+def _as_signs(left: Vector, right: Vector) -> tuple[Vector, Vector]:
+    """Times of different units, or int64 and uint64, as columns that compare as they do: the comparison's sign, and zeros."""
+    sign, zeros = allocate(left.length, 8), allocate(left.length, 8)
     kernels.fill_int64(0, zeros)
-    a, b = ticks_per_day(left.type), ticks_per_day(right.type)
-    signs, nothing = Vector(INT64, length, sign), Vector(INT64, length, zeros)
-    if a < b:
-        kernels.compare_scaled(left.values, right.values, b // a, sign)
+    signs, nothing = Vector(INT64, left.length, sign), Vector(INT64, left.length, zeros)
+    if left.type.is_temporal:
+        a, b = ticks_per_day(left.type), ticks_per_day(right.type)
+        if a < b:
+            kernels.compare_scaled(left.values, right.values, b // a, sign)
+            return signs, nothing
+        kernels.compare_scaled(right.values, left.values, a // b, sign)
+        return nothing, signs
+    if left.type is INT64:
+        kernels.compare_mixed(left.values, right.values, sign)
         return signs, nothing
-    kernels.compare_scaled(right.values, left.values, a // b, sign)
+    kernels.compare_mixed(right.values, left.values, sign)
     return nothing, signs
 
 
 def _comparison(verb: str, swap: bool, flip: int) -> Callable[[Call], Memory]:
     def compute(call: Call) -> Memory:
         left, right = call.arguments
-        if left.type.is_temporal and ticks_per_day(left.type) != ticks_per_day(right.type):
-            left, right = _scaled(left, right)
+        if left.type.is_temporal:
+            alike = ticks_per_day(left.type) == ticks_per_day(right.type)
+        else:
+            alike = left.type.physical == right.type.physical
+        if not alike:
+            left, right = _as_signs(left, right)
         if swap:
             left, right = right, left
         out = call.bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, nulls
+from millstream.columns import Vector, filled_bytes, nulls, room_for_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Policy, Signature, kleene
 from millstream.functions.signatures import common, described, logical
@@ -43,6 +43,8 @@ def _is_not_null(call: Call) -> Vector:
 
 def _filled(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     kind = common(operands)
+    if kind is NULL:
+        raise PlanError("fill_null of None with None has no type; cast one of them: lit(None).cast('int64')")
     return Signature((kind, kind), kind)
 
 
@@ -94,7 +96,7 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     if yes.type.physical != "string":
         kernels.choose_int64(picked, yes.values, no.values, out)
         return Vector(yes.type, length, out, known)
-    data = allocate(kernels.measure_choice(picked, valid, yes.values, no.values, out), 1)
+    data = room_for_text(kernels.measure_choice(picked, valid, yes.values, no.values, out))
     kernels.choose_string(picked, yes.data or EMPTY, yes.values, no.data or EMPTY, no.values, out, data)
     return Vector(yes.type, length, out, known, data)
 

@@ -1,14 +1,16 @@
 """How types combine: what a literal becomes beside a column, what two columns have in common, what a function accepts.
 
 Numbers: integers meet as int64; unsigned ones as uint64 if one of them is uint64 and the other is unsigned or a literal that
-is not negative; int64 with a uint64 column, and anything with a float, as float64.
+is not negative; int64 with a uint64 column, and anything with a float, as float64. Comparisons keep both integers as they are.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from ctypes import c_float
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from millstream.errors import PlanError
@@ -18,7 +20,7 @@ from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, TYPES, UINT64,
 TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second, by a timestamp's unit."""
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d\d:?\d\d)?)?")
+_TIME = re.compile(r"(?a)(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d\d:?\d\d)?)?")
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -56,18 +58,17 @@ def described(operand: Operand) -> str:
     return f"{article} {operand.type} literal" if operand.literal else str(operand.type)
 
 
-def numeric(left: Operand, right: Operand) -> Type:
-    """The type in which two numbers meet."""
-    if left.type is NULL or right.type is NULL:
-        other = right.type if left.type is NULL else left.type
-        return INT64 if other is NULL else wide(other)
-    if left.type.family == "float" or right.type.family == "float":
+def numeric(*operands: Operand) -> Type:
+    """The type in which numbers meet."""
+    kinds = {one.type for one in operands if one.type is not NULL}
+    if len(kinds) == 1:
+        return wide(*kinds)
+    if any(kind.family == "float" for kind in kinds):
         return FLOAT64
-    if UINT64 not in (left.type, right.type):
+    if UINT64 not in kinds:
         return INT64
-    if all(not one.type.signed or (one.literal and one.value >= 0) for one in (left, right)):
-        return UINT64
-    return FLOAT64
+    numbers = (one for one in operands if one.type is not NULL)
+    return UINT64 if all(not one.type.signed or (one.literal and one.value >= 0) for one in numbers) else FLOAT64
 
 
 def wide(kind: Type) -> Type:
@@ -100,6 +101,8 @@ def arithmetic(symbol: str, always_float: bool = False) -> Callable[[Sequence[Op
 
 def comparable(left: Operand, right: Operand) -> tuple[Type, Type]:
     """The types in which two values are compared; timestamps and dates keep their units. Raises PlanError where there are none."""
+    if left.type.family == right.type.family == "int" and numeric(left, right) is FLOAT64:
+        return wide(left.type), wide(right.type)
     if is_number(left) and is_number(right):
         kind = numeric(left, right)
         return kind, kind
@@ -154,10 +157,7 @@ def common(operands: Sequence[Operand]) -> Type:
             return kind
     everything = [one for one in operands if one.type is not NULL]
     if all(one.type.is_numeric for one in everything):
-        merged = everything[0]
-        for one in everything[1:]:
-            merged = Operand(numeric(merged, one), merged.literal and one.literal, merged.value)
-        return wide(merged.type)
+        return numeric(*everything)
     found = " and ".join(dict.fromkeys(described(one) for one in everything))
     raise PlanError(f"{found} have no type in common; cast them to one")
 
@@ -168,11 +168,14 @@ def fits(literal: Operand, kind: Type) -> bool:
     if kind.family == "int":
         return literal.type.family == "int" and kind.range[0] <= value <= kind.range[1]
     if kind.family == "float":
-        return literal.type.is_numeric
+        return literal.type.is_numeric and (kind.bits == 64 or math.isinf(single(value)) == math.isinf(value))
     if kind.is_temporal and literal.type.family == "string":
         return time_type(value, kind) == kind
-    if kind.family == "timestamp" and literal.type.is_temporal:
-        return literal.type.family == "date" or (not literal.type.zone or bool(kind.zone))
+    if kind.family == "timestamp" and literal.type.family == "timestamp":
+        exact = value.microsecond * TICKS[kind.unit] % 10**6 == 0
+        return exact and (not literal.type.zone or bool(kind.zone))
+    if kind.family == "timestamp" and literal.type.family == "date":
+        return True
     return literal.type.family == kind.family
 
 
@@ -201,13 +204,12 @@ def _parsed(text: str) -> tuple[int, str, bool, bool] | None:
         return None
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     try:
-        moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
+        whole = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)) - _EPOCH
     except ValueError:
         return None
     if offset and offset not in "Zz":
         shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
-        moment -= shift if offset[0] == "+" else -shift
-    whole = moment - _EPOCH
+        whole -= shift if offset[0] == "+" else -shift
     nanos = (whole.days * 86400 + whole.seconds) * 10**9 + int((fraction or "").ljust(9, "0"))
     return nanos, (fraction or "").rstrip("0"), bool(offset), hour is None
 
@@ -235,8 +237,13 @@ def literal_value(value: Any, kind: Type) -> Any:
     if kind.is_temporal:
         return _time_value(value, kind)
     if kind.family == "float":
-        return float(value)
+        return float(value) if kind.bits == 64 else single(value)
     return value
+
+
+def single(value: float) -> float:
+    """The nearest float32; infinite beyond its range."""
+    return c_float(value).value
 
 
 def _time_value(value: Any, kind: Type) -> int:
@@ -245,7 +252,7 @@ def _time_value(value: Any, kind: Type) -> int:
         assert parsed is not None
         nanos = parsed[0]
     elif isinstance(value, datetime):
-        whole = (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value) - _EPOCH
+        whole = value.replace(tzinfo=None) - _EPOCH - (value.utcoffset() or timedelta())
         nanos = ((whole.days * 86400 + whole.seconds) * 10**6 + whole.microseconds) * 1000
     else:
         nanos = (value - _EPOCH.date()).days * 86400 * 10**9

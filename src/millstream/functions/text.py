@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from millstream.columns import Vector, close, open_array
+from millstream.columns import Vector, close, open_array, room_for_text
 from millstream.functions.function import Call, Columns, Example, Function
 from millstream.functions.signatures import one_of
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate, from_bytes, from_numbers
+from millstream.native.memory import Memory, from_bytes, from_numbers
 from millstream.schema import BOOL
 
 # What Unicode calls White_Space, and so Rust and Polars; Python's str.strip also takes U+001C to U+001F.
@@ -53,7 +53,7 @@ def _case(first: int, arrow_function: str) -> Callable[[Call], Vector]:
             import pyarrow.compute
 
             return open_array(getattr(pyarrow.compute, arrow_function)(close(source)))
-        data, views = allocate(size, 1), call.numbers()
+        data, views = room_for_text(size), call.numbers()
         kernels.fold_ascii(source.data, source.values, valid, first, data, views)
         return Vector(call.type, call.length, views, None, data)
 

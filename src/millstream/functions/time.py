@@ -11,9 +11,9 @@ from millstream.functions.function import Call, Columns, Example, Function, Oper
 from millstream.functions.signatures import TICKS, one_of, ticks_per_day
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
-from millstream.schema import TYPES, Type
+from millstream.schema import TYPES, Code, Type
 
-_EVERY = re.compile(r"([1-9]\d{0,8})(ns|us|ms|s|m|h|d|w|mo|q|y)")
+_EVERY = re.compile(r"(?a)([1-9]\d{0,8})(ns|us|ms|s|m|h|d|w|mo|q|y)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _MONDAY = 4  # 1970-01-05 began the first whole week
@@ -24,6 +24,8 @@ def _part(number: int) -> Callable[[Call], Memory]:
         (source,) = call.arguments
         out = call.numbers()
         kernels.calendar_part(source.values, ticks_per_day(source.type), number, out)
+        if number == 0 and source.type.unit == "s":  # seconds of 64 bits reach years beyond int32
+            call.fault(kernels.refuse_outside, out, *call.type.range, int(Code.OUT_OF_RANGE))
         return out
 
     return compute
@@ -66,6 +68,8 @@ def _truncate(call: Call) -> Memory:
     else:
         origin = _MONDAY * day if call.options["every"].endswith("w") else 0
         call.fault(kernels.truncate_ticks, source.values, ticks, origin, out=out)
+    if call.type.family == "date":
+        call.fault(kernels.refuse_outside, out, *call.type.range, int(Code.OUT_OF_RANGE))
     return out
 
 
@@ -84,7 +88,9 @@ def _calendar(name: str, number: int, result: str, times: list[int | None], days
 
 
 FUNCTIONS = (
-    _calendar("year", 0, "int32", [2024, 1969, None], [2024, None], "The year."),
+    _calendar(
+        "year", 0, "int32", [2024, 1969, None], [2024, None], "The year. One beyond 32 bits rejects the record (OUT_OF_RANGE)."
+    ),
     _calendar("month", 1, "int8", [5, 12, None], [2, None], "The month, 1 to 12."),
     _calendar("day", 2, "int8", [17, 31, None], [29, None], "The day of the month, 1 to 31."),
     Function(

@@ -72,6 +72,18 @@ def compare_scaled(coarse: I64, fine: I64, factor: INT, out: I64):
     return len(out)
 
 
+@kernel
+def compare_mixed(signed: I64, unsigned: I64, out: I64):
+    """-1, 0 or 1: how an int64 compares with a uint64, whose bits are given."""
+    for i in range(len(out)):
+        a, b = signed[i], unsigned[i]
+        if a < 0 or b < 0:
+            out[i] = -1
+        else:
+            out[i] = (1 if a > b else 0) - (1 if a < b else 0)
+    return len(out)
+
+
 @helper
 def same_bytes(left, left_at, right, right_at, length):
     """1 where two runs of bytes are the same. Reads nothing outside them."""

@@ -199,6 +199,20 @@ def gather_strings(data: U8, views: I64, offsets: I32, out: U8):
 
 
 @kernel
+def separate_strings(data: U8, views: I64, valid: U8, out: U8, out_views: I64):
+    """The strings one after another, each with a zero byte behind it; nulls are empty. Returns the bytes used."""
+    at = 0
+    for i in range(len(views)):
+        length = views[i] >> 32 if valid[i] == 1 else 0
+        copy_bytes(data, views[i] & 0xFFFFFFFF, length, out, at)
+        out_views[i] = at | length << 32
+        at += length
+        out[at] = 0
+        at += 1
+    return at
+
+
+@kernel
 def count_invalid(valid: U8):
     """How many validity bytes are not 1."""
     count = 0
