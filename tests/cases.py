@@ -121,7 +121,7 @@ def shortest(value: float, code: str) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     digits = next(f"{value:.{n}e}" for n in range(17) if same_float(float(f"{value:.{n}e}"), value, code))
-    text = format(Decimal(digits), "f") if 1e-5 <= abs(value) < 1e-4 else repr(float(digits))
+    text = format(Decimal(digits), "f") if 1e-5 <= abs(float(digits)) < 1e-4 else repr(float(digits))
     return re.sub(r"e([-+]?)0*", lambda match: "e" + match[1].replace("+", ""), text)
 
 
