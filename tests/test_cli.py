@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pyarrow.dataset as ds
 import pytest
@@ -77,10 +79,15 @@ def test_run_json_prints_one_object(folder):
         (["none.yaml", "in.ndjson"], "none.yaml"),
         (["p.py:nope", "in.ndjson"], "p.py has no pipeline 'nope': p.py:orders, p.py:other"),
         (["p.py", "in.ndjson"], "say which pipeline of p.py: p.py:orders, p.py:other"),
-        (["p.py:number", "in.ndjson"], "number in p.py is a int, not a Pipeline"),
+        (["p.py:number", "in.ndjson"], "number in p.py is of type int, not a Pipeline"),
         (["p.txt", "in.ndjson"], "a pipeline is file.yaml or file.py:name, not 'p.txt'"),
         (["broken.py:x", "in.ndjson"], "broken.py, line 2: "),
         (["raises.py:x", "in.ndjson"], "raises.py, line 3: ZeroDivisionError"),
+        (["ends.py:x", "in.ndjson"], "ends.py, line 1: it ends the program"),
+        (["nul.py:x", "in.ndjson"], "nul.py: source code string cannot contain null bytes"),
+        (["text.yaml", "in.ndjson"], "text.yaml: input is a mapping, not text; write input: {format: ndjson}"),
+        (["p.py:orders", "-"], "write to a file first"),
+        (["p.py:orders", "/dev/null"], "a pipe or a device"),
         (["p.py:orders", "in.ndjson", "--ledger", "sqlite:///x"], "ledger"),
         (["p.py:orders", "in.ndjson", "--jobs", "0"], "jobs is 0"),
         (["p.py:orders", "in.ndjson", "--rejects", "out/bad"], "inside the sink"),
@@ -89,6 +96,9 @@ def test_run_json_prints_one_object(folder):
 def test_what_the_user_can_fix_is_one_line_and_status_2(folder, words, message):
     (folder / "broken.py").write_text("x = 1\ny = = 2\n")
     (folder / "raises.py").write_text("def f():\n    return 1\nx = f() / 0\n")
+    (folder / "ends.py").write_text("raise SystemExit(0)\n")
+    (folder / "nul.py").write_bytes(b"a\0b")
+    (folder / "text.yaml").write_text(YAML + "input: ndjson\n")
     status, out, err = run(folder, "run", *words, "--out", "out")
     assert (status, out) == (2, "")
     assert err.startswith("millstream: error: ")
@@ -178,6 +188,77 @@ def test_a_run_needs_no_numpy_and_no_compiler(folder):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["counts"]["written"] == 3
+
+
+def shell(folder, command):
+    """A line of shell, `millstream` being the command; its status, output and errors."""
+    line = command.replace("millstream", f"{sys.executable} -m millstream")
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, cwd=folder)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tail", "status", "message"),
+    [
+        ("| head -0", 0, ""),  # the run is done, whoever reads of it
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        (">/dev/full", 1, "millstream: error: cannot write to standard output: No space left on device\n"),
+    ],
+)
+def test_output_that_nobody_takes(folder, tail, status, message):
+    if "full" in tail and not os.path.exists("/dev/full"):
+        pytest.skip("NOT TESTED: there is no /dev/full here")
+    found, _, err = shell(folder, f"millstream run p.yaml in.ndjson --out out {tail}")
+    assert (found, err) == (status, message)
+    assert ds.dataset(folder / "out").count_rows() == 2
+    assert shell(folder, f"millstream run p.yaml none.ndjson --out out {tail}")[0] == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict"])
+def test_names_and_values_that_cannot_be_printed_are_escaped(folder, encoding):
+    name = os.fsdecode(b"n\xff.ndjson")
+    (folder / name).write_text('{"id": 2, "kind": "\\u00e9\\ud83c\\udf3f"}\nbad\n')
+    for more in ([], ["--json"]):
+        for _ in "ab":  # the second run compares what it finds
+            sink = os.fsdecode(b"out\xfe")
+            status, out, err = run(folder, "run", "p.yaml", name, "--out", sink, *more, PYTHONIOENCODING=encoding)
+            assert (status, err) == (0, "")
+            assert os.fsencode(sink) in {os.fsencode(one) for one in os.listdir(folder)}
+    assert json.loads(out)["counts"]["written"] == 1
+
+
+def test_what_a_pipeline_prints_is_no_part_of_the_report(folder):
+    (folder / "talks.py").write_text(PIPELINE + "print('hello')\n")
+    status, out, err = run(folder, "run", "talks.py:orders", "in.ndjson", "--out", "out", "--json")
+    assert (status, err) == (0, "hello\n")
+    assert json.loads(out)["counts"]["delivered"] == 4
+
+
+@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGINT, 3), (signal.SIGTERM, 2)])
+def test_a_run_that_is_stopped_leaves_whole_files_and_a_second_one_completes_them(folder, number, jobs):
+    lines = "".join(f'{{"id": {i}, "kind": "k{i % 7}"}}\n' for i in range(2, 1_000_000))
+    (folder / "big.ndjson").write_text(lines)
+    command = [sys.executable, "-m", "millstream", "run", "p.py:orders", "big.ndjson", "--out", "out", "--jobs", str(jobs)]
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("out/*/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    assert "Traceback" not in err
+    if running.returncode:  # else it was faster than this test
+        assert running.returncode in (128 + number, -signal.SIGINT)
+        assert "running again completes the work" in err
+    assert [path for path in folder.rglob("*") if path.name.startswith(".millstream")] == []
+    before = {path: path.read_bytes() for path in folder.glob("out/*/*.parquet")}
+    status, out, _ = run(folder, "run", "p.py:orders", "big.ndjson", "--out", "out", "--json")
+    assert status == 0
+    assert json.loads(out)["counts"]["written"] == 999_998
+    assert all(path.read_bytes() == body for path, body in before.items())
+    assert ds.dataset(folder / "out", partitioning="hive").count_rows() == 999_998
 
 
 def test_infer_prints_a_schema_that_runs(folder):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from millstream.errors import MillstreamError, RunError, UsageError
+from millstream.errors import MillstreamError, UsageError
 
 DONE, FAILED, USAGE = 0, 1, 2
+STOPPED = 128  # and the number of the signal, as shells count
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -20,7 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a pipeline over files",
-        description="Run a pipeline over JSON files (an array or lines; .gz and .zst of them); write the rows to a folder.",
+        description="Run a pipeline over JSON files: lines, an array, or objects one after another; plain, or compressed with "
+        "gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
+        "running again completes the work.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
     run.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
@@ -47,10 +52,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print_json(value: Any) -> None:
-    import orjson
+class _Unwritable(Exception):
+    """Standard output took nothing more: its reader is gone, or its disk is full."""
 
-    print(orjson.dumps(value).decode())
+
+def _say(text: str) -> None:
+    """Print to standard output, now: what cannot be written there must not come up at exit, and is no fault of the run."""
+    if sys.stdout is None:
+        return
+    try:
+        print(
+            text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"), flush=True
+        )
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise _Unwritable(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _say_json(value: Any) -> None:
+    _say(json.dumps(value, separators=(",", ":")))  # ASCII: any file name comes through
 
 
 class _Progress:
@@ -58,7 +79,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        if sys.stderr.isatty() or os.environ.get("MILLSTREAM_PROGRESS") == "1":
+        if (sys.stderr is not None and sys.stderr.isatty()) or os.environ.get("MILLSTREAM_PROGRESS") == "1":
             with suppress(ImportError):
                 from tqdm import tqdm
 
@@ -92,9 +113,9 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         progress.close()
     if arguments.json:
-        _print_json(report.to_dict())
+        _say_json(report.to_dict())
     else:
-        print(report.render())
+        _say(report.render())
     if error is not None:
         raise error
     return DONE
@@ -107,9 +128,9 @@ def _infer(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--records is {arguments.records}; write 1 or more")
     found = infer(arguments.inputs, arguments.records)
     if arguments.json:
-        _print_json(found.to_dict())
+        _say_json(found.to_dict())
     else:
-        print(found.render())
+        _say(found.render())
     return DONE
 
 
@@ -118,9 +139,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     found = examine()
     if arguments.json:
-        _print_json(found)
+        _say_json(found)
     else:
-        print(render(found))
+        _say(render(found))
     return FAILED if found["problems"] else DONE
 
 
@@ -129,22 +150,28 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     call: Callable[[argparse.Namespace], int] = arguments.call
     try:
-        status = call(arguments)
-        sys.stdout.flush()
-        return status
+        signal.signal(signal.SIGTERM, _stop)
+        return call(arguments)
     except UsageError as error:
-        return _complain(error, USAGE)
-    except (RunError, MillstreamError) as error:
-        return _complain(error, FAILED)
-    except BrokenPipeError:  # whoever read our output stopped
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except KeyboardInterrupt:
-        print("millstream: stopped; running again completes the work", file=sys.stderr)
-        return 130
+        return _complain(str(error), USAGE)
+    except (MillstreamError, _Unwritable) as error:
+        return _complain(str(error), FAILED)
+    except MemoryError:
+        return _complain("there is not enough memory; fewer --jobs need less", FAILED)
+    except KeyboardInterrupt as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough: nothing half-written stays
+        return _complain(
+            "stopped; running again completes the work", STOPPED + (error.args[0] if error.args else signal.SIGINT)
+        )
 
 
-def _complain(error: MillstreamError, status: int) -> int:
-    sys.stdout.flush()
-    print("millstream: error:", " ".join(str(error).split("\n")), file=sys.stderr)
+def _stop(number: int, frame: object) -> None:
+    """SIGTERM, as timeouts and container hosts send it, ends a run like Ctrl-C."""
+    raise KeyboardInterrupt(number)
+
+
+def _complain(message: str, status: int) -> int:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print("millstream: error:", " ".join(message.split("\n")), file=sys.stderr, flush=True)
     return status

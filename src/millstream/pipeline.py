@@ -34,8 +34,9 @@ class Pipeline:
 
         Pipeline({"price": "float64"}).filter(col("price") > 10).with_columns(discount=col("price") * 0.1)
 
-    schema: a `Schema`, a mapping of names to types, or a pyarrow.Schema. name: letters, digits, - and _. input: {"format": "auto",
-    "compression": "auto"}. output: {"format": "parquet" | "json" | "ndjson", "partition_by": [columns], "compression": "zstd"}.
+    schema: a `Schema`, a mapping of names to types, or a pyarrow.Schema. name: letters, digits, - and _. input: {"format": "auto" |
+    "json" | "ndjson" | "concatenated", "compression": "auto" | "gzip" | …}, and limits (docs/reference/json.md). output: {"format":
+    "parquet" | "json" | "ndjson", "partition_by": [columns], "compression": "zstd"}.
     """
 
     def __init__(

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MOST_BYTES = 1 << 20
+_MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
-_INPUT = {"format": ("auto", "json", "ndjson"), "compression": ("auto", "none", "gzip", "zstd")}
+_INPUT = {
+    "format": ("auto", "json", "ndjson", "concatenated"),
+    "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
+}
+_LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
+"""Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
 _COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
 
@@ -52,8 +58,12 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise PlanError("input: write a mapping such as {'format': 'ndjson'}")
     for key, value in given.items():
+        if key in _LIMITS:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
+                raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
+            continue
         if key not in _INPUT:
-            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join(_INPUT)}")
+            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS))}")
         if value not in _INPUT[key]:
             raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
     return {"format": "auto", "compression": "auto", **given}

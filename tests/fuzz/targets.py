@@ -6,6 +6,7 @@ A judge returns None when all is well, else what is wrong in words. Findings are
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import struct
@@ -16,8 +17,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from millstream.decode.json import decode_json
+from millstream.local.framing import Text, frame
 from millstream.schema import Column
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
+from tests.local.test_framing import objects
 
 Draw = random.Random
 NEIGHBOUR = b'{"i":7,"f":0.5,"s":"\\u00e9 fine","b":true,"o":{"n":"x"}}'
@@ -191,9 +194,44 @@ def judge_lines(data: bytes) -> str | None:
     return None
 
 
+def draw_objects(draw: Draw) -> bytes:
+    """A chunk size in one byte, then objects that stand close, apart or over several lines, some of them broken."""
+    options = [0, orjson.OPT_INDENT_2]
+    pieces = [
+        draw_record(draw) if draw.random() < 0.5 else orjson.dumps({"i": tree(draw, 3)}, option=draw.choice(options))
+        for _ in range(draw.randrange(8))
+    ]
+    text = b"".join(piece + draw.choice([b"", b"", b" ", b"\n", b"\r\n\n"]) for piece in pieces)
+    return bytes([draw.randrange(1, 256)]) + text
+
+
+class _Bytes(io.BytesIO):
+    """A stream without a fault."""
+
+    fault = None
+
+
+def judge_objects(data: bytes) -> str | None:
+    """The records are those of the rules, read byte by byte, for chunks of a size and for one chunk."""
+    text = data[1:].removeprefix(b"\xef\xbb\xbf")
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return None
+    for size in (max(1, sum(data[:1])), 1 << 20):
+        stream: Any = _Bytes(data[1:])
+        found = [
+            piece.payloads.payload(i)
+            for piece in frame(Text(stream), "concatenated", size, 1 << 20)
+            for i in range(piece.payloads.count)
+        ]
+        if found != objects(text):
+            return f"other records in chunks of {size}"
+    return None
+
+
 TARGETS = {
     "record": Target(draw_record, judge_record),
     "number": Target(draw_number, judge_number),
     "time": Target(draw_time, judge_time),
     "lines": Target(draw_lines, judge_lines),
+    "objects": Target(draw_objects, judge_objects),
 }

@@ -229,6 +229,47 @@ def test_an_empty_file_is_a_run_of_no_records(tmp_path, lines):
     assert report.render()
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"format": "csv"}, "format is 'csv'; write one of auto, json, ndjson, concatenated"),
+        ({"compression": "rar"}, "compression is 'rar'; write one of"),
+        ({"max_ratio": 0}, "max_ratio is 0; write a whole number from 1"),
+        ({"max_bytes": "1 GB"}, "max_bytes is '1 GB'"),
+        ({"max_record": 1}, "no key 'max_record'; there are format, compression, max_record_bytes, max_bytes, max_ratio"),
+    ],
+)
+def test_input_settings_that_cannot_be(setting, message):
+    with pytest.raises(PlanError) as raised:
+        Pipeline(SCHEMA, input=setting)
+    assert message in str(raised.value)
+
+
+def test_input_settings_are_kept(tmp_path, lines):
+    records = [json.dumps(one).encode() for one in RECORDS]
+    lines.write_bytes(gzip.compress(b"".join(records)))
+    limit = sorted(map(len, records[:200]))[100]
+    settings = {"format": "concatenated", "compression": "gzip", "max_record_bytes": limit, "max_bytes": 20_000}
+    report = run_files(Pipeline(SCHEMA, input=settings), lines, sink=tmp_path / "out")
+    whole = records[: report.counts["delivered"] - 1]
+    assert len(b"".join(whole)) <= 20_000 < len(b"".join(records[: len(whole) + 1]))
+    long = sum(len(one) > limit for one in whole)
+    assert long > 0
+    assert report.rejected_by_code == {"TOO_LARGE": 1, "TOO_LONG": long}
+    assert report.counts["written"] == len(whole) - long
+    assert report.bytes_in == 20_000
+
+
+def test_input_and_output_are_kept_apart(tmp_path, lines):
+    """A second run would read what the first one wrote."""
+    for sink in (lines.parent, tmp_path, lines.parent / ".." / "in"):
+        with pytest.raises(UsageError, match="inside the sink"):
+            run_files(pipeline(), lines, sink=sink)
+    with pytest.raises(UsageError, match="inside the rejects' folder"):
+        run_files(pipeline(), lines, sink=tmp_path / "a" / "b", rejects=tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_what_the_caller_can_fix(tmp_path, lines):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="not found"):
@@ -245,6 +286,10 @@ def test_what_the_caller_can_fix(tmp_path, lines):
         run_files(pipeline(), lines, sink="s3://bucket/x")
     with pytest.raises(SinkError, match="is a file"):
         run_files(pipeline(), lines, sink=tmp_path / "file")
+    with pytest.raises(SinkError, match="File name too long"):
+        run_files(pipeline(), lines, sink=tmp_path / ("x" * 200) / ("y" * 300))
+    with pytest.raises(SettingsError, match="NUL"):
+        run_files(pipeline(), lines, sink="a\0b")
     assert not (tmp_path / "out").exists()
 
 

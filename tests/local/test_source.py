@@ -1,18 +1,13 @@
 """Files to chunks: every record once, wherever a chunk ends, whatever is wrong with the file."""
 
-import gzip
 import json
 import os
-import zlib
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.errors import UsageError
-from millstream.local.compression import open_stream
+from millstream.errors import SourceError, UsageError
 from millstream.local.source import find_files, read_chunks
 
 RECORDS = [
@@ -53,7 +48,7 @@ def test_an_array_is_the_same_for_every_chunk_size(tmp_path, indent):
     text = json.dumps(RECORDS, indent=indent).encode()
     path = write(tmp_path, "in.json", b" \n" + text + b"\n")
     for size in range(1, len(text) + 5):
-        payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+        payloads, faults = read(path, chunk_bytes=size, max_record_bytes=1000)
         assert (values(payloads), faults) == (RECORDS, []), size
 
 
@@ -62,7 +57,7 @@ def test_lines_are_the_same_for_every_chunk_size(tmp_path):
     for end in (b"", b"\n", b"\n\n"):
         path = write(tmp_path, "in.ndjson", b"\n" + text + end)
         for size in range(1, len(text) + 5):
-            payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+            payloads, faults = read(path, chunk_bytes=size, max_record_bytes=1000)
             assert (values(payloads), faults) == (RECORDS, []), size
 
 
@@ -78,7 +73,7 @@ json_values = st.recursive(
 def test_any_array_is_framed(tmp_path_factory, records, size, indent, ascii_only):
     path = tmp_path_factory.mktemp("framed") / "in.json"
     path.write_text(json.dumps(records, indent=indent, ensure_ascii=ascii_only))
-    payloads, faults = read(path, chunk_bytes=size, record_bytes=100_000)
+    payloads, faults = read(path, chunk_bytes=size, max_record_bytes=100_000)
     assert (values(payloads), faults) == (records, [])
 
 
@@ -105,7 +100,7 @@ def test_any_array_is_framed(tmp_path_factory, records, size, indent, ascii_only
 def test_what_is_wrong_with_an_array_is_one_rejected_record(tmp_path, text, found, fault):
     path = write(tmp_path, "in.json", text)
     for size in (1, 2, 3, 5, 64, 1 << 20):
-        payloads, faults = read(path, chunk_bytes=size, record_bytes=1000)
+        payloads, faults = read(path, chunk_bytes=size, max_record_bytes=1000)
         assert (payloads, faults) == (found, [fault] if fault else []), size
 
 
@@ -120,76 +115,19 @@ def test_a_line_that_is_too_long_is_rejected_and_its_neighbours_are_not(tmp_path
         for end in (b"\n3\n", b"\n3", b""):
             path = write(tmp_path, "in.ndjson", b"1\n2\n" + b"x" * long + end)
             for size in (10, 33, 100):
-                payloads, faults = read(path, chunk_bytes=size, record_bytes=100)
+                payloads, faults = read(path, chunk_bytes=size, max_record_bytes=100)
                 assert payloads == ([b"1", b"2", b"3"] if end else [b"1", b"2"]), (long, end, size)
                 assert [code for code, _ in faults] == ["TOO_LONG"]
                 assert b"x" * long == faults[0][1].ljust(long, b"x")
     path = write(tmp_path, "in.ndjson", b"1\n" + b"x" * 100 + b"\n3\n")
-    assert read(path, chunk_bytes=10, record_bytes=100) == ([b"1", b"x" * 100, b"3"], [])
+    assert read(path, chunk_bytes=10, max_record_bytes=100) == ([b"1", b"x" * 100, b"3"], [])
 
 
 def test_an_element_that_is_too_long_is_rejected_and_its_neighbours_are_not(tmp_path):
     path = write(tmp_path, "in.json", b'[1, {"x": "' + b"]" * 1000 + b'"}, 3]')
     for size in (10, 33, 100):
-        payloads, faults = read(path, chunk_bytes=size, record_bytes=100)
+        payloads, faults = read(path, chunk_bytes=size, max_record_bytes=100)
         assert (payloads, [code for code, _ in faults]) == ([b"1", b"3"], ["TOO_LONG"])
-
-
-def zstd(data):
-    return pa.Codec("zstd").compress(data, asbytes=True)
-
-
-LINES = b"".join(b'{"n": %d, "s": "%s"}\n' % (i, os.urandom(20).hex().encode()) for i in range(3000))
-
-
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])
-def test_compressed_files(tmp_path, suffix, pack):
-    whole = LINES.splitlines()
-    path = write(tmp_path, f"in.ndjson{suffix}", pack(LINES))
-    assert read(path, chunk_bytes=10_000) == (whole, [])
-    disguised = write(tmp_path, "in.ndjson", pack(LINES))
-    assert read(disguised, chunk_bytes=10_000) == (whole, [])
-    members = write(tmp_path, f"members.ndjson{suffix}", b"".join(pack(LINES[i : i + 777]) for i in range(0, len(LINES), 777)))
-    assert read(members, chunk_bytes=10_000) == (whole, [])
-
-
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])
-@pytest.mark.parametrize("cut", [1, 5, 9, 20, 1000, 40_000])
-def test_a_stream_that_is_cut_short_keeps_what_was_whole(tmp_path, suffix, pack, cut):
-    packed = pack(LINES)
-    path = write(tmp_path, f"in.ndjson{suffix}", packed[:-cut])
-    payloads, faults = read(path, chunk_bytes=10_000, compression="gzip" if suffix == ".gz" else "zstd")
-    assert payloads == LINES.splitlines()[: len(payloads)]
-    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
-    if suffix == ".gz":  # as far as zlib itself gets
-        assert len(payloads) == zlib.decompressobj(31).decompress(packed[:-cut]).count(b"\n")
-    if cut < 1000:
-        assert len(payloads) > 2000
-
-
-def test_a_corrupt_gzip_stream_keeps_what_was_whole(tmp_path):
-    packed = bytearray(gzip.compress(LINES))
-    packed[len(packed) // 2] ^= 0x55
-    payloads, faults = read(write(tmp_path, "in.ndjson.gz", bytes(packed)), chunk_bytes=10_000)
-    # A flipped bit may decode to other bytes for a while: what comes before it is whole.
-    assert payloads[:1000] == LINES.splitlines()[:1000]
-    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
-
-
-def test_gzip_padding_is_not_a_fault_and_trailing_garbage_is(tmp_path):
-    path = write(tmp_path, "in.ndjson.gz", gzip.compress(b"1\n") + bytes(700) + gzip.compress(b"2\n") + bytes(9))
-    assert read(path) == ([b"1", b"2"], [])
-    path = write(tmp_path, "in.ndjson.gz", gzip.compress(b"1\n") + b"garbage")
-    payloads, faults = read(path)
-    assert (payloads, [code for code, _ in faults]) == ([b"1"], ["BAD_COMPRESSION"])
-
-
-def test_an_array_that_is_cut_short_by_its_compression(tmp_path):
-    text = json.dumps([{"n": i, "s": os.urandom(8).hex()} for i in range(500)]).encode()
-    payloads, faults = read(write(tmp_path, "in.json.gz", gzip.compress(text)[:-3000]), chunk_bytes=1000)
-    assert values(payloads) == json.loads(text)[: len(payloads)]
-    assert len(payloads) > 100
-    assert [code for code, _ in faults] == ["BAD_COMPRESSION"]
 
 
 def test_folders_and_patterns(tmp_path):
@@ -216,14 +154,6 @@ def test_input_that_is_not_there_is_named(tmp_path, name, message):
         find_files([])
 
 
-def test_settings_that_cannot_be(tmp_path):
-    (file,) = find_files([write(tmp_path, "in.json", b"[]")])
-    with pytest.raises(UsageError, match="format 'csv'"):
-        list(read_chunks(file, form="csv"))
-    with pytest.raises(UsageError, match="compression 'rar'"):
-        open_stream(Path(file.path), "rar")
-
-
 def test_the_identity_is_that_of_a_version(tmp_path):
     path = write(tmp_path, "in.json", b"[]")
     one = find_files([path])[0].identity
@@ -231,3 +161,21 @@ def test_the_identity_is_that_of_a_version(tmp_path):
     assert len(one) == 32
     os.utime(path, ns=(1, 1))
     assert find_files([path])[0].identity != one
+
+
+def test_pipes_and_devices_are_no_input(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in (tmp_path / "pipe.json", "/dev/null"):
+        with pytest.raises(UsageError, match="a pipe or a device"):
+            find_files([name])
+    for name in ("-", "", "a\0b"):
+        with pytest.raises(UsageError, match="no name of a file"):
+            find_files([name])
+
+
+def test_a_name_that_cannot_be_looked_at(tmp_path):
+    with pytest.raises(SourceError, match="File name too long"):
+        find_files([tmp_path / ("x" * 300)])
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    with pytest.raises(UsageError, match="not found"):
+        find_files([tmp_path / "loop.json"])

@@ -17,7 +17,7 @@ class Payloads:
     """`count` payloads, each text[starts[i]:ends[i]] of one writable buffer of this batch alone.
 
     text: the payloads' bytes, 64 zero bytes, then room where a decoder puts strings that it unescapes.
-    size: where the payloads' bytes end. The byte after each payload belongs to no payload.
+    size: where the payloads' bytes end. The byte after each payload may be the first of the next one.
     bytes_in: bytes as delivered.
     """
 

@@ -1,178 +1,189 @@
-"""Plain, gzip and zstd files as streams of bytes that give all that is whole before they break.
+"""Plain and compressed files as streams of bytes that give all that is whole before they break.
 
-Measured on 101 MB of flight records, one core: gzip 540 MB/s by zlib and 695 MB/s by pyarrow, zstd 1,240
-MB/s by pyarrow. gzip goes by zlib all the same: it tells exactly where a stream breaks, and takes padding between members.
+Which library reads what, and how fast: docs/decisions/0006-compression.md. gzip and zlib go by isal where it is installed.
 """
 
 from __future__ import annotations
 
+import bz2
+import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from millstream.errors import SourceError, UsageError
+from millstream.errors import SourceError
+from millstream.schema import Code
 
-CUT_SHORT = "the compressed stream is corrupt or cut short here; what was whole before it is kept"
-COMPRESSIONS = ("auto", "none", "gzip", "zstd")
+FREE_BYTES = 256 << 20
+"""So much may come out of any file, however small it is."""
+MAX_RATIO = 500
+"""Beyond that, so many bytes for each byte of the file. gzip reaches 1,030 on zeros, 50 on logs with nothing new but the time."""
 
 _BLOCK = 1 << 18
+_SMALL = 1 << 12
+_CUT_SHORT = "the compressed stream is corrupt or cut short here; what was whole before it is kept"
+_MAGIC = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    *((bytes([skippable]) + b"\x2a\x4d\x18", "zstd") for skippable in range(0x50, 0x60)),
+    *((bytes([0x78, flags]), "zlib") for flags in (0x01, 0x5E, 0x9C, 0xDA)),
+)
+_FAULTS = (OSError, EOFError)
 
 
-class Stream(Protocol):
-    """Decompressed bytes of a file. `broken`: the compressed stream was found corrupt or cut short; no more bytes come."""
+class Stream:
+    """The decompressed bytes of a file. `fault` is set once there is one: code and message; no more bytes come."""
 
-    broken: bool
+    def __init__(self, path: Path, compression: str, limit: int) -> None:
+        self.fault: tuple[Code, str] | None = None
+        self._path, self._compression, self._limit = path, compression, limit
+        self._place = 0
+        self._source = _source(path, compression)
 
     def read(self, size: int) -> bytes:
-        """Some `size` bytes, no less but at the end or before a fault; none past that."""
+        """Up to `size` bytes, fewer as it suits the codec; none at the end and past a fault."""
+        if self.fault is not None:
+            return b""
+        size = min(size, _BLOCK if self._compression != "none" else size)
+        try:
+            data: bytes = self._source.read(size)
+        except _FAULTS as error:
+            if isinstance(error, OSError) and error.errno:
+                raise SourceError(f"cannot read {self._path}: {error.strerror}") from None
+            self.fault = Code.BAD_COMPRESSION, _CUT_SHORT
+            data = self._salvaged()
+        self._place += len(data)
+        if self._place > self._limit:
+            self.fault = Code.TOO_LARGE, f"more than {self._limit:,} bytes come out of the file; what follows is not read"
+            data = data[: self._limit - self._place]
+        return data
 
-    def __enter__(self) -> Stream: ...
+    def readinto(self, view: memoryview) -> int:
+        """`read` to the start of `view`; how many bytes."""
+        if self._compression != "none" or self.fault is not None or self._place + len(view) > self._limit:
+            data = self.read(len(view))
+            view[: len(data)] = data
+            return len(data)
+        try:
+            count: int = self._source.readinto(view)
+        except OSError as error:
+            raise SourceError(f"cannot read {self._path}: {error.strerror}") from None
+        self._place += count
+        return count
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def _salvaged(self) -> bytes:
+        """What the call that failed kept to itself: read again up to where it started, then byte by byte."""
+        pieces: list[bytes] = []
+        if self._compression == "bzip2":  # a broken block is scrambled from its start
+            return b""
+        source = _source(self._path, self._compression, careful=True)
+        try:
+            left = self._place
+            while left and (data := source.read(min(left, _BLOCK))):
+                left -= len(data)
+            while data := source.read(1):
+                pieces.append(data)
+        except _FAULTS:
+            pass
+        finally:
+            source.close()
+        return b"".join(pieces)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._source.close()
 
 
-def open_stream(path: Path, compression: str = "auto") -> Stream:
-    """Open a file; `auto` goes by its first bytes.
-
-    Raises SourceError if it cannot be read, UsageError for an unknown compression.
+def open_stream(path: Path, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO) -> Stream:
+    """Open a file; `auto` goes by its first bytes. Of a compressed file at most `max_bytes` are read, and not more than
+    `max_ratio` times its size where that is over 256 MiB. Raises SourceError if it cannot be read.
     """
-    if compression not in COMPRESSIONS:
-        raise UsageError(f"input: compression {compression!r} is not known; write {', '.join(COMPRESSIONS)}")
     try:
-        file = path.open("rb")
-        magic = file.read(4)
-        file.seek(0)
+        with path.open("rb") as file:
+            magic = file.read(4)
+        size = path.stat().st_size
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from None
     if compression == "auto":
-        compression = "gzip" if magic[:2] == b"\x1f\x8b" else "zstd" if magic == b"\x28\xb5\x2f\xfd" else "none"
-    if compression == "zstd":
-        file.close()
-        return _Zstd(path)
-    return _Gzip(path, file) if compression == "gzip" else _Plain(path, file)
+        compression = next((name for start, name in _MAGIC if magic.startswith(start)), "none")
+    limit = (1 << 62) if compression == "none" else max(FREE_BYTES, max_ratio * size)
+    return Stream(path, compression, limit if max_bytes is None else min(limit, max_bytes))
 
 
-class _Plain:
-    """Bytes as they are."""
+def _source(path: Path, compression: str, careful: bool = False) -> Any:
+    """What reads a file: `read(size)` gives decompressed bytes or raises one of `_FAULTS`. `careful`: one that keeps little back."""
+    try:
+        if compression in ("zstd", "lz4"):
+            return pa.CompressedInputStream(pa.OSFile(os.fsencode(path), "rb"), compression)
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from None
+    if compression == "none":
+        return file
+    return _Members(file, _decompressor(compression, careful), _SMALL if careful else _BLOCK)
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
-        self.file = file
-        self.broken = False
 
-    def read(self, size: int) -> bytes:
+def _decompressor(compression: str, careful: bool) -> Callable[[], Any]:
+    if compression == "bzip2":
+        return bz2.BZ2Decompressor
+    bits = 31 if compression == "gzip" else 15
+    if not careful:
         try:
-            return self.file.read(size)
-        except OSError as error:
-            raise SourceError(f"cannot read {self.path}: {error.strerror}") from None
+            from isal import isal_zlib
 
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.file.close()
+            return lambda: isal_zlib.decompressobj(wbits=bits)
+        except ImportError:
+            pass
+    return lambda: zlib.decompressobj(wbits=bits)
 
 
-class _Gzip(_Plain):
-    """Every member of a gzip file, one after another; zeros between and after them are padding."""
+class _Members:
+    """Compressed streams one after another; zeros between and after them are padding."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        super().__init__(path, file)
-        self.member: zlib._Decompress | None = None
+    def __init__(self, file: BinaryIO, make: Callable[[], Any], block: int) -> None:
+        self.file, self.make, self.block = file, make, block
+        self.member: Any = None
         self.rest = b""
-        self.ended = False
 
     def read(self, size: int) -> bytes:
-        pieces: list[bytes] = []
-        while size > 0 and not self.ended:
+        while True:
+            if self.member is None:
+                self.rest = self.rest.lstrip(b"\0")
+                if not self.rest:
+                    self.rest = self.file.read(self.block)
+                    if not self.rest:
+                        return b""
+                    continue
+                self.member = self.make()
             piece = self._some(size)
-            size -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
+            if self.member.eof:
+                self.rest = self.member.unused_data
+                self.member = None
+            if piece:
+                return piece
 
     def _some(self, size: int) -> bytes:
-        data = self.rest or super().read(_BLOCK)
-        if self.member is None:
-            data = data.lstrip(b"\0") if data else data
-            if not data:
-                self.rest = super().read(_BLOCK)
-                self.ended = not self.rest
-                return b""
-            self.member = zlib.decompressobj(wbits=31)
-        if not data:
-            self.ended = self.broken = True
-            return b""
-        saved = self.member.copy()
+        """Some bytes of this member; none if it wants more input than there was, or has ended."""
+        waits = getattr(self.member, "needs_input", None)  # bz2 keeps what it has not used, zlib gives it back
+        data = b"" if waits is False else self.rest or self.file.read(self.block)
         try:
-            piece = self.member.decompress(data, size)
-        except zlib.error:
-            self.ended = self.broken = True
-            return _salvaged(saved, data)
-        self.rest = self.member.unconsumed_tail
-        if self.member.eof:
-            self.rest = self.member.unused_data
-            self.member = None
+            piece: bytes = self.member.decompress(data, size)
+        except MemoryError:
+            raise
+        except Exception as error:  # each library has its own
+            raise EOFError from error
+        if not (data or piece or waits is False or self.member.eof):
+            raise EOFError
+        self.rest = b"" if waits is not None else self.member.unconsumed_tail
         return piece
 
-
-def _salvaged(member: zlib._Decompress, data: bytes) -> bytes:
-    """What a corrupt block gives before the fault: a failed call keeps its output to itself, so go byte by byte."""
-    pieces = []
-    try:
-        for place in range(len(data)):
-            pieces.append(member.decompress(data[place : place + 1]))
-    except zlib.error:
-        pass
-    return b"".join(pieces)
-
-
-class _Zstd:
-    """Every frame of a zstd file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.stream = self._open()
-        self.place = 0
-        self.broken = False
-
-    def _open(self) -> pa.NativeFile:
-        try:
-            return pa.CompressedInputStream(pa.OSFile(str(self.path), "rb"), "zstd")
-        except OSError as error:
-            raise SourceError(f"cannot read {self.path}: {error.strerror or error}") from None
-
-    def read(self, size: int) -> bytes:
-        if self.broken:
-            return b""
-        try:
-            data: bytes = self.stream.read(size)
-        except OSError as error:
-            if error.errno:
-                raise SourceError(f"cannot read {self.path}: {error.strerror}") from None
-            self.broken = True
-            return self._salvaged(size)
-        self.place += len(data)
-        return data
-
-    def _salvaged(self, size: int) -> bytes:
-        """What a failed read keeps to itself: read again up to where it started, then byte by byte."""
-        stream = self._open()
-        skip = self.place
-        while skip:
-            skip -= len(stream.read(min(skip, _BLOCK)))
-        pieces = []
-        try:
-            for _ in range(size):
-                pieces.append(stream.read(1))
-        except OSError:
-            pass
-        return b"".join(pieces)
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stream.close()
+    def close(self) -> None:
+        self.file.close()

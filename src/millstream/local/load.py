@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def load_pipeline(text: str) -> Any:
         return next(iter(found.values()))
     if name and hasattr(module, name):
         raise UsageError(
-            f"{name} in {file} is a {type(getattr(module, name)).__name__}, not a Pipeline; the pipelines: {listed}"
+            f"{name} in {file} is of type {type(getattr(module, name)).__name__}, not a Pipeline; the pipelines: {listed}"
         )
     raise UsageError(f"{file} has no pipeline {name!r}: {listed}" if name else f"say which pipeline of {file}: {listed}")
 
@@ -59,11 +60,15 @@ def _imported(path: Path) -> Any:
     sys.path.insert(0, folder)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the report
+            spec.loader.exec_module(module)
     except MillstreamError:
         raise
     except SyntaxError as error:
-        raise SpecError(f"{path}, line {error.lineno}: {error.msg}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise SpecError(f"{path}{line}: {error.msg}") from None
+    except SystemExit as error:
+        raise SpecError(f"{path}{_line_of(error, path)}: it ends the program when it is imported") from None
     except Exception as error:
         line = _line_of(error, path)
         raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error

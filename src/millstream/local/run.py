@@ -18,7 +18,7 @@ from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import CHUNK_BYTES, Chunk, find_files, read_chunks
 from millstream.native.bind import kernels
 from millstream.sinks.landing import Landed, Origin, Output, land, prepare
-from millstream.sinks.store import DirectoryStore, check_apart, open_store
+from millstream.sinks.store import DirectoryStore, check_apart, is_within, open_store
 
 if TYPE_CHECKING:
     from millstream.pipeline import Pipeline
@@ -81,33 +81,35 @@ def attempt(
     started = time.perf_counter()
     output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
     sink_store = open_store(sink, "the sink")
-    rejects_store = open_store(f"{os.fspath(sink).rstrip('/')}-rejects" if rejects is None else rejects, "the rejects' folder")
+    rejects_store = open_store(f"{sink_store.root}-rejects" if rejects is None else rejects, "the rejects' folder")
     check_apart(sink_store, rejects_store)
-    settings = dict(pipeline.input or {})
+    for file in files:
+        if is_within(file.path, sink_store.root):
+            raise UsageError(
+                f"the input {file.path} is inside the sink, where readers would take it for output; choose another"
+            )
+    settings = dict(pipeline.input)
+    settings["form"] = settings.pop("format")
     fingerprint = pipeline.fingerprint
     report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
 
     def chunks() -> Iterator[Chunk]:
         for file in files:
             report.deliveries += 1
-            yield from read_chunks(
-                file,
-                form=settings.get("format") or "auto",
-                compression=settings.get("compression") or "auto",
-                chunk_bytes=chunk_bytes,
-            )
+            yield from read_chunks(file, chunk_bytes=chunk_bytes, **settings)
 
     def work(chunk: Chunk) -> _Done:
         return _land_chunk(pipeline, fingerprint, chunk, output, sink_store, rejects_store)
 
     error: RunError | None = None
-    results = _in_order(chunks(), work, jobs)
+    # More threads than that gain nothing, and each holds a chunk.
+    results = _in_order(chunks(), work, min(jobs, 2 * (os.cpu_count() or 1)))
     try:
         for done in results:
             report.add(done.landed, done.bytes_in)
             if progress is not None:
                 progress(done.bytes_in, done.landed.counts["delivered"])
-            if done.preview.num_rows and report.preview is None:
+            if report.preview is None and done.preview.num_rows and done.landed.rows:
                 report.preview = done.preview
             if done.landed.error is not None:
                 error = done.landed.error
@@ -163,5 +165,4 @@ def _land_chunk(
     )
     prepared = prepare(outcome, output, payload, faults)
     preview = outcome.batch.slice(0, PREVIEW_ROWS)
-    bytes_in = payloads.bytes_in + sum(len(fault.payload) for fault in chunk.faults)
-    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), bytes_in, preview)
+    return _Done(land(prepared, origin, output, fingerprint, sink, rejects), chunk.bytes_in, preview)

@@ -41,7 +41,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_metadata(path).metadata or {}
+        with path.open("rb") as file:  # pyarrow takes no name that is not UTF-8
+            found = pq.read_metadata(file).metadata or {}
     except pa.ArrowInvalid:
         return {}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,15 +120,27 @@ def open_store(url: str | os.PathLike[str], what: str) -> DirectoryStore:
         text = unquote(parts.path)
     elif scheme:
         raise SettingsError(f"{what} is {text!r}: this version writes to folders only; write a path or file:///path")
+    if "\0" in text:
+        raise SettingsError(f"{what} has a NUL character in its name; write a folder's path")
     path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise SinkError(f"{what} {text} is a file, not a folder; choose another path")
+    try:
+        if os.path.lexists(path) and not stat.S_ISDIR(path.stat().st_mode):
+            raise SinkError(f"{what} {text} is a file, not a folder; choose another path")
+    except OSError as error:
+        raise SinkError(f"{what} {text} cannot be used: {error.strerror}") from None
     return DirectoryStore(path)
 
 
 def check_apart(sink: DirectoryStore, rejects: DirectoryStore) -> None:
     """Raise UsageError if readers of the sink would find the rejects."""
-    if rejects.root == sink.root or sink.root in rejects.root.parents:
+    if is_within(rejects.root, sink.root):
         raise UsageError(
             f"rejects {rejects.root} are inside the sink, where readers would find them; choose a folder beside it"
         )
+    if is_within(sink.root, rejects.root):
+        raise UsageError(f"the sink {sink.root} is inside the rejects' folder; choose a folder beside it")
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Does a path lead to a folder, or into it? Links are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
