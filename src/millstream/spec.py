@@ -56,7 +56,7 @@ def checked_name(name: Any) -> str:
 def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
     """The input settings with their defaults."""
     if not isinstance(given, Mapping):
-        raise PlanError("input: write a mapping such as {'format': 'ndjson'}")
+        raise PlanError(f"input is a mapping, not {_kind(given)}; write input: {{format: ndjson}}")
     for key, value in given.items():
         if key in _LIMITS:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
@@ -72,7 +72,7 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
 def checked_output(given: Mapping[str, Any]) -> dict[str, Any]:
     """The output settings with their defaults; the plan checks the values against the columns."""
     if not isinstance(given, Mapping):
-        raise PlanError("output: write a mapping such as {'format': 'parquet', 'partition_by': ['month']}")
+        raise PlanError(f"output is a mapping, not {_kind(given)}; write output: {{format: parquet, partition_by: [month]}}")
     partitions = given.get("partition_by") or []
     listed = [partitions] if isinstance(partitions, str) else list(partitions) if isinstance(partitions, tuple) else partitions
     return {"format": "parquet", "compression": "zstd", **given, "partition_by": listed}
