@@ -91,6 +91,7 @@ BODIES = {
 }
 
 
+@pytest.mark.once  # range checks in kernels take their time, which is what is measured
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
 def test_full_size(tmp_path, child, name):
@@ -101,5 +102,5 @@ def test_full_size(tmp_path, child, name):
     written, rejected, seconds, peak = json.loads(child(program).stdout)
     assert rejected == expected
     assert written == (100 if not expected else 0)
-    assert seconds < 20
+    assert seconds < 60  # one to four here; a loaded machine takes longer
     assert peak < 600, f"{peak} MiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,14 +97,19 @@ class Report:
         yield f"  {_size(self.bytes_in)} in, {_size(self.bytes_out)} out, {self.seconds:.2f} s, {rate:,.0f} records a second"
         yield f"  {self.rows:,} rows in {self.files_total:,} file{'' if self.files_total == 1 else 's'}"
         for one in self.files[:_SHOWN_FILES]:
-            yield f"    {one.url}  {one.rows:,} rows, {_size(one.bytes)}"
+            yield f"    {_near(one.url)}  {one.rows:,} rows, {_size(one.bytes)}"
         if self.files_total > _SHOWN_FILES:
             yield f"    and {self.files_total - _SHOWN_FILES:,} more"
         if self.rejects and counts["rejected"]:
-            yield f"  rejected records are in {self.rejects}"
+            yield f"  rejected records are in {_near(self.rejects)}"
         if self.preview is not None and self.preview.num_rows:
             yield "first rows:"
             yield from table(self.preview)
+
+
+def _near(path: str) -> str:
+    """A path as seen from the current folder, where it is inside it."""
+    return path.removeprefix(os.path.join(os.getcwd(), ""))
 
 
 def _size(count: int) -> str:
