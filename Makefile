@@ -42,7 +42,7 @@ test: check
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
 
 bench: $(BENCH)
-	@$(BIN)/python -m pytest -q --import-mode=prepend benchmarks
+	@$(BIN)/python benchmarks/decode_json.py
 
 SECONDS ?= 60
 fuzz: $(DEV)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import measure
+
+measure.one_thread_each()
+
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,11 +20,10 @@ import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.json as pj
-import pytest
 import simdjson
+from measure import Run
 
 from millstream import Column, Schema, decode_json
-from millstream.native.bind import kernels
 
 POLARS = {"string": pl.String, "int64": pl.Int64, "float64": pl.Float64, "bool": pl.Boolean, "timestamp[us, UTC]": pl.String}
 DUCKDB = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "timestamp[us, UTC]": "TIMESTAMP"}
@@ -122,7 +124,6 @@ ARROW = {
     "timestamp[us, UTC]": pa.timestamp("us", "UTC"),
 }
 PARSER = simdjson.Parser()
-Run = Callable[[], Any]
 PEERS = {
     "millstream": "millstream, JSON lines",
     "millstream_records": "millstream, a list of records",
@@ -144,7 +145,7 @@ def cases() -> list[Case]:
             "10,000 orders, 12 columns",
             orders.records(),
             flat(orders.SCHEMA),
-            [("simdjson", 0.5), ("duckdb", 2.5), ("polars", 4), ("pyarrow", 4)],
+            [("GB/s", 0.6), ("simdjson", 0.5), ("duckdb", 2.5), ("polars", 4), ("pyarrow", 4)],
         ),
         Case("wide: 60 keys, 12 wanted", data.wide(), flat(data.WIDE_WANTED), [("duckdb", 3), ("polars", 3), ("pyarrow", 3)]),
         Case("floats of 17 digits", data.floats(), flat({f"f{i}": "float64" for i in range(8)}), [("orjson", 2)]),
@@ -160,42 +161,33 @@ def cases() -> list[Case]:
     return found
 
 
-CASES = cases()
-
-
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def duckdb_run(case: Case) -> Iterator[Run]:
-    """DuckDB reads files: one in memory."""
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".ndjson") as file:
-        file.write(case.lines)
-        file.flush()
-        database = duckdb.connect()
-        database.execute("SET threads=1")
-        query = case.duckdb_query(file.name)
-        yield lambda: database.sql(query).to_arrow_table()
-
-
-@pytest.mark.parametrize("who", PEERS)
-def test_decode(benchmark: Any, case: Case, who: str, request: pytest.FixtureRequest) -> None:
-    assert kernels.load().name == "native", "benchmarks measure the native kernels"
-    run = request.getfixturevalue("duckdb_run") if who == "duckdb" else getattr(case, who)
-    benchmark.group = f"{case.name}: {len(case.records):,} records of ~{len(case.lines) // len(case.records):,} B"
-    benchmark.extra_info.update({"who": PEERS[who], "key": who, "bytes": len(case.lines), "bars": case.bars})
-    result = benchmark.pedantic(run, rounds=21, warmup_rounds=2)
-    rows = result if isinstance(result, int) else len(result)
-    assert rows == len(case.records)
-
-
-def test_peers_agree(case: Case, duckdb_run: Run) -> None:
+def check(case: Case, runs: dict[str, Run]) -> None:
     """Nobody is fast by being wrong."""
     ours = pa.Table.from_batches([case.millstream()])
     assert pa.Table.from_batches([case.millstream_records()]).equals(ours)
     assert case.pyarrow().equals(ours)
     assert case.polars().to_arrow().cast(ours.schema).equals(ours)
-    assert duckdb_run().cast(ours.schema).equals(ours)
+    assert runs["duckdb"]().cast(ours.schema).equals(ours)
+    assert ours.num_rows == len(case.records)
+
+
+def main() -> None:
+    print(measure.machine(("millstream", "pyarrow", "polars", "duckdb", "orjson", "pysimdjson")))
+    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # DuckDB reads files: one in memory
+    for case in cases():
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".ndjson") as file:
+            file.write(case.lines)
+            file.flush()
+            database = duckdb.connect()
+            database.execute("SET threads=1")
+            query = case.duckdb_query(file.name)
+            runs: dict[str, Run] = {who: getattr(case, who) for who in PEERS if who != "duckdb"}
+            runs["duckdb"] = lambda query=query, database=database: database.sql(query).to_arrow_table()
+            check(case, runs)
+            title = f"{case.name}: {len(case.records):,} records of ~{len(case.lines) // len(case.records):,} B"
+            print()
+            print(measure.table(title, len(case.lines), measure.medians(runs), PEERS, case.bars), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Measuring side by side: everybody once a round, in turn, so that a machine whose speed drifts is the same for all."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+Run = Callable[[], Any]
+
+
+def one_thread_each() -> None:
+    """Call before peers are imported."""
+    os.environ.update(dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"))
+
+
+def medians(runs: Mapping[str, Run], rounds: int = 31) -> dict[str, float]:
+    """Seconds that each takes, medians over rounds after two that are not counted."""
+    seconds: dict[str, list[float]] = {who: [] for who in runs}
+    gc.collect()
+    gc.disable()
+    try:
+        for one in range(rounds + 2):
+            for who, run in runs.items():
+                started = time.perf_counter()
+                run()
+                taken = time.perf_counter() - started
+                if one >= 2:
+                    seconds[who].append(taken)
+            gc.collect()
+    finally:
+        gc.enable()
+    return {who: statistics.median(taken) for who, taken in seconds.items()}
+
+
+def machine(packages: Sequence[str]) -> str:
+    """What figures are quoted with: processor, system, kernels' back end, versions."""
+    from millstream.native.bind import kernels
+
+    backend = kernels.load()
+    if backend.name != "native":
+        raise SystemExit(f"benchmarks measure the native kernels, these are {backend.name}: unset MILLSTREAM_BACKEND")
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            cpu = next(line.partition(":")[2].strip() for line in file if line.startswith(("model name", "CPU part")))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    said = ", ".join(f"{name} {version(name)}" for name in packages)
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, one thread each\n"
+        f"kernels {backend.manifest['cpu']}; {said}"
+    )
+
+
+def table(
+    title: str, size: int, taken: Mapping[str, float], names: Mapping[str, str], bars: Sequence[tuple[str, float]]
+) -> str:
+    """Medians, rates, and times ours (the first of `names`); then each bar: at least so many times a peer's speed."""
+    ours = taken[next(iter(names))]
+    lines = [f"{title:<60} {'median':>10} {'rate':>11} {'times ours':>11}"]
+    for who, seconds in sorted(taken.items(), key=lambda pair: pair[1]):
+        lines.append(f"  {names[who]:<58} {seconds * 1e3:>7.2f} ms {size / seconds / 1e9:>6.3f} GB/s {seconds / ours:>11.2f}")
+    for peer, bar in bars:
+        reached = size / ours / 1e9 if peer == "GB/s" else taken[peer] / ours
+        what = f"{bar:g} GB/s" if peer == "GB/s" else f"{bar:g} x {peer}"
+        lines.append(f"  bar {what}: {'met' if reached >= bar else 'MISSED'} with {reached:.2f}")
+    return "\n".join(lines)
