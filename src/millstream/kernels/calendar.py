@@ -18,6 +18,21 @@ def days_from_civil(year, month, day):
     return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
 
 
+@helper
+def civil_from_days(days):
+    """(year, month, day) of a day since 1970-01-01; after H. Hinnant, too."""
+    z = days + 719468
+    era = z // 146097
+    of_era = z - era * 146097
+    year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * of_year + 2) // 153
+    day = of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400
+    return (year + 1 if month <= 2 else year), month, day
+
+
 @inlined
 def days_in_month(year, month):
     if month == 2:

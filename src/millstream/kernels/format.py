@@ -7,6 +7,7 @@ Floats get the fewest digits that read back as the same float (R. Giulietti, "Th
 import numpy as np
 from numba import int64, uint64
 
+from millstream.kernels.calendar import civil_from_days
 from millstream.kernels.simd import bits_of_double, multiply_high
 from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
 
@@ -230,16 +231,8 @@ def format_float64(values: F64, valid: U8, single: INT, json: INT, out: U8, view
 
 @inlined
 def put_day(days, out, at):
-    """A day since 1970 as YYYY-MM-DD; years beyond four digits get a sign. After H. Hinnant, see `calendar`."""
-    z = days + 719468
-    era = z // 146097
-    of_era = z - era * 146097
-    year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month = (5 * of_year + 2) // 153
-    day = of_year - (153 * month + 2) // 5 + 1
-    month = month + 3 if month < 10 else month - 9
-    year = year_of_era + era * 400 + (1 if month <= 2 else 0)
+    """A day since 1970 as YYYY-MM-DD; years beyond four digits get a sign."""
+    year, month, day = civil_from_days(days)
     width = int64(4)
     if year < 0 or year > 9999:
         out[at] = 45 if year < 0 else 43

@@ -3,36 +3,16 @@
 from numba import int64
 
 from millstream.kernels.arithmetic import product_overflows
+from millstream.kernels.calendar import civil_from_days, days_from_civil
 from millstream.kernels.spec import I64, INT, U8, helper, kernel
 
 OUT_OF_RANGE = 11
 
 
 @helper
-def civil_from_days(days):
-    """(year, month, day); after H. Hinnant, "chrono-compatible low-level date algorithms"."""
-    z = days + 719468
-    era = z // 146097
-    of_era = z - era * 146097
-    year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted = (5 * of_year + 2) // 153
-    day = of_year - (153 * shifted + 2) // 5 + 1
-    month = shifted + 3 if shifted < 10 else shifted - 9
-    year = year_of_era + era * 400
-    return (year + 1 if month <= 2 else year), month, day
-
-
-@helper
 def days_of_month(months):
     """Days since 1970-01-01 of the first day of the month that is `months` after January 1970."""
-    year = 1970 + months // 12
-    month = months % 12 + 1
-    y = year - 1 if month <= 2 else year
-    era = y // 400
-    of_era = y - era * 400
-    of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    return days_from_civil(1970 + months // 12, months % 12 + 1, 1)
 
 
 @kernel
