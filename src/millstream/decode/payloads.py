@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,11 +64,6 @@ class Payloads:
         starts, ends = allocate(most, 8), allocate(most, 8)
         count = kernels.frame_lines(text, begin, end, 0, starts, ends)
         return cls(text, end, starts.part(0, count, 8), ends.part(0, count, 8), end - begin)
-
-    @classmethod
-    def of_spans(cls, buffer: bytearray, size: int, starts: array[int], ends: array[int], bytes_in: int) -> Payloads:
-        """Payloads at given spans (arrays of type "q") of buffer[:size], which has `PADDING` bytes and room past that."""
-        return cls(_over(buffer), size, from_numbers("q", starts), from_numbers("q", ends), bytes_in)
 
     def grow(self, room: int) -> None:
         """Copy the buffer to one with `room` more bytes for unescaped strings."""

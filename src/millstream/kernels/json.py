@@ -178,7 +178,7 @@ def decode_json(
 ):  # fmt: skip
     """Records text[starts[i]:ends[i]] from `begin` on to rows of `columns`, whose values and validity lie in `out`.
 
-    text: padded by 64 bytes; text[ends[i]] may be overwritten for a while, and is not inside another record. Escaped strings
+    text: padded by 64 bytes; text[ends[i]] is a NUL while record i is read, and then what it was. Escaped strings
     are decoded to text[state[HEAP]:]. index: as many items as the longest record has bytes, and 128. stack: MAX_DEPTH + 1.
     source: the record of each row; rejects: (record, code, column or -1, offset) each; fixups: (row or -1, column, start,
     end) of each float that only an exact routine can settle. Returns the first record not done: the call stops when the heap or

@@ -80,4 +80,3 @@ def from_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count: in
 EMPTY = from_bytes(b"")
 """No items, for a parameter that a call does not use."""
 EMPTY_WORDS = from_bytes(b"", 8)
-EMPTY_INTS = from_bytes(b"", 4)
