@@ -3,39 +3,13 @@
 A group is a dense id, 0 and up in the order of first appearance. Nulls make one group of their own.
 """
 
-from millstream.kernels.simd import load_word, shift_right
-from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
+from millstream.kernels.compare import same_bytes
+from millstream.kernels.hash import hash_bytes, mix
+from millstream.kernels.simd import shift_right
+from millstream.kernels.spec import I64, INT, U8, helper, kernel
 
 _FACTOR = -7046029254386353131  # 2^64 / golden ratio, odd
 _NULL = 0x5851F42D4C957F2D
-
-
-@inlined
-def mixed(value):
-    """A hash of an int64 whose low bits depend on all of its bits."""
-    product = value * _FACTOR
-    product ^= shift_right(product, 32)
-    product *= _FACTOR
-    return product ^ shift_right(product, 29)
-
-
-@helper
-def hash_bytes(data, start, length):
-    """A hash of some bytes, eight at a time."""
-    state = length * _FACTOR
-    at = start
-    end = start + length
-    while at + 8 <= end:
-        state = (state ^ load_word(data, at)) * _FACTOR
-        state ^= shift_right(state, 32)
-        at += 8
-    rest = 0
-    shift = 0
-    while at < end:
-        rest |= int(data[at]) << shift
-        shift += 8
-        at += 1
-    return mixed(state ^ rest)
 
 
 @kernel
@@ -60,7 +34,7 @@ def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
             out[i] = null_group
             continue
         value = values[i]
-        at = mixed(value) & mask
+        at = mix(value) & mask
         group = slots[at]
         while group >= 0 and values[firsts[group]] != value:
             at = (at + 1) & mask
@@ -77,19 +51,10 @@ def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
 
 
 @helper
-def same_bytes(data, left, right):
+def same_views(data, left, right):
     """Do two views show the same bytes?"""
-    if left == right:
-        return True
     length = left >> 32
-    if length != right >> 32:
-        return False
-    one = left & 0xFFFFFFFF
-    other = right & 0xFFFFFFFF
-    for i in range(length):
-        if data[one + i] != data[other + i]:
-            return False
-    return True
+    return length == right >> 32 and same_bytes(data, left & 0xFFFFFFFF, data, right & 0xFFFFFFFF, length) == 1
 
 
 @kernel
@@ -113,7 +78,7 @@ def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: 
         view = views[i]
         at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32) & mask
         group = slots[at]
-        while group >= 0 and not same_bytes(data, views[firsts[group]], view):
+        while group >= 0 and not same_views(data, views[firsts[group]], view):
             at = (at + 1) & mask
             group = slots[at]
         if group < 0:
@@ -164,7 +129,7 @@ def digest_int64(values: I64, valid: U8, first: INT, count: INT, seed: INT):
         else:
             state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)
-    return mixed(state)
+    return mix(state)
 
 
 @kernel
@@ -178,4 +143,4 @@ def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed:
         else:
             state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)
-    return mixed(state)
+    return mix(state)

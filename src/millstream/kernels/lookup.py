@@ -7,32 +7,9 @@ compared. Every search ends after `len(slots)` steps at the latest, whatever the
 from numba import int64
 
 from millstream.kernels.compare import same_bytes
-from millstream.kernels.simd import bits_of_double, load_word, shift_right
-from millstream.kernels.spec import F64, I64, U8, helper, inlined, kernel
-
-
-@inlined
-def mix(word):
-    """A bijection of int64 whose every output bit depends on every input bit (the finaliser of SplitMix64)."""
-    word = (word ^ shift_right(word, 30)) * -4658895280553007687
-    word = (word ^ shift_right(word, 27)) * -7723592293110705685
-    return word ^ shift_right(word, 31)
-
-
-@helper
-def hash_bytes(data, start, length):
-    word = mix(int64(length) + 1)
-    i = 0
-    while i + 8 <= length:
-        word = mix(word ^ load_word(data, start + i))
-        i += 8
-    tail = int64(0)
-    shift = 0
-    while i < length:
-        tail |= int64(data[start + i]) << shift
-        shift += 8
-        i += 1
-    return mix(word ^ tail)
+from millstream.kernels.hash import hash_bytes, mix
+from millstream.kernels.simd import bits_of_double
+from millstream.kernels.spec import F64, I64, U8, kernel
 
 
 @kernel

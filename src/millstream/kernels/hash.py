@@ -1,0 +1,31 @@
+"""Hashes of words and bytes, for tables and digests."""
+
+from numba import int64
+
+from millstream.kernels.simd import load_word, shift_right
+from millstream.kernels.spec import helper, inlined
+
+
+@inlined
+def mix(word):
+    """A bijection of int64 whose every output bit depends on every input bit (the finaliser of SplitMix64)."""
+    word = (word ^ shift_right(word, 30)) * -4658895280553007687
+    word = (word ^ shift_right(word, 27)) * -7723592293110705685
+    return word ^ shift_right(word, 31)
+
+
+@helper
+def hash_bytes(data, start, length):
+    """A hash of some bytes, eight at a time."""
+    word = mix(int64(length) + 1)
+    i = 0
+    while i + 8 <= length:
+        word = mix(word ^ load_word(data, start + i))
+        i += 8
+    tail = int64(0)
+    shift = 0
+    while i < length:
+        tail |= int64(data[start + i]) << shift
+        shift += 8
+        i += 1
+    return mix(word ^ tail)
