@@ -38,13 +38,6 @@ def guarded(count: int, itemsize: int) -> Memory:
     return Memory(pages, pages.address, count, itemsize)
 
 
-def guarded_text(buffer: bytearray) -> Memory:
-    """A copy of a payload buffer, whose own length has the padding already, before a forbidden page."""
-    pages = _Pages(len(buffer))
-    ctypes.memmove(pages.address, bytes(buffer), len(buffer))
-    return Memory(pages, pages.address, len(buffer), 1)
-
-
 def guarded_bytes(data: bytes, itemsize: int = 1) -> Memory:
     """Like `from_bytes`, before a forbidden page."""
     memory = guarded(len(data) // itemsize, itemsize)
@@ -71,7 +64,6 @@ def guarded_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count:
 
 def install(monkeypatch: Any) -> None:
     """Make every buffer that the package allocates a guarded one, in whatever module took the allocating functions."""
-    import millstream.decode.payloads
     from millstream.native import memory
 
     replaced = {
@@ -85,4 +77,3 @@ def install(monkeypatch: Any) -> None:
         for name, original in originals.items():
             if getattr(module, name, None) is original:
                 monkeypatch.setattr(module, name, replaced[name])
-    monkeypatch.setattr(millstream.decode.payloads, "_over", guarded_text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, Memory, allocate, from_numbers
+
+_JOINED = 256
 
 
 @dataclass(slots=True)
@@ -40,9 +43,15 @@ class Payloads:
     def of_records(cls, records: Sequence[bytes]) -> Payloads:
         """One payload a record."""
         count = len(records)
-        spare = bytes(PADDING + _room(len(records[0]) * count if count else 0))
-        text = _over(bytearray(b"\n").join([*records, spare]))
-        size = text.count - len(spare)
+        size = sum(map(len, records)) + count
+        text = allocate(size + PADDING + _room(size), 1)
+        at = text.address
+        for first in range(0, count, _JOINED):  # a few at a time: what is joined stays in the cache
+            piece = b"\n".join(records[first : first + _JOINED])
+            ctypes.memmove(at, piece, len(piece))
+            at += len(piece) + 1
+            ctypes.memset(at - 1, 10, 1)
+        ctypes.memset(at, 0, PADDING)
         starts, ends = allocate(count, 8), allocate(count, 8)
         if kernels.count_newlines(text, 0, size) == count:
             kernels.frame_lines(text, 0, size - 1, 1, starts, ends) if count else 0
@@ -53,30 +62,23 @@ class Payloads:
     @classmethod
     def of_lines(cls, data: bytes | bytearray | memoryview) -> Payloads:
         """One payload a line; blank lines are none."""
-        size = len(data)
-        return cls.framed(bytearray().join((data, bytes(PADDING + _room(size)))), 0, size)
-
-    @classmethod
-    def framed(cls, buffer: bytearray, begin: int, end: int) -> Payloads:
-        """One payload a line of buffer[begin:end], which has `PADDING` bytes and room for unescaped strings past its end."""
-        text = _over(buffer)
-        most = kernels.count_newlines(text, begin, end) + 1
+        buffer = pa.py_buffer(data)
+        size = buffer.size
+        text = allocate(size + PADDING + _room(size), 1)
+        ctypes.memmove(text.address, buffer.address, size)
+        ctypes.memset(text.address + size, 0, PADDING)
+        most = kernels.count_newlines(text, 0, size) + 1
         starts, ends = allocate(most, 8), allocate(most, 8)
-        count = kernels.frame_lines(text, begin, end, 0, starts, ends)
-        return cls(text, end, starts.part(0, count, 8), ends.part(0, count, 8), end - begin)
+        count = kernels.frame_lines(text, 0, size, 0, starts, ends)
+        return cls(text, size, starts.part(0, count, 8), ends.part(0, count, 8), size)
 
     def grow(self, room: int) -> None:
         """Copy the buffer to one with `room` more bytes for unescaped strings."""
-        larger = bytearray(self.text.count + room)
-        larger[: self.text.count] = memoryview(self.text.buffer())
-        self.text = _over(larger)
+        larger = allocate(self.text.count + room, 1)
+        ctypes.memmove(larger.address, self.text.address, self.text.count)
+        self.text = larger
 
 
 def _room(size: int) -> int:
     """Bytes to keep for unescaped strings: few records have any."""
     return size // 8 + 4096
-
-
-def _over(buffer: bytearray) -> Memory:
-    owner = pa.py_buffer(buffer)
-    return Memory(owner, owner.address, len(buffer), 1)

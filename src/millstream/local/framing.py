@@ -188,14 +188,10 @@ def _buffer(size: int) -> Memory:
     return allocate(size + PADDING + size // 8 + 4096, 1)
 
 
-def _view(memory: Memory) -> memoryview:
-    return memoryview(memory.owner).cast("B")
-
-
 def _joined(carry: bytes, text: Text, size: int) -> tuple[Memory, int]:
     """A buffer with what was carried over, then text until it holds `size` bytes; how many it holds."""
     memory = _buffer(size)
-    view = _view(memory)
+    view = memory.view()
     view[: len(carry)] = carry
     end = len(carry) + text.fill(view[len(carry) : size])
     view[end : end + PADDING] = bytes(PADDING)
@@ -208,7 +204,7 @@ def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
     size = chunk_bytes
     while True:
         memory, end = _joined(carry, text, size)
-        view = _view(memory)
+        view = memory.view()
         ended = end < size
         begin = 0
         if skipping:
@@ -296,7 +292,7 @@ def _values(text: Text, chunk_bytes: int, limit: int, *, is_array: bool) -> Iter
         rest = end if start < 0 else start
         if closed:
             rest = start if start >= 0 else state[_AT]
-        carry = b"" if skipping and not closed else bytes(_view(memory)[rest:end])
+        carry = b"" if skipping and not closed else bytes(memory.view()[rest:end])
         faults: list[Fault] = []
         if not closed and len(carry) > limit and start >= 0:
             faults.append(_too_long(carry, limit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from array import array
 from collections.abc import Iterable
 from typing import Any
@@ -38,6 +39,12 @@ class Memory:
         """These bytes as an Arrow buffer that keeps the owner alive; no copy."""
         return pa.foreign_buffer(self.address, self.count * self.itemsize, self.owner)
 
+    def view(self) -> memoryview:
+        """These bytes, to be written; the view keeps the owner alive."""
+        window = (ctypes.c_char * (self.count * self.itemsize)).from_address(self.address)
+        window.owner = self.owner  # type: ignore[attr-defined]
+        return memoryview(window).cast("B")
+
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
         return bytes(self.buffer())
@@ -49,12 +56,76 @@ class Memory:
         return items.tolist()
 
 
+KEEP_FROM = 1 << 16
+"""Smaller memory is left to Arrow's allocator."""
+KEPT_BYTES = 128 << 20
+"""How much memory that nobody uses is kept for the next batch."""
+
+class _Pool:
+    """Memory that nobody refers to any more, kept to be used again: a page that is new to a process is dear.
+
+    Sizes are rounded up by at most an eighth, so that batches of about one size share them. What was used longest ago goes first.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[pa.Buffer]] = {}
+        self._bytes = 0
+        self._lock = threading.RLock()  # a block may come back while the collector runs inside one of these methods
+
+    def take(self, size: int) -> pa.Buffer:
+        step = size.bit_length() - 4
+        size = (size + (1 << step) - 1) >> step << step
+        with self._lock:
+            free = self._free.pop(size, None)
+            if free is None:
+                return pa.allocate_buffer(size)
+            buffer = free.pop()
+            self._bytes -= size
+            if free:
+                self._free[size] = free
+            return buffer
+
+    def give(self, buffer: pa.Buffer) -> None:
+        with self._lock:
+            self._free.setdefault(buffer.size, []).append(buffer)
+            self._bytes += buffer.size
+            while self._bytes > KEPT_BYTES:
+                oldest = next(iter(self._free))
+                self._bytes -= oldest
+                self._free[oldest].pop()
+                if not self._free[oldest]:
+                    del self._free[oldest]
+
+
+_POOL = _Pool()
+
+
+class _Block:
+    """The owner of memory from the pool, which gets it back when no view of it is left."""
+
+    __slots__ = ("_pool", "buffer")
+
+    def __init__(self, size: int) -> None:
+        self._pool = _POOL
+        self.buffer = _POOL.take(size)
+
+    def __del__(self) -> None:
+        self._pool.give(self.buffer)
+
+
 def allocate(count: int, itemsize: int) -> Memory:
-    """Fresh uninitialised memory for `count` items, padded."""
-    owner = pa.allocate_buffer(count * itemsize + PADDING)
+    """Uninitialised memory for `count` items, padded."""
+    size = count * itemsize + PADDING
+    owner: Any = None
+    if size < KEEP_FROM:
+        owner = pa.allocate_buffer(size)
+        address = owner.address
+    else:
+        owner = _Block(size)
+        address = owner.buffer.address
     if _POISON:
-        ctypes.memset(owner.address, 0xA5, owner.size)
-    return Memory(owner, owner.address, count, itemsize)
+        ctypes.memset(address, 0xA5, size)
+    return Memory(owner, address, count, itemsize)
 
 
 def from_numbers(code: str, numbers: Iterable[Any]) -> Memory:
