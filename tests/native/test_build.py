@@ -1,6 +1,7 @@
 """The compiled object: what it asks of its process, and what it is made from."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,9 +14,9 @@ pytestmark = pytest.mark.once
 SOURCE = Path(build.__file__).parent.parent
 
 
-def undefined_symbols(*command: str) -> set[str]:
+def listed_symbols(*command: str) -> set[str]:
     if shutil.which("nm") is None:
-        pytest.skip("NOT TESTED: nm is not installed, so the gate on undefined symbols did not run (apt-get install binutils)")
+        pytest.skip("NOT TESTED: nm is not installed, so the gates on symbols did not run (apt-get install binutils)")
     listed = subprocess.run(["nm", *command], capture_output=True, text=True, check=True).stdout
     return {line.split()[-1] for line in listed.splitlines()}
 
@@ -26,13 +27,13 @@ def folder() -> Path:
 
 
 def test_the_object_asks_for_allowed_symbols_only(folder: Path):
-    assert undefined_symbols("--undefined-only", str(folder / "kernels.o")) <= build.ALLOWED_SYMBOLS
+    assert listed_symbols("--undefined-only", str(folder / "kernels.o")) <= build.ALLOWED_SYMBOLS
 
 
 def test_the_shared_object_asks_for_allowed_symbols_only(folder: Path):
     if not (folder / "kernels.so").exists():
         pytest.skip("NOT TESTED: no linker on this machine, so there is no kernels.so")
-    assert undefined_symbols("--dynamic", "--undefined-only", str(folder / "kernels.so")) <= build.ALLOWED_SYMBOLS
+    assert listed_symbols("--dynamic", "--undefined-only", str(folder / "kernels.so")) <= build.ALLOWED_SYMBOLS
 
 
 def test_the_shared_object_exports_the_manifest_and_nothing_else(folder: Path):
@@ -40,7 +41,7 @@ def test_the_shared_object_exports_the_manifest_and_nothing_else(folder: Path):
         pytest.skip("NOT TESTED: no linker on this machine, so there is no kernels.so")
     manifest = json.loads((folder / "manifest.json").read_text())
     expected = {entry["symbol"] for entry in manifest["kernels"].values()}
-    assert undefined_symbols("--dynamic", "--defined-only", str(folder / "kernels.so")) == expected
+    assert listed_symbols("--dynamic", "--defined-only", str(folder / "kernels.so")) == expected
 
 
 def test_the_manifest_tells_what_the_object_is_made_of(folder: Path):
@@ -52,6 +53,38 @@ def test_the_manifest_tells_what_the_object_is_made_of(folder: Path):
     for entry in manifest["kernels"].values():
         assert entry["symbol"].startswith("ms_")
         assert {kind for _, kind in entry["parameters"]} <= {*bind._ITEMSIZE, *bind._CTYPE}
+
+
+TINY = """
+define linkonce_odr i64 @tiny(i64 %x) {{
+  %y = add i64 %x, 1
+  ret i64 %y
+}}
+define i64 @ms_{name}(i64 %x) {{
+  %y = call i64 @tiny(i64 %x)
+  ret i64 %y
+}}
+"""
+
+
+@pytest.mark.parametrize("outlined", [[], ["tiny"]])
+def test_a_helper_that_is_never_inlined_is_called(outlined: list[str]):
+    pytest.importorskip("llvmlite", reason="NOT TESTED: compiling needs llvmlite")
+    families = [{"modules": [TINY.format(name=name)], "outlined": outlined} for name in ("one", "other")]
+    code, _ = build.emit(build.joined(families), build.host_target())
+    assert b"ms_other" in code
+    assert (b"tiny" in code) == bool(outlined)  # the name of a symbol
+
+
+def test_outlined_helpers_are_functions_of_the_object(folder: Path):
+    wanted = [
+        f"{len(path.stem)}{path.stem}{len(name)}{name}"
+        for path in sorted((SOURCE / "kernels").glob("*.py"))
+        for name in re.findall(r"^@outlined\ndef (\w+)", path.read_text(), re.MULTILINE)
+    ]
+    symbols = listed_symbols("--defined-only", str(folder / "kernels.o"))
+    assert wanted
+    assert [one for one in wanted if not any(one in symbol for symbol in symbols)] == []
 
 
 def test_a_changed_kernel_changes_the_hash(tmp_path: Path):

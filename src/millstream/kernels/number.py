@@ -9,7 +9,7 @@ import numpy as np
 from numba import float64, int64, uint64
 
 from millstream.kernels.simd import double_of_bits, leading_zeros, load_word, multiply_high, shift_right, trailing_zeros
-from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
+from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel, outlined
 
 FITS, NOT_INTEGRAL, TOO_BIG = 0, 1, 2
 
@@ -230,7 +230,7 @@ def to_float(text, first, mantissa, exponent, digits, whole, scale, single):
     return slow_float(text, first, mantissa, exponent, digits, whole, scale, single)
 
 
-@helper
+@outlined
 def slow_float(text, first, mantissa, exponent, digits, whole, scale, single):
     cut = False
     if digits > 19:

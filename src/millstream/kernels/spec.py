@@ -49,6 +49,9 @@ class Kernel:
 
 KERNELS: dict[str, Kernel] = {}
 
+OUTLINED: list[Any] = []
+"""Numba's dispatchers of the helpers that are never inlined; the build marks what they compiled to."""
+
 
 @intrinsic
 def _as_unsigned(typingctx: Any, index: Any) -> Any:
@@ -116,7 +119,15 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that kernels call. LLVM decides whether it is inlined."""
-    return njit(_nrt=False, error_model="numpy")(_rewritten(function))  # type: ignore[no-any-return]
+    # `forceinline` is told: left open, an inlined caller's flag would come down to all that it calls.
+    return njit(_nrt=False, error_model="numpy", forceinline=False)(_rewritten(function))  # type: ignore[no-any-return]
+
+
+def outlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A helper that is never inlined: for rare work that must not take registers of a hot loop."""
+    made = helper(function)
+    OUTLINED.append(made)
+    return made
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -110,12 +110,12 @@ def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
 
 
 def compile_family(family: str, checked: bool) -> dict[str, Any]:
-    """The unoptimised LLVM modules of one family's kernels, and what the manifest says of each kernel."""
+    """The unoptimised LLVM modules of one family's kernels, its functions never to inline, and the manifest's word on each kernel."""
     import importlib
 
     from numba import njit
 
-    from millstream.kernels.spec import CHECKED, KERNELS
+    from millstream.kernels.spec import CHECKED, KERNELS, OUTLINED
 
     if checked != CHECKED:
         raise RuntimeError("MILLSTREAM_KERNELS_CHECKED was not set for this process")
@@ -133,7 +133,8 @@ def compile_family(family: str, checked: bool) -> dict[str, Any]:
             raise TypeError(f"kernel {one.name} returns {result.signature.return_type}, not int64")
         modules += [str(result.library._final_module), _wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked)]
         entries[one.name] = {"symbol": f"ms_{one.name}", "parameters": [list(pair) for pair in one.parameters]}
-    return {"modules": modules, "kernels": entries}
+    outlined = [result.fndesc.mangled_name for one in OUTLINED for result in one.overloads.values()]
+    return {"modules": modules, "outlined": outlined, "kernels": entries}
 
 
 def sources(family: str) -> list[Path]:
@@ -182,34 +183,39 @@ def compile_module(checked: bool, kept: Path | None) -> tuple[Any, dict[str, Any
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    import llvmlite.binding as llvm
-
     from millstream import kernels
 
     longest_first = sorted(kernels.FAMILIES, key=lambda family: -sum(path.stat().st_size for path in sources(family)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         running = {family: pool.submit(family_module, family, checked, kept) for family in longest_first}
         made = [running[family].result() for family in kernels.FAMILIES]
+    return joined(made), {name: entry for family in made for name, entry in family["kernels"].items()}
+
+
+def joined(families: list[dict[str, Any]]) -> Any:
+    """The modules of families as one, in which only the wrappers can be seen from outside. Raises where two do not fit."""
+    import llvmlite.binding as llvm
+
     whole: Any = None
-    entries: dict[str, Any] = {}
-    for family in made:
-        for text in family["modules"]:
-            piece = llvm.parse_assembly(text)
-            if whole is None:
-                whole = piece
-            else:
-                piece.triple = whole.triple
-                piece.data_layout = whole.data_layout
-                whole.link_in(piece)
-        entries.update(family["kernels"])
+    for text in (text for family in families for text in family["modules"]):
+        piece = llvm.parse_assembly(text)
+        if whole is None:
+            whole = piece
+        else:
+            piece.triple = whole.triple
+            piece.data_layout = whole.data_layout
+            whole.link_in(piece)
+    outlined = {name for family in families for name in family["outlined"]}
     for function in whole.functions:
         if not function.is_declaration and not function.name.startswith("ms_"):
             function.linkage = "internal"
+        if function.name in outlined:
+            function.add_function_attribute("noinline")
     for variable in whole.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
     whole.verify()
-    return whole, entries
+    return whole
 
 
 def emit(module: Any, target: str) -> tuple[bytes, str]:
