@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,26 @@ def test_defaults_that_are_times_come_back_from_a_spec() -> None:
     pipeline = Pipeline({"d": Column("date32", default=at.date()), "t": Column("timestamp[us, UTC]", default=at)})
     again = Pipeline.from_spec(json.loads(json.dumps(pipeline.to_spec())))
     assert again.run([b"{}"]).batch.to_pylist() == [{"d": at.date(), "t": at}]
+
+
+def test_every_type_and_path_comes_back_from_a_spec() -> None:
+    pipeline = Pipeline(
+        {
+            "b": Column("binary", default=b"\0\xff", coerce="hex"),
+            "d": Column("decimal128(38, 2)", default=Decimal("-1E+5"), coerce=("round", "numbers")),
+            "t": Column("time64[us]", default=time(1, 2, 3, 4)),
+            "l": Column("duration[us]", default=timedelta(1, -5, 7), coerce="seconds"),
+            "n": Column('struct<a: list<map<string, json>>, "b:c": int8>', path=("*",)),
+            "*": Column("list<json>", path="s.t"),
+            "rest": Column("json", path="*"),
+        }
+    )
+    said = json.loads(json.dumps(pipeline.to_spec()))
+    assert said["schema"]["rest"] == {"type": "json", "path": "*"}
+    assert said["schema"]["n"]["path"] == ["*"]
+    again = Pipeline.from_spec(said)
+    assert list(again.schema.values()) == list(pipeline.schema.values())
+    assert again.to_spec() == said
 
 
 def test_hostile_files_end_soon(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
 
 from millstream.errors import RunError
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, Memory, allocate, from_buffer, from_bytes, from_numbers
+from millstream.native.memory import EMPTY, EMPTY_WORDS, Memory, allocate, from_buffer, from_bytes, from_numbers
 from millstream.schema import Type, from_arrow
 
 _WIDTHS = {8: 1, 16: 2, 32: 4}
@@ -19,9 +20,12 @@ _WIDTHS = {8: 1, 16: 2, 32: 4}
 class Vector:
     """A column inside the engine.
 
-    values: int64, uint64 or float64 items; a byte a row for bool; views (offset | length << 32) into `data` for string.
-    Rows that are not valid hold anything, but a view always lies inside `data`.
+    values: int64, uint64 or float64 items; a byte a row for bool; two words a row, the low one first, for decimal; views
+    (offset | length << 32) into `data` for string, into the rows of `children` for list; nothing for struct.
+    Rows that are not valid hold anything, but a string's view always lies inside `data` and a list's is 0.
     valid: a byte a row: 1 valid, 0 null, 2 and up a `Code`; None when every row is valid.
+    children: as `Type.children` has them. Lists may lie in them in any order, overlap and leave gaps; a struct's have its
+    own `length`, and are null where it is.
     """
 
     type: Type
@@ -29,6 +33,7 @@ class Vector:
     values: Memory
     valid: Memory | None = None
     data: Memory | None = None
+    children: tuple[Vector, ...] = ()
 
     def validity(self) -> Memory:
         """The validity bytes, made if there are none."""
@@ -51,23 +56,36 @@ def constant(kind: Type, value: Any, length: int) -> Vector:
     if kind.physical == "bool":
         return Vector(kind, length, filled_bytes(int(value), length))
     if kind.physical == "string":
-        data = from_bytes(value.encode())
+        data = from_bytes(value.encode() if isinstance(value, str) else value)
         values = allocate(length, 8)
         kernels.fill_int64(data.count << 32, values)
         return Vector(kind, length, values, None, data)
+    bits = literal_bits(kind, value)
+    if kind.physical == "decimal":
+        values = allocate(2 * length, 8)
+        kernels.fill_int128(_signed(bits), bits >> 64, values)
+        return Vector(kind, length, values)
     values = allocate(length, 8)
-    kernels.fill_int64(literal_bits(kind, value), values)
+    kernels.fill_int64(bits, values)
     return Vector(kind, length, values)
 
 
+def _signed(value: int) -> int:
+    """The int64 with the low 64 bits of an integer."""
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
+
+
 def literal_bits(kind: Type, value: Any) -> int:
-    """The int64 with the bits that a fixed-width column of this type holds for a Python value."""
+    """The int64 with the bits that a fixed-width column of this type holds for a Python value; of a decimal, the int128."""
     if kind.physical == "float64":
         return int(from_numbers("d", [value]).tolist()[0])
-    if kind.is_temporal:
+    if kind.family == "decimal":
+        return int(Decimal(value).scaleb(kind.scale, Context(prec=2 * kind.precision)))
+    if kind.unit or kind.family == "date":
         scalar = pa.scalar(value, kind.arrow)
         return int(scalar.value)
-    return int(value) if int(value) < 1 << 63 else int(value) - (1 << 64)
+    return _signed(int(value))
 
 
 def nulls(kind: Type, length: int) -> Vector:
@@ -75,20 +93,20 @@ def nulls(kind: Type, length: int) -> Vector:
     valid = filled_bytes(0, length)
     if kind.physical == "bool":
         return Vector(kind, length, valid, valid)
-    values = allocate(length, 8)
+    if kind.physical == "struct":
+        return Vector(kind, length, EMPTY_WORDS, valid, children=tuple(nulls(child, length) for _, child in kind.children))
+    values = allocate(2 * length if kind.physical == "decimal" else length, 8)
     kernels.fill_int64(0, values)
-    return Vector(kind, length, values, valid, EMPTY if kind.physical == "string" else None)
+    data = EMPTY if kind.physical == "string" else None
+    return Vector(kind, length, values, valid, data, tuple(nulls(child, 0) for _, child in kind.children))
 
 
 def take(vector: Vector, indices: Memory, gaps: bool = False) -> Vector:
-    """The rows at these positions. String bytes are shared, not copied.
+    """The rows at these positions. The bytes of strings and what is in lists are shared, not copied.
 
     gaps: some positions may be negative; those rows are null.
     """
-    count = indices.count
-    bool_like = vector.type.physical == "bool"
-    values = allocate(count, 1 if bool_like else 8)
-    (kernels.take_uint8 if bool_like else kernels.take_int64)(vector.values, indices, values)
+    count, physical = indices.count, vector.type.physical
     valid = None
     if vector.valid is not None:
         valid = allocate(count, 1)
@@ -96,27 +114,52 @@ def take(vector: Vector, indices: Memory, gaps: bool = False) -> Vector:
     elif gaps:
         valid = allocate(count, 1)
         kernels.find_missing(indices, 1, valid)
-    return Vector(vector.type, count, values, valid, vector.data)
+    if physical == "struct":
+        children = tuple(take(child, indices, gaps) for child in vector.children)
+        return Vector(vector.type, count, EMPTY_WORDS, valid, None, children)
+    if physical == "bool":
+        values = allocate(count, 1)
+        kernels.take_uint8(vector.values, indices, values)
+    elif physical == "decimal":
+        values = allocate(2 * count, 8)
+        kernels.take_int128(vector.values, indices, values)
+    else:
+        values = allocate(count, 8)
+        kernels.take_int64(vector.values, indices, values)
+    return Vector(vector.type, count, values, valid, vector.data, vector.children)
+
+
+def rows_of(vector: Vector, first: int, count: int) -> Vector:
+    """`count` rows from row `first` on, nothing copied."""
+    valid = vector.valid.part(first, count, 1) if vector.valid is not None else None
+    if vector.type.physical == "struct":
+        children = tuple(rows_of(child, first, count) for child in vector.children)
+        return Vector(vector.type, count, EMPTY_WORDS, valid, None, children)
+    if vector.type.physical == "bool":
+        values = vector.values.part(first, count, 1)
+    else:
+        words = 2 if vector.type.physical == "decimal" else 1
+        values = vector.values.part(8 * words * first, words * count, 8)
+    return Vector(vector.type, count, values, valid, vector.data, vector.children)
 
 
 def open_array(array: pa.Array) -> Vector:
-    """An Arrow array as an engine column; sliced arrays are fine. Numbers of 64 bits are not copied."""
+    """An Arrow array as an engine column; sliced arrays are fine. Numbers of 64 bits and decimals are not copied."""
     kind = from_arrow(array.type)
     if kind is None:
         raise RunError(f"an Arrow array of type {array.type} cannot be used; cast it first")
+    if kind.is_nested:
+        return _open_nested(array, kind)
     if not array.type.equals(kind.arrow):
         array = array.cast(kind.arrow)
     length, first = len(array), array.offset
-    validity, *rest = array.buffers()
-    valid = None
-    if array.null_count and validity is not None:
-        valid = allocate(length, 1)
-        kernels.unpack_bits(from_buffer(validity), first, length, valid)
+    valid = _open_validity(array)
+    rest = array.buffers()[1:]
     if kind.physical == "string":
         offsets, data = rest
         values = allocate(length, 8)
         if length:
-            kernels.view_strings(from_buffer(offsets, 4, 4 * first, length + 1), values)
+            kernels.view_strings(from_buffer(offsets, 4, 4 * first, length + 1), 0, values)
         return Vector(kind, length, values, valid, from_buffer(data) if data is not None else EMPTY)
     source = rest[0]
     if kind.physical == "bool":
@@ -124,8 +167,9 @@ def open_array(array: pa.Array) -> Vector:
         if length:
             kernels.unpack_bits(from_buffer(source), first, length, values)
         return Vector(kind, length, values, valid)
-    if kind.bits == 64:
-        values = from_buffer(source, 8, 8 * first, length) if length else allocate(0, 8)
+    if kind.bits >= 64:
+        words = kind.bits // 64
+        values = from_buffer(source, 8, 8 * words * first, words * length) if length else allocate(0, 8)
         return Vector(kind, length, values, valid)
     values = allocate(length, 8)
     if length and kind.family == "float":
@@ -135,6 +179,35 @@ def open_array(array: pa.Array) -> Vector:
         widen = kernels.widen_signed if kind.signed else kernels.widen_unsigned
         widen(from_buffer(source, 1, width * first, width * length), width, values)
     return Vector(kind, length, values, valid)
+
+
+def _open_validity(array: pa.Array) -> Memory | None:
+    bitmap = array.buffers()[0]
+    if bitmap is None or not array.null_count:
+        return None
+    valid = allocate(len(array), 1)
+    kernels.unpack_bits(from_buffer(bitmap), array.offset, len(array), valid)
+    return valid
+
+
+def _open_nested(array: pa.Array, kind: Type) -> Vector:
+    length = len(array)
+    if kind.physical == "struct":
+        children = tuple(open_array(child) for child in array.flatten())  # null where the struct is
+        return Vector(kind, length, EMPTY_WORDS, _open_validity(array), None, children)
+    if kind.family == "list" and not pa.types.is_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    valid, values = _open_validity(array), allocate(length, 8)
+    start = end = 0
+    if length:
+        offsets = from_buffer(array.buffers()[1], 4, 4 * array.offset, length + 1)
+        start, end = (offsets.part(4 * i, 1, 4).tolist("i")[0] for i in (0, length))
+        kernels.view_strings(offsets, start, values)
+        if valid is not None:
+            kernels.clear_invalid(valid, values)
+    inside = array.values.slice(start, end - start)
+    children = (inside.field(0), inside.field(1)) if kind.family == "map" else (inside,)
+    return Vector(kind, length, values, valid, None, tuple(open_array(child) for child in children))
 
 
 def room_for_text(size: int, most: int = (1 << 32) - 1) -> Memory:
@@ -147,7 +220,7 @@ def room_for_text(size: int, most: int = (1 << 32) - 1) -> Memory:
 def close(vector: Vector) -> pa.Array:
     """An engine column as an Arrow array. Every validity byte is 0 or 1: rows with error codes were rejected before.
 
-    Raises RunError where the strings hold more than 2 GiB - 1.
+    Raises RunError where the strings hold more than 2 GiB - 1, or the lists more than 2**31 - 1 items.
     """
     length, kind = vector.length, vector.type
     bitmap, null_count = None, 0
@@ -155,6 +228,15 @@ def close(vector: Vector) -> pa.Array:
         bits = allocate((length + 7) // 8, 1)
         null_count = length - kernels.pack_bits(vector.valid, length, bits)
         bitmap = bits.buffer() if null_count else None
+    if kind.physical == "struct":
+        return pa.Array.from_buffers(kind.arrow, length, [bitmap], null_count, children=[close(one) for one in vector.children])
+    if kind.physical == "list":
+        offsets, children = _laid_out(vector)
+        inside = [close(child) for child in children]
+        if kind.family == "map":
+            entries = pa.struct([kind.arrow.key_field, kind.arrow.item_field])
+            inside = [pa.Array.from_buffers(entries, len(inside[0]), [None], 0, children=inside)]
+        return pa.Array.from_buffers(kind.arrow, length, [bitmap, offsets.buffer()], null_count, children=inside)
     if kind.physical == "string":
         offsets = allocate(length + 1, 4)
         size = kernels.measure_strings(vector.values, vector.validity(), offsets)
@@ -167,7 +249,7 @@ def close(vector: Vector) -> pa.Array:
         bits = allocate((length + 7) // 8, 1)
         kernels.pack_bits(vector.values, length, bits)
         buffers = [bitmap, bits.buffer()]
-    elif kind.bits == 64:
+    elif kind.bits >= 64:
         buffers = [bitmap, vector.values.buffer()]
     else:
         narrow = allocate(length, kind.bits // 8)
@@ -177,3 +259,19 @@ def close(vector: Vector) -> pa.Array:
             kernels.narrow_int64(vector.values, _WIDTHS[kind.bits], narrow.part(0, length * (kind.bits // 8), 1))
         buffers = [bitmap, narrow.buffer()]
     return pa.Array.from_buffers(kind.arrow, length, buffers, null_count)
+
+
+def _laid_out(vector: Vector) -> tuple[Memory, tuple[Vector, ...]]:
+    """A list column's Arrow offsets, and its children with the rows of one list after another; copied only where they are not."""
+    valid, offsets = vector.validity(), allocate(vector.length + 1, 4)
+    total = kernels.measure_strings(vector.values, valid, offsets)
+    if total < 0:
+        raise RunError(
+            "the lists in one column of one batch hold too many items (over 2**31); make the batch or the chunks smaller"
+        )
+    first = kernels.first_of_run(vector.values, valid)
+    if first >= 0:
+        return offsets, tuple(rows_of(child, first, total) for child in vector.children)
+    rows = allocate(total, 8)
+    kernels.spread_views(vector.values, offsets, rows)
+    return offsets, tuple(take(child, rows) for child in vector.children)

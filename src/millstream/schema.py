@@ -1,16 +1,10 @@
-"""Columns and their types: the one table of text name, Arrow type and what kernels hold.
-
-In the engine a column is one of five physical kinds, whatever its type: `int64` (all signed integers, unsigned ones to 32
-bits, dates and timestamps), `uint64`, `float64` (float32 too), `bool` (a byte a row) and `string` (views). The narrow
-type is restored where a column leaves the engine; decoding and casting see to it that values fit.
-"""
+"""Columns by name: their types, where their values are in a record, and what becomes of values that do not fit."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import time, timedelta
 from enum import IntEnum
 from reprlib import repr as shown
 from typing import Any, Literal
@@ -18,6 +12,27 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from millstream.errors import PlanError
+from millstream.types import (
+    BINARY,
+    BOOL,
+    FLOAT64,
+    INT64,
+    NAMES,
+    NULL,
+    STRING,
+    TYPES,
+    UINT64,
+    Type,
+    from_arrow,
+    parse_type,
+    without_json,
+)
+from millstream.values import from_text
+
+__all__ = [
+    "BINARY", "BOOL", "COERCIONS", "FLOAT64", "INT64", "NULL", "REST", "STRING", "TYPES", "UINT64",
+    "Code", "Column", "Disposition", "Field", "Schema", "Type", "check_literal", "from_arrow", "parse_type",
+]  # fmt: skip
 
 
 class Code(IntEnum):
@@ -55,113 +70,30 @@ class Disposition(IntEnum):
     FAILED = 4
 
 
-@dataclass(frozen=True)
-class Type:
-    """A column's type: its text name, its Arrow type, and the physical kind that kernels hold."""
-
-    name: str
-    arrow: pa.DataType = field(compare=False, repr=False)
-    physical: Literal["int64", "uint64", "float64", "bool", "string"]
-    family: Literal["bool", "int", "float", "string", "date", "timestamp", "null"]
-    bits: int = 64
-    signed: bool = True
-    unit: str = ""
-    zone: str = ""
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def is_numeric(self) -> bool:
-        return self.family in ("int", "float")
-
-    @property
-    def is_temporal(self) -> bool:
-        return self.family in ("date", "timestamp")
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """The least and the greatest integer that fits."""
-        if self.family == "date":
-            return -(1 << 31), (1 << 31) - 1
-        if self.signed:
-            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
-        return 0, (1 << self.bits) - 1
-
-
-def _integers() -> Iterator[Type]:
-    for bits in (8, 16, 32, 64):
-        yield Type(f"int{bits}", getattr(pa, f"int{bits}")(), "int64", "int", bits)
-    for bits in (8, 16, 32):
-        yield Type(f"uint{bits}", getattr(pa, f"uint{bits}")(), "int64", "int", bits, signed=False)
-    yield Type("uint64", pa.uint64(), "uint64", "int", 64, signed=False)
-
-
-def _timestamps() -> Iterator[Type]:
-    for unit in ("s", "ms", "us", "ns"):
-        yield Type(f"timestamp[{unit}]", pa.timestamp(unit), "int64", "timestamp", unit=unit)
-        yield Type(f"timestamp[{unit}, UTC]", pa.timestamp(unit, "UTC"), "int64", "timestamp", unit=unit, zone="UTC")
-
-
-TYPES: dict[str, Type] = {
-    kind.name: kind
-    for kind in (
-        Type("bool", pa.bool_(), "bool", "bool", 1),
-        *_integers(),
-        Type("float32", pa.float32(), "float64", "float", 32),
-        Type("float64", pa.float64(), "float64", "float"),
-        Type("string", pa.string(), "string", "string"),
-        Type("json", pa.string(), "string", "string"),
-        Type("date32", pa.date32(), "int64", "date", 32),
-        *_timestamps(),
-    )
-}
-"""Every type a column can have, by its text name."""
-
-BOOL, INT64, UINT64, FLOAT64, STRING = (TYPES[name] for name in ("bool", "int64", "uint64", "float64", "string"))
-
-NULL = Type("null", pa.null(), "bool", "null")
-"""The type of a bare null literal, before it takes its neighbour's. No column has it."""
-
-
-_COMMON_NAMES = {"str": "string", "int": "int64", "float": "float64", "double": "float64", "boolean": "bool", "date": "date32"}
-
-
-def parse_type(text: str) -> Type:
-    """The type with this text name; spaces are free. Raises PlanError with the names there are."""
-    tidy = re.sub(r"\s*,\s*", ", ", re.sub(r"\s+", "", text.strip()))
-    if tidy in TYPES:
-        return TYPES[tidy]
-    hint = _COMMON_NAMES.get(tidy.lower())
-    if hint is None and tidy.startswith(("timestamp", "datetime")):
-        hint = "timestamp[us, UTC]"
-    advice = f"write {hint!r}" if hint else f"write one of {', '.join(TYPES)}"
-    raise PlanError(f"unknown type {text!r}: {advice}")
-
-
-def from_arrow(arrow: pa.DataType) -> Type | None:
-    """The type that stands for an Arrow type, or None. large_string and string_view are string."""
-    for kind in TYPES.values():
-        if kind.arrow.equals(arrow):
-            return kind
-    if pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow):
-        return STRING
-    return None
-
-
 COERCIONS: dict[str, tuple[str, ...]] = {
-    "numbers": ("int", "float"),
+    "numbers": ("int", "float", "decimal"),
     "bools": ("bool",),
-    "empty": ("bool", "int", "float", "string", "date", "timestamp"),
+    "empty": ("bool", "int", "float", "string", "date", "timestamp", "binary", "decimal", "time", "duration"),
     "text": ("string",),
     "epoch_s": ("timestamp",),
     "epoch_ms": ("timestamp",),
+    "hex": ("binary",),
+    "round": ("decimal",),
+    "seconds": ("duration",),
+    "milliseconds": ("duration",),
 }
 """What a column may take beside its own JSON type, and the families of types that it is for.
 
 numbers: a number in quotes; bools: true, yes, y, t, 1 and their opposites in quotes, in any case; empty: an empty string as null; text: a
-number, true or false as its JSON text; epoch_s, epoch_ms: a number of seconds or milliseconds since 1970.
+number, true or false as its JSON text; epoch_s, epoch_ms: a number of seconds or milliseconds since 1970; hex: hexadecimal digits in
+place of base64; round: digits beyond a decimal's scale, rounded half to even; seconds, milliseconds: a number in place of ISO 8601.
+
+Of a list, struct or map each is for the values inside that it fits.
 """
+_EITHER = (("epoch_s", "epoch_ms"), ("seconds", "milliseconds"))
+
+REST = "*"
+"""The path of a column that takes all fields that no other column reads."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +101,8 @@ class Column:
     """One column of a schema.
 
     type: a type's text name.
-    path: where the value is in a record: None for the column's name, "a.b" or ("a", "b") for a nested field.
+    path: where the value is in a record: None for the column's name, "a.b" or ("a", "b") for a nested field; "*" in a json column
+    for one object of all the fields that no other column reads.
     aliases: other paths it may be found at.
     default: the value where the key is absent (an explicit null stays null).
     nullable: False rejects a record with null (NOT_NULL) or without the key and a default (MISSING).
@@ -188,7 +121,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """A checked column: its name, type, paths as tuples of keys, and the rest of `Column`."""
+    """A checked column: its name, type, paths as tuples of keys, and the rest of `Column`.
+
+    rest: it takes, as one JSON object, all fields that no other column reads. It has no paths.
+    """
 
     name: str
     type: Type
@@ -197,11 +133,12 @@ class Field:
     nullable: bool = True
     on_error: Literal["reject", "null"] = "reject"
     coerce: tuple[str, ...] = ()
+    rest: bool = False
 
     @property
     def holds(self) -> Type:
-        """The type of the column once it is decoded: the raw text of a json column is a string."""
-        return STRING if self.type.name == "json" else self.type
+        """The type of the column once it is decoded: the raw text of json, alone or inside another type, is a string."""
+        return without_json(self.type)
 
 
 def _split(name: str, path: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -226,41 +163,72 @@ def _field(name: str, given: str | Column | Type) -> Field:
     if column.on_error == "null" and not column.nullable:
         raise PlanError(f"column {name!r}: on_error 'null' needs a nullable column; drop one of the two")
     coerce = _coercions(name, kind, column.coerce)
-    first = (name,) if column.path is None else _split(name, column.path)
     if not isinstance(column.aliases, tuple | list):
         raise PlanError(f"column {name!r}: aliases is {shown(column.aliases)}; write a list of paths")
-    paths = (first, *(_split(name, alias) for alias in column.aliases))
-    default = column.default
-    if isinstance(default, str) and kind.is_temporal:  # as pipeline files have it
+    if REST in column.aliases:
+        raise PlanError(f"column {name!r}: '*' is no alias; for a key that is called so write ('*',)")
+    rest = column.path == REST
+    if rest and (kind.name != "json" or column.aliases or column.default is not None):
+        raise PlanError(f"column {name!r}: path '*' is for a json column without aliases and default; write type: json")
+    first = (name,) if column.path is None else _split(name, column.path)
+    paths = () if rest else (first, *(_split(name, alias) for alias in column.aliases))
+    return Field(name, kind, paths, _default(name, kind, column.default), column.nullable, column.on_error, coerce, rest)
+
+
+def _default(name: str, kind: Type, default: Any) -> Any:
+    """The default as a value of the type; text stands for what pipeline files cannot write."""
+    if default is None:
+        return None
+    if kind.is_nested:
+        raise PlanError(f"column {name!r}: {kind} takes no default; leave it out: an absent key is null")
+    if isinstance(default, str):
         try:
-            default = (date if kind.family == "date" else datetime).fromisoformat(default)
+            default = from_text(kind, default)
         except ValueError:
-            raise PlanError(f"column {name!r}: default is {shown(default)}, which is no {kind}") from None
-    if default is not None:
-        check_literal(kind, default, f"column {name!r}: default")
-    return Field(name, kind, paths, default, column.nullable, column.on_error, coerce)
+            raise PlanError(
+                f"column {name!r}: default is {shown(default)}, which is no {kind}; {_DEFAULTS[kind.family]}"
+            ) from None
+    if kind.family == "decimal" and isinstance(default, float):
+        raise PlanError(f"column {name!r}: default is a float, which is no {kind}; {_DEFAULTS['decimal']}")
+    check_literal(kind, default, f"column {name!r}: default")
+    return default
+
+
+_DEFAULTS = {
+    "date": "write '2024-01-31'",
+    "timestamp": "write '2024-01-31T12:00:00'",
+    "time": "write '12:30:00'",
+    "duration": "write ISO 8601 such as 'P1DT2H' or 'PT0.5S'",
+    "decimal": "write its digits in quotes: '12.50'",
+    "binary": "write base64",
+}
 
 
 def _coercions(name: str, kind: Type, given: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
+    families = {one.family for one in kind.leaves if one.name != "json"}
     for one in names:
         if one not in COERCIONS:
             raise PlanError(f"column {name!r}: coerce {one!r} is not known; write some of {', '.join(COERCIONS)}")
-        if kind.family not in COERCIONS[one] or kind.name == "json":
+        if families.isdisjoint(COERCIONS[one]):
             raise PlanError(f"column {name!r}: coerce {one!r} is for columns of {' or '.join(COERCIONS[one])}, not {kind}")
-    if "epoch_s" in names and "epoch_ms" in names:
-        raise PlanError(f"column {name!r}: coerce has both epoch_s and epoch_ms; a number means one of them")
+    for either, other in _EITHER:
+        if either in names and other in names:
+            raise PlanError(f"column {name!r}: coerce has both {either} and {other}; a number means one of them")
     return names
+
+
+_PYTHON: dict[str, type | tuple[type, ...]] = {"string": str, "binary": bytes, "time": time, "duration": timedelta}
 
 
 def check_literal(kind: Type, value: Any, what: str) -> None:
     """Raise PlanError unless a Python value fits a type."""
     try:
         pa.scalar(value, kind.arrow)
-        fits = isinstance(value, bool) == (kind.family == "bool")
+        fits = isinstance(value, bool) == (kind.family == "bool") and isinstance(value, _PYTHON.get(kind.family, object))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         fits = False
-    if not fits:
+    if not fits or (kind.family == "time" and value.tzinfo is not None):
         raise PlanError(f"{what} is {shown(value)}, which is no {kind}")
 
 
@@ -288,6 +256,9 @@ class Schema(Mapping[str, Field]):
         self._check_paths()
 
     def _check_paths(self) -> None:
+        rest = [one.name for one in self._fields.values() if one.rest]
+        if len(rest) > 1:
+            raise PlanError(f"columns {rest[0]!r} and {rest[1]!r} both read '*', what no other column reads; keep one of them")
         taken: dict[tuple[str, ...], str] = {}
         for one in self._fields.values():
             for path in one.paths:
@@ -326,5 +297,5 @@ class Schema(Mapping[str, Field]):
 def _from_arrow_field(one: pa.Field) -> Field:
     kind = from_arrow(one.type)
     if kind is None:
-        raise PlanError(f"column {one.name!r}: Arrow type {one.type} has no counterpart; cast it to one of {', '.join(TYPES)}")
+        raise PlanError(f"column {one.name!r}: Arrow type {one.type} has no counterpart; cast it to one of {NAMES}")
     return Field(one.name, kind, ((one.name,),), None, one.nullable)

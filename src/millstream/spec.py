@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
-from millstream.schema import Column, Field, Schema
+from millstream.schema import REST, Column, Field, Schema
 from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
 from millstream.tables import Lookup, lookup
+from millstream.values import to_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,14 +98,14 @@ def written(
 
 def _column(one: Field) -> Any:
     said: dict[str, Any] = {}
-    first, *others = one.paths
-    if first != (one.name,):
-        said["path"] = _path(first)
-    if others:
-        said["aliases"] = [_path(path) for path in others]
+    if one.rest:
+        said["path"] = REST
+    elif one.paths[0] != (one.name,):
+        said["path"] = _path(one.paths[0])
+    if len(one.paths) > 1:
+        said["aliases"] = [_path(path) for path in one.paths[1:]]
     if one.default is not None:
-        default = one.default
-        said["default"] = default if isinstance(default, bool | int | float | str) else default.isoformat()
+        said["default"] = to_text(one.default)
     if not one.nullable:
         said["nullable"] = False
     if one.on_error != "reject":
@@ -115,7 +116,7 @@ def _column(one: Field) -> Any:
 
 
 def _path(keys: tuple[str, ...]) -> Any:
-    return ".".join(keys) if not any("." in key for key in keys) else list(keys)
+    return ".".join(keys) if keys != (REST,) and not any("." in key for key in keys) else list(keys)
 
 
 def _step(step: Step, urls: bool) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from millstream.errors import PlanError
-from millstream.schema import TYPES, Type, from_arrow
+from millstream.schema import Type, from_arrow
+from millstream.types import NAMES
 
 if TYPE_CHECKING:
     from millstream.columns import Vector
@@ -69,7 +70,7 @@ def load(one: Lookup, kind: Type) -> Loaded:
             continue
         if from_arrow(array.type) is None:
             raise PlanError(
-                f"{where}: column {name!r} has Arrow type {array.type}; drop it from the table or cast it to one of {', '.join(TYPES)}"
+                f"{where}: column {name!r} has Arrow type {array.type}; drop it from the table or cast it to one of {NAMES}"
             )
         columns[name] = open_array(array)
     hashed = Table(open_array(keys))

@@ -79,7 +79,7 @@ def refused(call):
 numbers, out = from_numbers("q", [1, 2, 3]), allocate(1, 8)
 refused(lambda: kernels.take_int64(numbers, from_numbers("q", [3]), out))
 refused(lambda: kernels.filter_indices(from_bytes(b"\\1\\1"), from_bytes(b"\\1"), allocate(2, 8)))
-refused(lambda: kernels.view_strings(from_bytes(bytes(8), 4), allocate(2, 8)))
+refused(lambda: kernels.view_strings(from_bytes(bytes(8), 4), 0, allocate(2, 8)))
 # A negative start: the view says offset 0, but the place to write is before the output.
 refused(lambda: kernels.gather_strings(from_bytes(b"abc"), from_numbers("q", [0 | 3 << 32]),
     from_bytes((-1).to_bytes(4, "little", signed=True) + (2).to_bytes(4, "little"), 4), allocate(8, 1)))

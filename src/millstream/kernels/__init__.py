@@ -2,7 +2,7 @@
 
 # What is compiled into the kernels' object, in this order.
 FAMILIES = (
-    "memory", "number", "calendar", "spans", "json", "format",
+    "memory", "nested", "number", "calendar", "spans", "json", "format",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
     "group", "frame",
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Moving rows: bitmaps, widths, selections, string views.
 
-Inside the engine a number is an int64, uint64 or float64, a bool is a byte, a string is a view: offset in the low 32 bits,
-length in the high 32, of its column's bytes. Validity is a byte a row: 1 valid, 0 null, 2 and up an error code.
+Inside the engine a number is an int64, uint64 or float64, a bool is a byte, a decimal is two words, the low one first, a string
+is a view: offset in the low 32 bits, length in the high 32, of its column's bytes. Validity is a byte a row: 1 valid, 0 null,
+2 and up an error code.
 """
 
 from millstream.kernels.simd import copy_block
@@ -140,6 +141,25 @@ def take_uint8(source: U8, indices: I64, out: U8):
 
 
 @kernel
+def take_int128(source: I64, indices: I64, out: I64):
+    """Rows of two words: the one at indices[i] becomes the one at i; an index below 0 gives 0."""
+    for i in range(len(indices)):
+        index = indices[i]
+        out[2 * i] = source[2 * index] if index >= 0 else 0
+        out[2 * i + 1] = source[2 * index + 1] if index >= 0 else 0
+    return len(indices)
+
+
+@kernel
+def fill_int128(low: INT, high: INT, out: I64):
+    """Rows of two words."""
+    for i in range(len(out) >> 1):
+        out[2 * i] = low
+        out[2 * i + 1] = high
+    return len(out)
+
+
+@kernel
 def fill_int64(value: INT, out: I64):
     for i in range(len(out)):
         out[i] = value
@@ -154,11 +174,11 @@ def fill_uint8(value: INT, out: U8):
 
 
 @kernel
-def view_strings(offsets: I32, out: I64):
-    """Arrow string offsets become views; `offsets` holds one more entry than `out`."""
+def view_strings(offsets: I32, base: INT, out: I64):
+    """Arrow offsets become views that count from `base`; `offsets` holds one more entry than `out`."""
     for i in range(len(out)):
         start = int(offsets[i])
-        out[i] = start | (int(offsets[i + 1]) - start) << 32
+        out[i] = (start - base) | (int(offsets[i + 1]) - start) << 32
     return len(out)
 
 

@@ -1,0 +1,35 @@
+"""Lists: which rows of the column inside belong to a row, and their order when it is laid out again.
+
+A list's view is its first row in the low 32 bits and its count of rows in the high 32. Views may lie in any order, overlap and
+leave gaps; those of rows that are not valid are 0.
+"""
+
+from millstream.kernels.spec import I32, I64, U8, kernel
+
+
+@kernel
+def first_of_run(views: I64, valid: U8):
+    """Where the first list begins if each begins where the one before ends (empty and invalid ones aside); else -1."""
+    first = -1
+    end = -1
+    for i in range(len(views)):
+        length = views[i] >> 32
+        if valid[i] == 1 and length > 0:
+            start = views[i] & 0xFFFFFFFF
+            if first < 0:
+                first = start
+            elif start != end:
+                return -1
+            end = start + length
+    return max(first, 0)
+
+
+@kernel
+def spread_views(views: I64, offsets: I32, out: I64):
+    """The row of every item, list after list; `offsets` are those of `measure_strings`, `out` has its count of items."""
+    for i in range(len(views)):
+        start = views[i] & 0xFFFFFFFF
+        begun = int(offsets[i])
+        for p in range(begun, int(offsets[i + 1])):
+            out[p] = start + p - begun
+    return len(out)

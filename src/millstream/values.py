@@ -1,0 +1,81 @@
+"""Python values as the text that pipeline files have for them, and back."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from millstream.types import Type
+
+_DURATION = re.compile(
+    r"(-?)P(?=\d|T\d)(?:(\d{1,9})W|(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,12})H)?(?:(\d{1,12})M)?(?:(\d{1,12})(?:[.,](\d{1,6}))?S)?)?)",
+    re.ASCII,
+)
+
+
+def from_text(kind: Type, text: str) -> Any:
+    """The value of a column of this type that a text stands for. Raises ValueError where it stands for none.
+
+    Dates and times in ISO 8601, durations too (`P1DT2H`), a decimal in digits, binary in base64; other types take no text.
+    """
+    match kind.family:
+        case "date":
+            return date.fromisoformat(text)
+        case "timestamp":
+            return datetime.fromisoformat(text)
+        case "time":
+            return time.fromisoformat(text)
+        case "duration":
+            return duration_from_text(text)
+        case "decimal":
+            try:
+                return Decimal(text)
+            except InvalidOperation:
+                raise ValueError(text) from None
+        case "binary":
+            return binascii.a2b_base64(text, strict_mode=True)
+    return text
+
+
+def to_text(value: Any) -> Any:
+    """A value as `from_text` takes it back; numbers, truth values and text as they are."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return duration_to_text(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, bytes):
+        return binascii.b2a_base64(value, newline=False).decode()
+    return value
+
+
+def duration_from_text(text: str) -> timedelta:
+    """ISO 8601 of weeks, or of days, hours, minutes and seconds, to the microsecond. Raises ValueError."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    sign, *parts, fraction = found.groups()
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in parts)
+    try:
+        whole = timedelta(days, seconds, int((fraction or "").ljust(6, "0")), 0, minutes, hours, weeks)
+    except OverflowError:
+        raise ValueError(text) from None
+    return -whole if sign else whole
+
+
+def duration_to_text(value: timedelta) -> str:
+    """ISO 8601 with no part that is zero: `P1DT2H0.5S`, `-PT1S`, `PT0S`."""
+    size = abs(value)
+    hours, rest = divmod(size.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    fraction = f".{size.microseconds:06}".rstrip("0") if size.microseconds else ""
+    clock = "".join(f"{count}{letter}" for count, letter in ((hours, "H"), (minutes, "M")) if count)
+    clock += f"{seconds}{fraction}S" if seconds or fraction else ""
+    days = f"{size.days}D" if size.days else ""
+    return (
+        f"{'-' if value < timedelta() else ''}P{days}{'T' + clock if clock or not days else ''}{'' if clock or days else '0S'}"
+    )
