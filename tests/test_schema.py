@@ -96,7 +96,7 @@ def test_coercions_of_what_is_inside() -> None:
         ("duration[us]", "-P1DT2H3M4.5S", -timedelta(1, 4, 500_000, 0, 3, 2)),
         ("duration[us]", "PT0S", timedelta()),
         ("duration[us]", "P400D", timedelta(400)),
-        ("decimal128(38, 10)", "-0.0000000001", Decimal("-1e-10")),
+        ("decimal128(38, 10)", "-1E-10", Decimal("-1e-10")),
         ("binary", "AP8=", b"\0\xff"),
     ],
 )
@@ -117,3 +117,9 @@ def test_durations_read_back(value: timedelta) -> None:
 def test_texts_that_are_no_duration(text: str) -> None:
     with pytest.raises(ValueError):
         from_text(TYPES["duration[us]"], text)
+
+
+def test_a_path_is_text():
+    for name, column in (("a", Column("int64", path="\ud800")), ("\ud800", "int64")):
+        with pytest.raises(PlanError, match="d800"):
+            Schema({name: column})

@@ -74,7 +74,7 @@ class Plan:
     @cached_property
     def decoder(self) -> JsonDecoder:
         """Reads the decoded columns from JSON."""
-        return JsonDecoder(self.decoded)
+        return JsonDecoder(self.decoded, [one for one in self.fields if one not in self.decoded])
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -141,15 +141,24 @@ class Field:
         return without_json(self.type)
 
 
+def _is_text(name: str) -> bool:
+    """Can it stand in JSON? A lone surrogate cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _split(name: str, path: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     keys = tuple(path.split(".")) if isinstance(path, str) else tuple(path) if isinstance(path, tuple | list) else ()
-    if not keys or not all(isinstance(key, str) for key in keys):
+    if not keys or not all(isinstance(key, str) and _is_text(key) for key in keys):
         raise PlanError(f"column {name!r}: path {shown(path)} is not a key or keys; write 'a.b' or ('a', 'b')")
     return keys
 
 
 def _field(name: str, given: str | Column | Type) -> Field:
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or not _is_text(name):
         raise PlanError(f"a column name is a non-empty string, not {name!r}")
     column = given if isinstance(given, Column) else Column(given)
     try:

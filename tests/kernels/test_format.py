@@ -101,3 +101,11 @@ def test_years_beyond_four_digits() -> None:
         "+10000-01-01",
         "-0001-12-31",
     ]
+
+
+def test_the_longest_durations_and_times_of_day() -> None:
+    durations = from_numbers("q", [-(2**63), 2**63 - 1, 0])
+    assert formatted("format_duration", durations, 32) == ["-P106751991DT4H54.775808S", "P106751991DT4H54.775807S", "PT0S"]
+    assert formatted("format_time", from_numbers("q", [0, 86_399_999_999]), 15) == ["00:00:00", "23:59:59.999999"]
+    for outside in (-(2**63), -1, 2**63 - 1):  # no time of day, but an Arrow array may hold it
+        assert len(formatted("format_time", from_numbers("q", [outside]), 15)[0]) <= 15

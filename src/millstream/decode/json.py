@@ -1,42 +1,47 @@
-"""JSON payloads to columns: the tables that `kernels/json.py` works by, and what it leaves to Python."""
+"""JSON payloads to columns: what `kernels/json.py` is called with, and what it gives."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import lru_cache
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close, literal_bits
+from millstream.columns import Vector, close
+from millstream.decode.json_layout import (
+    COLUMN_WORDS,
+    KEY_WORDS,
+    NULLED,
+    VALID,
+    VALUES,
+    Layout,
+    text_default,
+)  # fmt: skip
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, reject, to_batch
 from millstream.errors import RunError
 from millstream.native.bind import kernels
-from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from_numbers
+from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_bytes, from_numbers
 from millstream.schema import Code, Column, Field, Schema, Type
 
-# The layouts of kernels/json.py.
-_KEY, _COLUMN, _REJECT, _FIXUP, _STATE = 8, 15, 4, 4, 8
-_ROWS, _REJECTS, _HEAP, _FIXUPS, _KEYS, _KEY_BYTES, _OTHER_KEYS, _CHECK_ABSENT = range(8)
-_NULLED = 11
-_MAX_DEPTH = 1024
-_PROBES = 32
-
-_EPOCH = 16
-_COERCIONS = {"numbers": 1, "bools": 2, "empty": 4, "text": 8, "epoch_s": _EPOCH, "epoch_ms": _EPOCH}
-_PLACES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
-_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_MASK = (1 << 64) - 1
+# Places in the state of kernels/json.py, and what it stops for beside a level.
+_STATE = 17
+_ROWS, _REJECTS, _HEAP, _WANTED, _KEYS, _KEY_BYTES, _OTHER_KEYS, _CHECK_ABSENT, _REST, _SPANS, _SEED, _FIELDS = range(12)
+_SPARE, _NOWHERE, _KNOWN = 13, 14, 16
+_MORE_HEAP, _MORE_SPANS = -1, 0
+_REJECT, _SPAN, _LEVEL = 4, 3, 4
+_AHEAD = 65536
+_WORDS = 1100
 
 UNKNOWN_KEYS = 1024
 """How many distinct unknown keys of one batch are told apart; the rest are counted together."""
 OTHER = "…"
 """The name that counts unknown keys beyond that."""
-_SLOTS = 4096
-_UNKNOWN_BYTES = 65536
-_FIXUP_ROOM = 1024
+_UNKNOWN_BYTES = 2 * UNKNOWN_KEYS * 264
+"""Room for the names of all unknown keys: longer ones are not told apart."""
 
 
 @dataclass(slots=True)
@@ -55,245 +60,223 @@ class Decoded:
     unknown_keys: dict[str, int]
 
 
-def _signed(value: int) -> int:
-    """The int64 with the low 64 bits of a number."""
-    value &= _MASK
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _kind(kind: Type) -> int:
-    if kind.family == "float":
-        return 3 if kind.bits == 64 else 4
-    if kind.physical == "uint64":
-        return 2
-    if kind.name == "json":
-        return 8
-    return {"bool": 0, "int": 1, "string": 5, "timestamp": 6, "date": 7}[kind.family]
-
-
-def _coerce(one: Field) -> int:
-    """The kernel's word for what a column takes beside its own JSON type."""
-    flags = 0
-    for name in one.coerce:
-        flags |= _COERCIONS[name]
-    if flags & _EPOCH:  # the power of ten from the number to ticks
-        flags |= _PLACES[one.type.unit] - (3 if "epoch_ms" in one.coerce else 0) + 32 << 8
-    return flags
-
-
-def _slot(node: int, key: bytes, mask: int) -> int:
-    """`key_slot` of kernels/json.py."""
-    head = int.from_bytes(key[:8], "little")
-    tail = int.from_bytes(key[-8:], "little") if len(key) > 8 else 0
-    mixed = (head ^ _signed(tail * -7046029254386353131) ^ _signed(node * 0x9E3779B1 + len(key))) & _MASK
-    return ((mixed * -4417276706812531889 & _MASK) >> 32) & mask
-
-
 class _Keys:
-    """The key entries of a schema's paths: each path is a walk from node 0, the record, to a column."""
+    """The key entries that a call of the kernel works with, and what it has learned of the keys that come."""
 
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self.nodes: list[tuple[str, ...]] = [()]
-        self.parents = [-1]
-        self.entries: list[tuple[int, bytes, int]] = [(-1, b"", -1)]
-        ids: dict[tuple[str, ...], int] = {(): 0}
-        paths = sorted((path, column) for column, one in enumerate(fields) for path in one.paths)
-        depth = max((len(path) for path, _ in paths), default=1)
-        for length in range(1, depth):  # parents before children: the kernel relies on it
-            for path, _ in paths:
-                prefix = path[:length]
-                if len(path) > length and prefix not in ids:
-                    ids[prefix] = len(self.nodes)
-                    self.nodes.append(prefix)
-                    self.parents.append(ids[prefix[:-1]])
-                    self.entries.append((ids[prefix[:-1]], prefix[-1].encode(), -2 - ids[prefix]))
-        self.node_of: dict[int, int] = {}
-        for path, column in paths:
-            node = ids[path[:-1]]
-            self.node_of.setdefault(column, node)
-            self.entries.append((node, path[-1].encode(), column))
+    def __init__(self, layout: Layout) -> None:
+        room = layout.known + 2 * UNKNOWN_KEYS
+        self.entries = allocate(room * KEY_WORDS, 8)
+        ctypes.memmove(self.entries.address, layout.entries, len(layout.entries))
+        self.names = allocate(len(layout.names) + _UNKNOWN_BYTES, 1)
+        ctypes.memmove(self.names.address, layout.names, len(layout.names))
+        self.slots = from_bytes(layout.slots, 4)
+        self.counts = from_bytes(bytes(8 * room), 8)
+        self.words = allocate(_WORDS, 8)
+        self.count, self.bytes = layout.known, len(layout.names)
+        self.labels: list[str] = []
 
-    def tables(self) -> tuple[bytes, bytes, bytes]:
-        """The key entries, their names, and the hash slots, as the kernel reads them."""
-        words: list[int] = []
-        names = b""
-        size = _SLOTS
-        while True:
-            slots = [-1] * size
-            if all(self._insert(slots, entry) for entry in range(1, len(self.entries))):
-                break
-            size *= 2
-        for node, key, target in self.entries:
-            head = int.from_bytes(key[:8], "little")
-            tail = int.from_bytes(key[-8:], "little") if len(key) > 8 else 0
-            words += [node, len(key), _signed(head), _signed(tail), target, 0, 0, len(names)]
-            names += key
-        return from_numbers("q", words).tobytes(), names, from_numbers("i", slots).tobytes()
-
-    def _insert(self, slots: list[int], entry: int) -> bool:
-        node, key, _ = self.entries[entry]
-        mask = len(slots) - 1
-        at = _slot(node, key, mask)
-        for _ in range(_PROBES // 2):
-            if slots[at] < 0:
-                slots[at] = entry
-                return True
-            at = (at + 1) & mask
-        return False
-
-
-class JsonDecoder:
-    """Decodes payloads, each one JSON object, to the columns of `fields`. Holds no state of a batch: threads may share it."""
-
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self.fields = tuple(fields)
-        self._keys = _Keys(self.fields)
-        entries, names, slots = self._keys.tables()
-        self._known = len(self._keys.entries)
-        self._entries = entries + bytes(_KEY * 8 * UNKNOWN_KEYS)
-        self._name_bytes = len(names)
-        self._names = names + bytes(_UNKNOWN_BYTES)
-        self._slots = slots
-        self._nodes = [word for parent in self._keys.parents for word in (parent, 0)]
-        self._defaults = b"".join(str(one.default).encode() for one in self._string_defaults())
-        self._check_absent = int(any(one.default is not None or not one.nullable for one in self.fields))
-
-    def _string_defaults(self) -> list[Field]:
-        return [one for one in self.fields if one.type.physical == "string" and one.default is not None]
-
-    def decode(self, payloads: Payloads) -> Decoded:
-        """Decode a batch; every payload becomes a row or a reject, in order."""
-        count = payloads.count
-        heap = payloads.size + PADDING
-        if payloads.text.count < heap + len(self._defaults) + PADDING:
-            payloads.grow(len(self._defaults) + PADDING)
-        table, out, valid_at = self._columns_table(count, heap)
-        if self._defaults:
-            ctypes.memmove(payloads.text.address + heap, self._defaults, len(self._defaults))
-        columns = from_numbers("q", table)
-        keys, names, slots = from_bytes(self._entries, 8), from_bytes(self._names), from_bytes(self._slots, 4)
-        nodes = from_numbers("q", self._nodes)
-        index = allocate(kernels.longest_span(payloads.starts, payloads.ends) + 128, 4)
-        stack = allocate(_MAX_DEPTH + 1, 8)
-        source, rejects = allocate(count, 8), allocate(count * _REJECT, 8)
-        fixups = allocate((_FIXUP_ROOM + len(self.fields)) * _FIXUP, 8)
-        state_words = [0] * _STATE
-        state_words[_HEAP] = heap + len(self._defaults)
-        state_words[_KEYS], state_words[_KEY_BYTES] = self._known, self._name_bytes
-        state_words[_CHECK_ABSENT] = self._check_absent
-        state = from_numbers("q", state_words)
-        done = 0
-        while True:
-            done = kernels.decode_json(
-                payloads.text, payloads.starts, payloads.ends, done, keys, names, slots, nodes, columns,
-                index, stack, state, source, rejects, fixups, out,
-            )  # fmt: skip
-            fixed = state.tolist()[_FIXUPS]
-            self._settle(payloads, fixups.part(0, fixed * _FIXUP, 8).tolist(), table, out)
-            if done == count:
-                break
-            _poke(state, _FIXUPS, 0)
-            if not fixed:
-                payloads.grow(payloads.text.count)
-        final = state.tolist()
-        rows = final[_ROWS]
-        return Decoded(
-            self._vectors(payloads, table, out, valid_at, rows),
-            rows,
-            source.part(0, rows, 8),
-            self._rejects(rejects.part(0, final[_REJECTS] * _REJECT, 8).tolist()),
-            self._nulled(columns.tolist()),
-            self._unknown(keys, names, final),
-        )
-
-    def _columns_table(self, count: int, heap: int) -> tuple[list[int], Memory, list[int]]:
-        """The kernel's column table for `count` rows, the memory for all columns, and where each one's validity is."""
-        stride = (count + 63) // 64 * 64
-        size = len(self.fields) * stride
-        words: list[int] = []
-        valid_at = [i * stride for i in range(len(self.fields))]
-        for i, one in enumerate(self.fields):
-            least, greatest = one.type.range if one.type.family == "int" else (0, 0)
-            default = 0
-            if one.type.physical == "string" and one.default is not None:
-                length = len(str(one.default).encode())
-                default = heap | length << 32
-                heap += length
-            elif one.default is not None:
-                default = literal_bits(one.type, one.default)
-            words += [
-                _kind(one.type), int(one.nullable), int(one.on_error == "null"), size, valid_at[i],
-                least, _signed(greatest), _TICKS.get(one.type.unit, 0), int(bool(one.type.zone)),
-                self._keys.node_of[i], 0, 0, int(one.default is not None), default, _coerce(one),
-            ]  # fmt: skip
-            size += stride if one.type.physical == "bool" else 8 * stride
-        out = allocate(size + PADDING, 1)
-        kernels.fill_uint8(0, out.part(0, len(self.fields) * stride, 1))
-        return words, out, valid_at
-
-    def _vectors(self, payloads: Payloads, table: list[int], out: Memory, valid_at: list[int], rows: int) -> dict[str, Vector]:
-        vectors: dict[str, Vector] = {}
-        for i, one in enumerate(self.fields):
-            values_at = table[i * _COLUMN + 3]
-            values = out.part(values_at, rows, 1 if one.type.physical == "bool" else 8)
-            valid: Memory | None = out.part(valid_at[i], rows, 1)
-            if kernels.count_invalid(valid) == 0:
-                valid = None
-            elif one.type.physical != "bool":
-                kernels.clear_invalid(valid, values)  # no kernel meets a view that points nowhere
-            data = payloads.text if one.type.physical == "string" else None
-            vectors[one.name] = Vector(one.holds, rows, values, valid, data)
-        return vectors
-
-    def _settle(self, payloads: Payloads, fixups: list[int], table: list[int], out: Memory) -> None:
-        """The few floats whose digits beyond the 19th decide: Python's float is exact."""
-        for at in range(0, len(fixups), _FIXUP):
-            row, column, start, end = fixups[at : at + _FIXUP]
-            if row < 0:
-                continue
-            text = payloads.text.part(start, end - start, 1).tobytes().decode()
-            value = float(text) if self.fields[column].type.bits == 64 else _nearest_single(text)
-            ctypes.c_double.from_address(out.address + table[column * _COLUMN + 3] + 8 * row).value = value
-
-    def _rejects(self, words: list[int]) -> list[Reject]:
-        found = []
-        for at in range(0, len(words), _REJECT):
-            position, code, column, offset = words[at : at + _REJECT]
-            found.append(reject(position, Code(code), self.fields[column].name if column >= 0 else None, offset))
-        return found
-
-    def _nulled(self, columns: list[int]) -> dict[str, int]:
-        counts = {one.name: columns[i * _COLUMN + _NULLED] for i, one in enumerate(self.fields)}
-        return {name: count for name, count in counts.items() if count}
-
-    def _unknown(self, keys: Memory, names: Memory, state: list[int]) -> dict[str, int]:
+    def take_counts(self, layout: Layout, state: Sequence[int]) -> dict[str, int]:
+        """How often each unknown key came; the counts begin anew."""
+        self.count, self.bytes = state[_KEYS], state[_KEY_BYTES]
+        for entry in range(layout.known + len(self.labels), self.count):
+            node, length, _, _, _, start = self.entries.part(8 * KEY_WORDS * entry, 6, 8).tolist()
+            key = self.names.part(start, length, 1).tobytes().decode("utf-8", "replace")
+            path = layout.paths[node]
+            self.labels.append(f"{path}.{key}" if path else key)
+        fresh = self.counts.part(8 * layout.known, self.count - layout.known, 8)
+        seen = fresh.tolist()
+        ctypes.memset(self.counts.address, 0, 8 * self.count)
         unknown: dict[str, int] = {}
-        fresh = keys.part(8 * _KEY * self._known, _KEY * (state[_KEYS] - self._known), 8).tolist()
-        for at in range(0, len(fresh), _KEY):
-            node, length, count, start = fresh[at], fresh[at + 1], fresh[at + 6], fresh[at + 7]
-            key = names.part(start, length, 1).tobytes().decode("utf-8", "replace")
-            unknown[".".join((*self._keys.nodes[node], key))] = count
-        if state[_OTHER_KEYS]:
-            unknown[OTHER] = state[_OTHER_KEYS]
+        for label, count in zip(self.labels, seen, strict=True):
+            if count:
+                unknown[label] = unknown.get(label, 0) + count
+        named = list(unknown)[UNKNOWN_KEYS:]
+        others = state[_OTHER_KEYS] + sum(unknown.pop(label) for label in named)
+        if others:
+            unknown[OTHER] = others
         return unknown
 
 
-def _poke(words: Memory, at: int, value: int) -> None:
-    ctypes.c_int64.from_address(words.address + 8 * at).value = value
+class JsonDecoder:
+    """Decodes payloads, each one JSON object, to the columns of `fields`. Threads may share it.
+
+    unread: fields of the schema that nobody needs; their values are skipped, but they are no unknown keys.
+    """
+
+    def __init__(self, fields: Sequence[Field], unread: Sequence[Field] = ()) -> None:
+        self.fields = tuple(fields)
+        self._layout = Layout(self.fields, unread)
+        self._defaults = b"".join(text_default(one) or b"" for one in self.fields)
+        self._check_absent = int(any(one.default is not None or not one.nullable for one in self.fields))
+        self._seed = int.from_bytes(os.urandom(8), "little", signed=True) if self._layout.has_maps else 0
+        self._idle: list[_Keys] = []
+        self._elements = [0.0] * self._layout.levels
+
+    def decode(self, payloads: Payloads) -> Decoded:
+        """Decode a batch; every payload becomes a row or a reject, in order."""
+        try:
+            keys = self._idle.pop()
+        except IndexError:
+            keys = _Keys(self._layout)
+        batch = _Batch(self, payloads, keys)
+        batch.run()
+        decoded = batch.decoded()
+        if keys.count - self._layout.known <= UNKNOWN_KEYS:  # else there is not room for as many new ones
+            self._idle.append(keys)
+        return decoded
 
 
-def _nearest_single(text: str) -> float:
-    """The float32 nearest to a decimal, ties to even, as a float; an exact comparison of fractions."""
-    wanted = Fraction(text)
-    near = ctypes.c_float(float(text)).value
-    bits = ctypes.c_uint32.from_buffer(ctypes.c_float(near)).value
-    candidates = []
-    for pattern in (bits - 1, bits, bits + 1):
-        word = ctypes.c_uint32(pattern & 0xFFFFFFFF)
-        value = ctypes.c_float.from_buffer(word).value
-        if value - value == 0:
-            candidates.append((abs(Fraction(value) - wanted), pattern & 1, value))
-    return min(candidates)[2] if candidates else near
+class _Batch:
+    """One batch on its way through the kernel."""
+
+    def __init__(self, decoder: JsonDecoder, payloads: Payloads, keys: _Keys) -> None:
+        self.decoder, self.payloads, self.keys, self.layout = decoder, payloads, keys, decoder._layout
+        count, layout = payloads.count, self.layout
+        longest = kernels.longest_span(payloads.starts, payloads.ends)
+        defaults = decoder._defaults
+        self.text = allocate(2 * (longest + PADDING), 1)
+        self.strings = allocate(payloads.size + 2 * longest + len(defaults) + PADDING, 1)
+        self.words = list(layout.words)
+        if defaults:
+            ctypes.memmove(self.strings.address, defaults, len(defaults))
+            self._place_defaults()
+        state = [0] * _STATE
+        state[_HEAP] = len(defaults)
+        state[_KEYS], state[_KEY_BYTES] = keys.count, keys.bytes
+        state[_CHECK_ABSENT], state[_REST], state[_FIELDS] = decoder._check_absent, layout.rest, len(decoder.fields)
+        state[_SEED] = decoder._seed
+        state[_NOWHERE], state[_KNOWN] = layout.nowhere, layout.known
+        state[_SPARE] = longest + PADDING
+        self.state = from_numbers("q", state)
+        spare = min(longest // 2, _AHEAD) + 64
+        self.rooms = [count, *(int(each * count) + spare for each in decoder._elements[1:])]
+        self.levels = from_numbers("q", [word for room in self.rooms for word in (0, room, 0, 0)])
+        self.nodes = from_numbers("q", layout.nodes)
+        self.source, self.rejects = allocate(count, 8), allocate(count * _REJECT, 8)
+        self.spans = allocate(4096 * _SPAN, 8) if layout.rest >= 0 else EMPTY_WORDS
+        self.scratch = keys.words
+        if layout.has_maps and longest > _WORDS:
+            self.scratch = allocate(max(_WORDS, 1 << (longest // 2).bit_length()), 8)  # an entry has five bytes or more
+        self._place_columns()
+        self.columns = from_numbers("q", self.words)
+
+    def _place_defaults(self) -> None:
+        heap = 0
+        for i, one in enumerate(self.decoder.fields):
+            text = text_default(one)
+            if text is not None:
+                self.words[i * COLUMN_WORDS + 13] = heap | len(text) << 32
+                heap += len(text)
+
+    def _place_columns(self) -> None:
+        """Memory for all columns, each with the room of its level; validity first, all null."""
+        places = self.layout.columns
+        strides = [(room + 63) // 64 * 64 for room in self.rooms]
+        at = 0
+        for i, one in enumerate(places):
+            self.words[i * COLUMN_WORDS + VALID] = at
+            at += strides[one.level]
+        blank = at
+        for i, one in enumerate(places):
+            self.words[i * COLUMN_WORDS + VALUES] = at
+            at += one.width * strides[one.level]
+        self.out = allocate(at + PADDING, 1)
+        kernels.fill_uint8(0, self.out.part(0, blank, 1))
+
+    def run(self) -> None:
+        """Call the kernel until every payload is done, with more room each time it stops."""
+        payloads, keys = self.payloads, self.keys
+        done = 0
+        while True:
+            done = kernels.decode_json(
+                payloads.text, payloads.starts, payloads.ends, done, self.text, self.strings,
+                keys.entries, keys.names, keys.slots, keys.counts, self.nodes, self.columns, self.levels, self.spans,
+                self.scratch, self.state, self.source, self.rejects, self.out,
+            )  # fmt: skip
+            if done == payloads.count:
+                return
+            wanted = self.state.tolist()[_WANTED]
+            if wanted == _MORE_HEAP:
+                self._grow_strings()
+            elif wanted == _MORE_SPANS:
+                self.spans = allocate(2 * self.spans.count, 8)
+            else:
+                self._grow_level(wanted)
+
+    def _grow_strings(self) -> None:
+        before = self.strings
+        if before.count > 1 << 31:  # a view has 32 bits for where it begins
+            raise RunError("a batch holds more than 2 GiB of text; make it smaller")
+        self.strings = allocate(2 * before.count, 1)
+        ctypes.memmove(self.strings.address, before.address, before.count)
+
+    def _rows(self) -> list[int]:
+        """The rows of each level so far."""
+        return [self.state.tolist()[_ROWS], *self.levels.tolist()[_LEVEL::_LEVEL]]
+
+    def _grow_level(self, level: int) -> None:
+        before, old, rows = self.out, self.columns.tolist(), self._rows()
+        self.rooms[level] *= 2
+        self.words = old
+        places = [(old[i * COLUMN_WORDS + VALID], old[i * COLUMN_WORDS + VALUES]) for i in range(len(self.layout.columns))]
+        self._place_columns()
+        for i, one in enumerate(self.layout.columns):
+            valid_at, values_at = places[i]
+            to = self.out.address
+            count = rows[one.level]
+            ctypes.memmove(to + self.words[i * COLUMN_WORDS + VALID], before.address + valid_at, count)
+            ctypes.memmove(to + self.words[i * COLUMN_WORDS + VALUES], before.address + values_at, count * one.width)
+        self.columns = from_numbers("q", self.words)
+        levels = self.levels.tolist()
+        levels[level * _LEVEL + 1] = self.rooms[level]
+        self.levels = from_numbers("q", levels)
+
+    def decoded(self) -> Decoded:
+        """The batch's columns, rejects and counts."""
+        state, rows = self.state.tolist(), self._rows()
+        count = self.payloads.count
+        for level in range(1, len(rows)):
+            self.decoder._elements[level] = 1.125 * rows[level] / count if count else 0.0
+        fields = self.decoder.fields
+        self.words = self.columns.tolist()
+        columns = {one.name: self._vector(i, one.holds, rows) for i, one in enumerate(fields)}
+        nulled = {one.name: self.words[i * COLUMN_WORDS + NULLED] for i, one in enumerate(fields)}
+        return Decoded(
+            columns,
+            rows[0],
+            self.source.part(0, rows[0], 8),
+            self._rejected(self.rejects.part(0, state[_REJECTS] * _REJECT, 8).tolist()),
+            {name: number for name, number in nulled.items() if number},
+            self.keys.take_counts(self.layout, state),
+        )
+
+    def _vector(self, index: int, kind: Type, rows: list[int]) -> Vector:
+        place, at = self.layout.columns[index], index * COLUMN_WORDS
+        count = rows[place.level]
+        valid: Memory | None = self.out.part(self.words[at + VALID], count, 1)
+        width = place.width
+        values = self.out.part(self.words[at + VALUES], count * max(width // 8, 1), min(width, 8)) if width else EMPTY_WORDS
+        assert valid is not None
+        if kernels.count_invalid(valid) == 0:
+            valid = None
+        elif width == 1:
+            kernels.clear_invalid_uint8(valid, values)
+        elif width:  # no kernel meets a view that points nowhere, and nobody sees what was in this memory before
+            kernels.clear_invalid(valid, values)
+        children = tuple(self._vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
+        data = self.strings if kind.physical == "string" else None
+        return Vector(kind, count, values, valid, data, children)
+
+    def _rejected(self, words: list[int]) -> list[Reject]:
+        found = []
+        for at in range(0, len(words), _REJECT):
+            position, code, column, offset = words[at : at + _REJECT]
+            name = self.decoder.fields[self.layout.columns[column].field].name if column >= 0 else None
+            found.append(reject(position, Code(code), name, offset))
+        return found
+
+
+_decoder = lru_cache(16)(JsonDecoder)
 
 
 def decode_json(
@@ -301,12 +284,14 @@ def decode_json(
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """JSON objects to a RecordBatch of the schema, and the records that are none, with code, column and byte offset.
 
-    records: one object each, or bytes of JSON lines. Raises PlanError for a bad schema, RunError for over 4 GiB of text.
+    records: one object each, or bytes of JSON lines. Raises PlanError for a bad schema, RunError for over 2 GiB of text.
     """
     checked = Schema(schema)
     payloads = Payloads.of_lines(records) if isinstance(records, bytes) else Payloads.of_records(records)
     if payloads.size >= 1 << 31:
         raise RunError("a batch holds more than 2 GiB of text; make it smaller")
-    decoded = JsonDecoder(list(checked.values())).decode(payloads)
+    fields = tuple(checked.values())
+    told_apart = all(one.default is None for one in fields)  # 0.0 and -0.0 are equal
+    decoded = (_decoder(fields) if told_apart else JsonDecoder(fields)).decode(payloads)
     columns = [close(decoded.columns[name]) for name in checked]
     return pa.record_batch(columns, checked.arrow), to_batch(decoded.rejects, payloads.payload)

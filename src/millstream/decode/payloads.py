@@ -9,18 +9,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from millstream.native.bind import kernels
-from millstream.native.memory import PADDING, Memory, allocate, from_numbers
+from millstream.native.memory import Memory, allocate, from_buffer, from_numbers
 
 _JOINED = 256
 
 
 @dataclass(slots=True)
 class Payloads:
-    """`count` payloads, each text[starts[i]:ends[i]] of one writable buffer of this batch alone.
+    """`count` payloads, each text[starts[i]:ends[i]] of one buffer.
 
-    text: the payloads' bytes, 64 zero bytes, then room where a decoder puts strings that it unescapes.
-    size: where the payloads' bytes end. The byte after each payload may be the first of the next one.
-    bytes_in: bytes as delivered.
+    text: the payloads' bytes; it is only read, and may be somebody else's.
+    size: where the payloads' bytes end. bytes_in: bytes as delivered.
     """
 
     text: Memory
@@ -40,45 +39,36 @@ class Payloads:
         return self.text.part(start, end - start, 1).tobytes()
 
     @classmethod
-    def of_records(cls, records: Sequence[bytes]) -> Payloads:
+    def of_records(cls, records: Sequence[bytes | bytearray | memoryview]) -> Payloads:
         """One payload a record."""
-        count = len(records)
-        size = sum(map(len, records)) + count
-        text = allocate(size + PADDING + _room(size), 1)
+        # Copies, of what may be changed meanwhile or holds larger items than bytes.
+        own = tuple(records) if set(map(type, records)) <= {bytes} else tuple(bytes(one) for one in records)
+        count = len(own)
+        starts, ends = allocate(count, 8), allocate(count, 8)
+        size = kernels.spans_of_lengths(from_numbers("q", map(len, own)), 1, starts, ends)
+        text = allocate(size, 1)
         at = text.address
         for first in range(0, count, _JOINED):  # a few at a time: what is joined stays in the cache
-            piece = b"\n".join(records[first : first + _JOINED])
+            piece = b"\n".join(own[first : first + _JOINED])
             ctypes.memmove(at, piece, len(piece))
             at += len(piece) + 1
             ctypes.memset(at - 1, 10, 1)
-        ctypes.memset(at, 0, PADDING)
-        starts, ends = allocate(count, 8), allocate(count, 8)
-        if kernels.count_newlines(text, 0, size) == count:
-            kernels.frame_lines(text, 0, size - 1, 1, starts, ends) if count else 0
-        else:  # some payload holds a newline of its own
-            kernels.spans_of_lengths(from_numbers("q", map(len, records)), 1, starts, ends)
         return cls(text, size, starts, ends, size - count)
 
     @classmethod
     def of_lines(cls, data: bytes | bytearray | memoryview) -> Payloads:
         """One payload a line; blank lines are none."""
-        buffer = pa.py_buffer(data)
-        size = buffer.size
-        text = allocate(size + PADDING + _room(size), 1)
-        ctypes.memmove(text.address, buffer.address, size)
-        ctypes.memset(text.address + size, 0, PADDING)
-        most = kernels.count_newlines(text, 0, size) + 1
-        starts, ends = allocate(most, 8), allocate(most, 8)
-        count = kernels.frame_lines(text, 0, size, 0, starts, ends)
-        return cls(text, size, starts.part(0, count, 8), ends.part(0, count, 8), size)
-
-    def grow(self, room: int) -> None:
-        """Copy the buffer to one with `room` more bytes for unescaped strings."""
-        larger = allocate(self.text.count + room, 1)
-        ctypes.memmove(larger.address, self.text.address, self.text.count)
-        self.text = larger
+        source = from_buffer(pa.py_buffer(data))
+        size = source.count
+        return cls(source, size, *spans_of_lines(source, 0, size), size)
 
 
-def _room(size: int) -> int:
-    """Bytes to keep for unescaped strings: few records have any."""
-    return size // 8 + 4096
+def spans_of_lines(text: Memory, begin: int, end: int) -> tuple[Memory, Memory]:
+    """Where the lines of text[begin:end] that are not blank start and end."""
+    for shortest in (64, 2):  # bytes of a line: guessed, then with a byte and a newline
+        room = (end - begin) // shortest + 64
+        starts, ends = allocate(room, 8), allocate(room, 8)
+        count = kernels.frame_lines(text, begin, end, starts, ends)
+        if count >= 0:
+            break
+    return starts.part(0, count, 8), ends.part(0, count, 8)

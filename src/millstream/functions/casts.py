@@ -6,13 +6,10 @@ strict=False it becomes null. Floats lose their fraction on the way to integers;
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
-from millstream.columns import Vector, filled_bytes, literal_bits, room_for_text
+from millstream.columns import Vector, filled_bytes, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
@@ -21,7 +18,8 @@ from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
 
-_NOT_SETTLED = 255
+_SCRATCH = 256
+"""The words that kernels/floats.py counts in for numbers of many digits."""
 
 
 def widened(vector: Vector, kind: Type) -> Vector:
@@ -163,9 +161,7 @@ def _from_separated(call: Call, source: Vector, new: Type, strict: bool, out: Me
     valid = call.valid or filled_bytes(1, call.length)
     status = call.bytes()
     if new.family == "float":
-        kernels.parse_float64(source.data, source.values, valid, int(new.bits == 32), out, status)
-        if kernels.greatest_uint8(status) == _NOT_SETTLED:
-            _settle(source, new, out, status)
+        kernels.parse_float64(source.data, source.values, valid, int(new.bits == 32), allocate(_SCRATCH, 8), out, status)
     elif new.family == "date":
         kernels.parse_date(source.data, source.values, valid, out, status)
     else:
@@ -174,17 +170,6 @@ def _from_separated(call: Call, source: Vector, new: Type, strict: bool, out: Me
         kernels.forgive_errors(valid, status)
     call.valid = status
     return out
-
-
-def _settle(source: Vector, new: Type, out: Memory, status: Memory) -> None:
-    """The few numbers of over 19 digits that the kernel leaves open, by Python's and Arrow's exact routines."""
-    views, codes = source.values.tolist(), status.tolist("B")
-    text = source.data.tobytes() if source.data is not None else b""
-    for row in (row for row, code in enumerate(codes) if code == _NOT_SETTLED):
-        start, length = views[row] & 0xFFFFFFFF, views[row] >> 32
-        value = pa.scalar(text[start : start + length].decode()).cast(new.arrow).as_py()
-        kernels.fill_int64(literal_bits(FLOAT64, value), out.part(8 * row, 1, 8))
-        kernels.fill_uint8(1 if math.isfinite(value) else int(Code.OUT_OF_RANGE), status.part(row, 1, 1))
 
 
 _N: Columns = {"i": ("int64", [1, 300, None]), "s": ("string", ["12", "x", None]), "x": ("float64", [1.9, -1.9, None])}

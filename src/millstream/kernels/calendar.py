@@ -115,6 +115,14 @@ def read_offset(text, p, end):
     return q, -offset if mark == 45 else offset
 
 
+@inlined
+def fits_nanoseconds(seconds, fraction):
+    """Are seconds and nanoseconds an int64 of nanoseconds?"""
+    return (seconds < 9223372036 or (seconds == 9223372036 and fraction <= 854775807)) and (
+        seconds > -9223372037 or (seconds == -9223372037 and fraction >= 145224192)
+    )
+
+
 @helper
 def read_timestamp(text, p, length, ticks, zoned):
     """ISO 8601 date and time in text[p:p+length] as ticks since 1970: (0 or a code, int64). RFC 3339 is a part of it.
@@ -141,7 +149,7 @@ def read_timestamp(text, p, length, ticks, zoned):
     if q != end:
         return BAD_TIME, int64(0)
     seconds += days * 86400 - offset
-    if ticks == 1_000_000_000 and (seconds < -9223372036 or seconds > 9223372035):
+    if ticks == 1_000_000_000 and not fits_nanoseconds(seconds, fraction):
         return OUT_OF_RANGE, int64(0)
     return 0, seconds * ticks + fraction
 

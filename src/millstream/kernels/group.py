@@ -76,7 +76,7 @@ def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: 
             out[i] = null_group
             continue
         view = views[i]
-        at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32) & mask
+        at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32, 0) & mask
         group = slots[at]
         while group >= 0 and not same_views(data, views[firsts[group]], view):
             at = (at + 1) & mask
@@ -139,7 +139,7 @@ def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed:
     for i in range(first, first + count):
         if valid[i] == 1:
             view = views[i]
-            state = (state ^ hash_bytes(data, view & 0xFFFFFFFF, view >> 32)) * _FACTOR
+            state = (state ^ hash_bytes(data, view & 0xFFFFFFFF, view >> 32, 0)) * _FACTOR
         else:
             state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)

@@ -15,9 +15,9 @@ def mix(word):
 
 
 @helper
-def hash_bytes(data, start, length):
-    """A hash of some bytes, eight at a time."""
-    word = mix(int64(length) + 1)
+def hash_bytes(data, start, length, seed):
+    """A hash of some bytes, eight at a time. With a secret seed nobody can make texts whose hashes are the same."""
+    word = mix(int64(length) + 1 + seed)
     i = 0
     while i + 8 <= length:
         word = mix(word ^ load_word(data, start + i))

@@ -1,122 +1,111 @@
-"""JSON as text: where its quotes are, what its escapes mean, whether a value that nobody wants is valid.
+"""JSON as text: where a string ends, what its escapes mean, whether a value that nobody wants is valid.
 
-Every function here reads a record whose end is a NUL, which ends every number, literal and white space. The positions of its
-unescaped quotes are in `index`; k counts those that were passed.
+Every function here reads a record whose end is a NUL: it ends every number, literal and white space, and no string may hold it. So
+nothing is read beyond a record but what a vector load takes along.
 """
 
 from numba import int64
 
-from millstream.kernels.number import scan_number
-from millstream.kernels.simd import (
-    above_mask,
-    below_mask,
-    count_ones,
-    equal_mask,
-    load_word,
-    shift_right,
-    trailing_zeros,
-    unusual_mask,
-)
-from millstream.kernels.spec import helper, inlined
+from millstream.kernels.number import count_digits, scan_number
+from millstream.kernels.simd import equal_mask, load_word, shift_right, string_events, trailing_zeros
+from millstream.kernels.spec import helper, inlined, outlined
+from millstream.kernels.utf8 import invalid_utf8
 
 BAD_JSON, BAD_UTF8, TOO_DEEP = 2, 4, 5
 MAX_DEPTH = 1024
 
 
 @inlined
-def find_quotes(text, start, end, index):
-    """Note the unescaped quotes of text[start:end] in `index`, 64 bytes at a time.
+def find_close(text, p):
+    """The end of the string whose first byte is text[p]: (position of its quote, or of the first byte that needs a second look; is it one).
 
-    Returns (how many, any backslash, any byte beyond ASCII, the position of a control character in a string or -1).
+    A second look: a backslash, a control character (the record's end, too), a byte beyond ASCII.
     """
-    count = int64(0)
-    carry = int64(0)
-    slashes = int64(0)
-    high = int64(0)
-    control = int64(-1)
-    base = start
-    while base < end:
-        keep = int64(-1)
-        if end - base < 64:
-            keep = (int64(1) << (end - base)) - 1
-        quote = equal_mask(text, base, 34) & keep
-        unusual = unusual_mask(text, base) & keep
-        if (unusual | carry) != 0:
-            backslash = equal_mask(text, base, 92) & keep
-            high |= above_mask(text, base, 127) & keep
-            low = below_mask(text, base, 32) & keep
-            if (backslash | carry) != 0:
-                slashes |= backslash
-                odd = int64(-6148914691236517206)
-                possible = backslash & ~carry
-                even = ((possible << 1) | odd) - possible
-                codes = even ^ odd
-                escaped = codes ^ (backslash | carry)
-                carry = shift_right(codes & backslash, 63)
-                quote &= ~escaped
-            if low != 0:
-                inside = quote
-                for shift in (1, 2, 4, 8, 16, 32):
-                    inside ^= inside << shift
-                inside ^= -(count & 1)
-                if (low & inside) != 0 and control < 0:
-                    control = base + trailing_zeros(low & inside)
-        found = count_ones(quote)
-        for i in range(8):
-            index[count + i] = base + trailing_zeros(quote)
-            quote &= quote - 1
-        if found > 8:
-            for i in range(8, 16):
-                index[count + i] = base + trailing_zeros(quote)
-                quote &= quote - 1
-            for i in range(16, found):
-                index[count + i] = base + trailing_zeros(quote)
-                quote &= quote - 1
-        count += found
-        base += 64
-    return count, slashes != 0, high != 0, control
+    events = string_events(text, p)
+    hit = trailing_zeros(events | shift_right(events, 32) | (int64(1) << 32))
+    while hit == 32:
+        p += 32
+        events = string_events(text, p)
+        hit = trailing_zeros(events | shift_right(events, 32) | (int64(1) << 32))
+    return p + hit, (shift_right(events, hit) & 1) == 0
 
 
-@helper
-def invalid_utf8(text, p, end):
-    """The position of the first byte that is not UTF-8 in text[p:end], or -1. text[end] is a NUL."""
-    while p < end:
-        high = above_mask(text, p, 127)
-        if end - p < 64:
-            high &= (int64(1) << (end - p)) - 1
-        if high == 0:
-            p += 64
-            continue
-        p += trailing_zeros(high)
-        while text[p] >= 0x80:
-            lead = int64(text[p])
-            second = int64(text[p + 1])
-            if lead < 0xC2 or lead > 0xF4:
-                return p
-            least = int64(0x80)
-            greatest = int64(0xBF)
-            if lead == 0xE0:
-                least = int64(0xA0)
-            elif lead == 0xED:
-                greatest = int64(0x9F)
-            elif lead == 0xF0:
-                least = int64(0x90)
-            elif lead == 0xF4:
-                greatest = int64(0x8F)
-            if second < least or second > greatest:
-                return p
-            if lead < 0xE0:
-                p += 2
-                continue
-            if (text[p + 2] & 0xC0) != 0x80:
-                return p
-            if lead < 0xF0:
-                p += 3
-                continue
-            if (text[p + 3] & 0xC0) != 0x80:
-                return p
-            p += 4
-    return int64(-1)
+@outlined
+def end_of_string(text, p, first):
+    """The end of a string from `first` on that holds something unusual at p: (position of its quote, any backslash, 0 or a code).
+
+    With a code, the position is that of the fault. Checks UTF-8; escapes are left to `unescape`.
+    """
+    slashes = False
+    high = False
+    while True:
+        byte = int64(text[p])
+        if byte == 34:
+            break
+        if byte == 92:
+            slashes = True
+            p += 2 if text[p + 1] >= 32 else 1
+        elif byte < 32:
+            break
+        else:
+            high = True
+            p += 1
+            while text[p] >= 128:
+                p += 1
+        if text[p] != 34:
+            p, _ = find_close(text, p)
+    if high:
+        fault = invalid_utf8(text, first, p)
+        if fault >= 0:
+            return fault, slashes, BAD_UTF8
+    return p, slashes, 0 if text[p] == 34 else BAD_JSON
+
+
+@outlined
+def read_unusual(text, p, first, spare):
+    """A string from `first` on, something unusual in it at p: (start, length, position after its quote, 0 or a code).
+
+    Escapes are decoded to text[spare:]; the start is `spare` then. With a code, the start is the position of the fault.
+    """
+    close, slashes, code = end_of_string(text, p, first)
+    if code != 0:
+        return close, int64(0), close, code
+    if not slashes:
+        return first, close - first, close + 1, 0
+    end, code = unescape(text, first, close, spare, True)
+    if code != 0:
+        return end, int64(0), close, code
+    return spare, end - spare, close + 1, 0
+
+
+@inlined
+def read_string(text, p, spare):
+    """The string whose quote is text[p]: as `read_unusual`."""
+    first = p + 1
+    close, unusual = find_close(text, first)
+    if unusual:
+        return read_unusual(text, close, first, spare)
+    return first, close - first, close + 1, 0
+
+
+@outlined
+def skip_unusual(text, p, first):
+    """The rest of a string that nobody wants: (position after it or of the fault, 0 or a code)."""
+    close, slashes, code = end_of_string(text, p, first)
+    if code == 0 and slashes:
+        fault, code = unescape(text, first, close, 0, False)
+        if code != 0:
+            return fault, code
+    return (close + 1, 0) if code == 0 else (close, code)
+
+
+@inlined
+def skip_string(text, p):
+    """A string at text[p], a quote, that nobody wants: (position after it or of the fault, 0 or a code)."""
+    close, unusual = find_close(text, p + 1)
+    if unusual:
+        return skip_unusual(text, close, p + 1)
+    return close + 1, 0
 
 
 @inlined
@@ -124,19 +113,6 @@ def skip_space(text, p):
     while text[p] == 32 or text[p] == 10 or text[p] == 13 or text[p] == 9:
         p += 1
     return p
-
-
-@helper
-def find_backslash(text, p, end):
-    """The position of the first backslash in text[p:end], or -1."""
-    while p < end:
-        found = equal_mask(text, p, 92)
-        if end - p < 64:
-            found &= (int64(1) << (end - p)) - 1
-        if found != 0:
-            return p + trailing_zeros(found)
-        p += 64
-    return int64(-1)
 
 
 @inlined
@@ -165,10 +141,13 @@ def unescape(text, p, end, at, write):
     while p < end:
         byte = int64(text[p])
         if byte != 92:
+            found = equal_mask(text, p, 92)
+            run = min(trailing_zeros(found), end - p)
             if write:
-                text[at] = byte
-            at += 1
-            p += 1
+                for i in range(run):
+                    text[at + i] = text[p + i]
+            at += run
+            p += run
             continue
         kind = int64(text[p + 1])
         p += 2
@@ -224,19 +203,6 @@ def unescape(text, p, end, at, write):
 
 
 @inlined
-def check_string(text, index, p, k, slashes):
-    """A string at text[p] whose value nobody wants: (position after it, code)."""
-    if text[p] != 34 or int64(index[k]) != p:
-        return p, BAD_JSON
-    close = int64(index[k + 1])
-    if slashes and find_backslash(text, p + 1, close) >= 0:
-        fault, code = unescape(text, p + 1, close, 0, False)
-        if code != 0:
-            return fault, code
-    return close + 1, 0
-
-
-@inlined
 def is_null(text, p):
     return (load_word(text, p) & 0xFFFFFFFF) == 0x6C6C756E
 
@@ -256,22 +222,59 @@ def starts_number(byte):
     return byte == 45 or (byte >= 48 and byte <= 57)
 
 
-@helper
-def skip_value(text, index, p, k, depth, stack, slashes):
-    """Check any JSON value at text[p], white space behind us: (position after it or of the fault, k, 0 or a code)."""
+@outlined
+def end_of_number(text, p):
+    end, _, _, _, _, _ = scan_number(text, p)
+    return end
+
+
+@inlined
+def skip_number(text, p):
+    """The position after the number at text[p], or -1 where it is none; quick where it is short."""
+    first = p + 1 if text[p] == 45 else p
+    count = count_digits(text, first)
+    q = first + count
+    fine = (count >= 1) & (count < 8) & ((text[first] != 48) | (count == 1))
+    if text[q] == 46:
+        count = count_digits(text, q + 1)
+        fine &= (count >= 1) & (count < 8)
+        q += 1 + count
+    if fine and (text[q] | 32) != 101:
+        return q
+    return end_of_number(text, p)
+
+
+@inlined
+def skip_colon(text, p):
+    """Past the colon behind a key, and the space around it: (position, 0 or BAD_JSON)."""
+    if text[p] != 58:
+        p = skip_space(text, p)
+        if text[p] != 58:
+            return p, BAD_JSON
+    p += 1
+    return (skip_space(text, p) if text[p] <= 32 else p), 0
+
+
+@outlined
+def skip_value(text, p, depth, stack):
+    """Check any JSON value at text[p], white space behind us: (position after it or of the fault, 0 or a code).
+
+    depth: how many objects and arrays it lies in. stack: MAX_DEPTH words.
+    """
     floor = depth
     while True:
         byte = text[p]
         opened = False
         if byte == 34:
-            p, code = check_string(text, index, p, k, slashes)
+            p, code = skip_string(text, p)
             if code != 0:
-                return p, k, code
-            k += 2
+                return p, code
         elif byte == 123 or byte == 91:
             if depth >= MAX_DEPTH:
-                return p, k, TOO_DEEP
-            first = skip_space(text, p + 1)
+                return p, TOO_DEEP
+            first = p + 1
+            if text[first] <= 32:
+                first = skip_space(text, first)
             if text[first] == byte + 2:
                 p = first + 1
             else:
@@ -280,35 +283,50 @@ def skip_value(text, index, p, k, depth, stack, slashes):
                 p = first
                 opened = True
         elif starts_number(byte):
-            end, _, _, _, _, _ = scan_number(text, p)
+            end = skip_number(text, p)
             if end < 0:
-                return p, k, BAD_JSON
+                return p, BAD_JSON
             p = end
         elif is_null(text, p) or is_true(text, p):
             p += 4
         elif is_false(text, p):
             p += 5
         else:
-            return p, k, BAD_JSON
+            return p, BAD_JSON
         while not opened:
             if depth == floor:
-                return p, k, 0
-            p = skip_space(text, p)
+                return p, 0
+            if text[p] <= 32:
+                p = skip_space(text, p)
             byte = text[p]
             if byte == 44:
-                p = skip_space(text, p + 1)
+                p += 1
+                if text[p] <= 32:
+                    p = skip_space(text, p)
                 opened = True
             elif int64(byte) == stack[depth - 1] + 2:
                 p += 1
                 depth -= 1
             else:
-                return p, k, BAD_JSON
+                return p, BAD_JSON
         if stack[depth - 1] == 123:
-            p, code = check_string(text, index, p, k, slashes)
+            if text[p] != 34:
+                return p, BAD_JSON
+            p, code = skip_string(text, p)
             if code != 0:
-                return p, k, code
-            k += 2
-            p = skip_space(text, p)
-            if text[p] != 58:
-                return p, k, BAD_JSON
-            p = skip_space(text, p + 1)
+                return p, code
+            p, code = skip_colon(text, p)
+            if code != 0:
+                return p, code
+
+
+@inlined
+def skip_any(text, p, depth, stack):
+    """`skip_value`, quick for strings and short numbers."""
+    byte = text[p]
+    if byte == 34:
+        return skip_string(text, p)
+    if starts_number(byte):
+        end = skip_number(text, p)
+        return (end, 0) if end >= 0 else (p, BAD_JSON)
+    return skip_value(text, p, depth, stack)

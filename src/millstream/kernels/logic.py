@@ -107,6 +107,15 @@ def choose_int64(picked: U8, yes: I64, no: I64, out: I64):
 
 
 @kernel
+def choose_int128(picked: U8, yes: I64, no: I64, out: I64):
+    """Two words a row."""
+    for i in range(len(picked)):
+        out[2 * i] = yes[2 * i] if picked[i] == 1 else no[2 * i]
+        out[2 * i + 1] = yes[2 * i + 1] if picked[i] == 1 else no[2 * i + 1]
+    return len(picked)
+
+
+@kernel
 def choose_uint8(picked: U8, yes: U8, no: U8, out: U8):
     for i in range(len(out)):
         out[i] = yes[i] if picked[i] == 1 else no[i]
@@ -192,7 +201,20 @@ def replace_uint8(old: INT, new: INT, source: U8, out: U8):
 
 @kernel
 def clear_invalid(valid: U8, out: I64):
-    """Rows that are not valid become 0: for strings, the empty view."""
+    """Rows that are not valid become 0: for strings, the empty view. A row has as many words as `out` has for one."""
+    if len(out) == len(valid):
+        for i in range(len(out)):
+            out[i] = out[i] if valid[i] == 1 else 0
+    else:
+        words = len(out) // max(len(valid), 1)
+        for i in range(len(out)):
+            out[i] = out[i] if valid[i // words] == 1 else 0
+    return len(out)
+
+
+@kernel
+def clear_invalid_uint8(valid: U8, out: U8):
+    """Rows that are not valid become 0."""
     for i in range(len(out)):
         out[i] = out[i] if valid[i] == 1 else 0
     return len(out)

@@ -66,7 +66,7 @@ def build_string(data: U8, keys: I64, valid: U8, hashes: I64, slots: I64):
         if valid[row] != 1:
             continue
         start, length = keys[row] & 0xFFFFFFFF, keys[row] >> 32
-        word = hash_bytes(data, start, length)
+        word = hash_bytes(data, start, length, 0)
         hashes[row] = word
         at = word & mask
         same = 0
@@ -92,7 +92,7 @@ def probe_string(data: U8, keys: I64, valid: U8, table_data: U8, table: I64, has
         if valid[i] != 1:
             continue
         start, length = keys[i] & 0xFFFFFFFF, keys[i] >> 32
-        word = hash_bytes(data, start, length)
+        word = hash_bytes(data, start, length, 0)
         at = word & mask
         for _ in range(len(slots)):
             row = slots[at]

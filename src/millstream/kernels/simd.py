@@ -16,6 +16,7 @@ LANES = 64
 _BYTE = ir.IntType(8)
 _WORD = ir.IntType(64)
 _BLOCK = ir.VectorType(_BYTE, LANES)
+_HALF = ir.VectorType(_BYTE, 32)
 
 
 def _refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, size: int) -> None:
@@ -79,16 +80,79 @@ def above_mask(typingctx: Any, array: Any, offset: Any, byte: Any) -> Any:
 
 
 @intrinsic
-def unusual_mask(typingctx: Any, array: Any, offset: Any) -> Any:
-    """Bit i: array[offset + i] is a backslash, a control character or beyond ASCII, for 64 bytes. Two compares for all three."""
+def string_events(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Of 32 bytes: bit i where array[offset + i] is a quote; bit 32 + i where it is a backslash, below 32 or beyond ASCII."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        loaded = _load(context, builder, signature.args[0], args[0], args[1], _BLOCK, LANES)
-        outside = builder.icmp_signed("<", loaded, ir.Constant(_BLOCK, [32] * LANES))
-        backslash = builder.icmp_unsigned("==", loaded, ir.Constant(_BLOCK, [92] * LANES))
-        return builder.bitcast(builder.or_(outside, backslash), _WORD)
+        loaded = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
+        quote = builder.icmp_unsigned("==", loaded, ir.Constant(_HALF, [34] * 32))
+        outside = builder.icmp_signed("<", loaded, ir.Constant(_HALF, [32] * 32))
+        unusual = builder.or_(outside, builder.icmp_unsigned("==", loaded, ir.Constant(_HALF, [92] * 32)))
+        low, high = (builder.zext(builder.bitcast(mask, ir.IntType(32)), _WORD) for mask in (quote, unusual))
+        return builder.or_(low, builder.shl(high, ir.Constant(_WORD, 32)))
 
     return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def other_mask(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Bit i: array[offset + i] is no decimal digit, for 32 bytes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        loaded = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
+        above = builder.sub(loaded, ir.Constant(_HALF, [48] * 32))
+        mask = builder.bitcast(builder.icmp_unsigned(">", above, ir.Constant(_HALF, [9] * 32)), ir.IntType(32))
+        return builder.zext(mask, _WORD)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def differing_bytes(typingctx: Any, left: Any, left_offset: Any, right: Any, right_offset: Any) -> Any:
+    """Bit i: of 32 bytes, left[left_offset + i] and right[right_offset + i] differ (byte offsets into both arrays)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
+        other = _load(context, builder, signature.args[2], args[2], args[3], _HALF, 32)
+        return builder.zext(builder.bitcast(builder.icmp_unsigned("!=", one, other), ir.IntType(32)), _WORD)
+
+    return types.int64(left, types.int64, right, types.int64), codegen
+
+
+@intrinsic
+def digits_value(typingctx: Any, array: Any, end: Any, count: Any, behind: Any) -> Any:
+    """The value of `count` decimal digits before array[end], which have a point before the last `behind` (32: no point).
+
+    count: 0 to 31; of more than 24 digits it is the last 24, modulo 2**64. 33 bytes before array[end] can be read.
+    """
+
+    def at_least(builder: Any, left: Any) -> Any:
+        """Lanes from 32 - left on."""
+        first = builder.sub(ir.Constant(_BYTE, 32), builder.trunc(left, _BYTE))
+        return builder.icmp_unsigned(">=", ir.Constant(_HALF, list(range(32))), _splat(builder, first, _HALF))
+
+    def added_up(builder: Any, digits: Any, width: int) -> Any:
+        """Numbers of `width` bits to half as many of twice the width; of a pair the first weighs more."""
+        lanes = 128 // width
+        wide = ir.VectorType(ir.IntType(2 * width), lanes)
+        pairs = builder.bitcast(digits, wide)
+        upper = builder.and_(pairs, ir.Constant(wide, [(1 << width) - 1] * lanes))
+        lower = builder.lshr(pairs, ir.Constant(wide, [width] * lanes))
+        return builder.add(builder.mul(upper, ir.Constant(wide, [10 ** (width // 8)] * lanes)), lower)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array_type, (array, end, count, behind) = signature.args[0], args
+        after = _load(context, builder, array_type, array, builder.sub(end, ir.Constant(_WORD, 32)), _HALF, 32)
+        before = _load(context, builder, array_type, array, builder.sub(end, ir.Constant(_WORD, 33)), _HALF, 32)
+        text = builder.select(at_least(builder, behind), after, before)
+        digits = builder.sub(text, ir.Constant(_HALF, [48] * 32))
+        digits = builder.select(at_least(builder, count), digits, ir.Constant(_HALF, [0] * 32))
+        eights = added_up(builder, added_up(builder, added_up(builder, digits, 8), 16), 32)
+        high, middle, low = (builder.extract_element(eights, ir.Constant(ir.IntType(32), i)) for i in (1, 2, 3))
+        value = builder.add(low, builder.mul(middle, ir.Constant(_WORD, 10**8)))
+        return builder.add(value, builder.mul(high, ir.Constant(_WORD, 10**16)))
+
+    return types.uint64(array, types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -107,16 +171,6 @@ def leading_zeros(typingctx: Any, word: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def count_ones(typingctx: Any, word: Any) -> Any:
-    """The count of set bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
 
     return types.int64(types.int64), codegen
 
@@ -191,10 +245,9 @@ def copy_block(typingctx: Any, source: Any, source_offset: Any, target: Any, tar
     """Copy 32 bytes from one array to another; both must hold them."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        half = ir.VectorType(_BYTE, 32)
-        loaded = _load(context, builder, signature.args[0], args[0], args[1], half, 32)
+        loaded = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
         _refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
-        builder.store(loaded, _pointer(context, builder, signature.args[2], args[2], args[3], half), align=1)
+        builder.store(loaded, _pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
         return context.get_dummy_value()
 
     return types.void(source, types.int64, target, types.int64), codegen

@@ -2,52 +2,49 @@
 
 from numba import int64
 
-from millstream.kernels.simd import count_ones, equal_mask, trailing_zeros
-from millstream.kernels.spec import I64, INT, U8, kernel
+from millstream.kernels.simd import equal_mask, trailing_zeros
+from millstream.kernels.spec import I64, INT, U8, inlined, kernel
+
+
+@inlined
+def is_blank(text, p, end):
+    """Is text[p:end] nothing but space?"""
+    while p < end and (text[p] == 32 or text[p] == 13 or text[p] == 9):
+        p += 1
+    return p == end
 
 
 @kernel
-def count_newlines(text: U8, begin: INT, end: INT):
-    """Newlines in text[begin:end]; 64 more bytes can be read."""
-    count = 0
-    for base in range(begin, end, 64):
-        hits = equal_mask(text, base, 10)
-        if end - base < 64:
-            hits &= (int64(1) << (end - base)) - 1
-        count += count_ones(hits)
-    return count
+def frame_lines(text: U8, begin: INT, end: INT, starts: I64, ends: I64):
+    """Lines of text[begin:end] that are not blank, as spans without the newline; the last needs none.
 
-
-@kernel
-def frame_lines(text: U8, begin: INT, end: INT, blank: INT, starts: I64, ends: I64):
-    """Lines of text[begin:end] as spans without the newline; the last needs none. Returns how many.
-
-    blank: 1 keeps lines of nothing but space, 0 leaves them out. There is room for one span more than there are newlines; 64 more
-    bytes can be read.
+    Nothing behind `end` is read. Returns how many there are, or -1 where there is no room for them.
     """
     count = 0
     line = begin
-    for base in range(begin, end, 64):
-        hits = equal_mask(text, base, 10)
-        if end - base < 64:
-            hits &= (int64(1) << (end - base)) - 1
+    base = begin
+    while base < end:
+        if base + 64 <= end:
+            hits = equal_mask(text, base, 10)
+        else:
+            hits = int64(0)
+            for i in range(end - base):
+                if text[base + i] == 10:
+                    hits |= int64(1) << i
         while hits != 0:
             stop = base + trailing_zeros(hits)
             hits &= hits - 1
-            p = line
-            if blank == 0:
-                while p < stop and (text[p] == 32 or text[p] == 13 or text[p] == 9):
-                    p += 1
-            if p < stop or blank == 1:
+            if not is_blank(text, line, stop):
+                if count == len(starts):
+                    return int64(-1)
                 starts[count] = line
                 ends[count] = stop
                 count += 1
             line = stop + 1
-    p = line
-    if blank == 0:
-        while p < end and (text[p] == 32 or text[p] == 13 or text[p] == 9):
-            p += 1
-    if p < end or blank == 1:
+        base += 64
+    if not is_blank(text, line, end):
+        if count == len(starts):
+            return int64(-1)
         starts[count] = line
         ends[count] = end
         count += 1

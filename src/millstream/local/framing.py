@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from millstream.decode.payloads import Payloads
+from millstream.decode.payloads import Payloads, spans_of_lines
 from millstream.local.compression import Stream
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_bytes, from_numbers
@@ -184,8 +184,8 @@ def _state() -> array[int]:
 
 
 def _buffer(size: int) -> Memory:
-    """A buffer such as `Payloads` wants: for `size` bytes of text, padding, room for unescaped strings."""
-    return allocate(size + PADDING + size // 8 + 4096, 1)
+    """A buffer for `size` bytes of text and padding."""
+    return allocate(size + PADDING, 1)
 
 
 def _joined(carry: bytes, text: Text, size: int) -> tuple[Memory, int]:
@@ -228,11 +228,9 @@ def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
         elif len(carry) >= chunk_bytes:
             size = len(carry) + chunk_bytes
         if cut > begin or faults:
-            most = kernels.count_newlines(memory, begin, cut) + 1
-            starts, ends = allocate(most, 8), allocate(most, 8)
-            count = kernels.frame_lines(memory, begin, cut, 0, starts, ends)
-            if count or faults:
-                yield Piece(Payloads(memory, end, starts.part(0, count, 8), ends.part(0, count, 8), end), faults)
+            starts, ends = spans_of_lines(memory, begin, cut)
+            if starts.count or faults:
+                yield Piece(Payloads(memory, end, starts, ends, end), faults)
         if ended:
             return
 

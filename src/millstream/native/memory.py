@@ -61,13 +61,15 @@ KEEP_FROM = 1 << 16
 KEPT_BYTES = 128 << 20
 """How much memory that nobody uses is kept for the next batch."""
 
+
 class _Pool:
     """Memory that nobody refers to any more, kept to be used again: a page that is new to a process is dear.
 
     Sizes are rounded up by at most an eighth, so that batches of about one size share them. What was used longest ago goes first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._free: dict[int, list[pa.Buffer]] = {}
         self._bytes = 0
         self._lock = threading.RLock()  # a block may come back while the collector runs inside one of these methods
@@ -89,7 +91,7 @@ class _Pool:
         with self._lock:
             self._free.setdefault(buffer.size, []).append(buffer)
             self._bytes += buffer.size
-            while self._bytes > KEPT_BYTES:
+            while self._bytes > self._most:
                 oldest = next(iter(self._free))
                 self._bytes -= oldest
                 self._free[oldest].pop()
@@ -97,7 +99,7 @@ class _Pool:
                     del self._free[oldest]
 
 
-_POOL = _Pool()
+_POOL = _Pool(KEPT_BYTES)
 
 
 class _Block:
