@@ -19,7 +19,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "date": st.dates(),
     "timestamp": st.integers(-(2**63), 2**63 - 1),
     "time": st.integers(0, 86_400_000_000 - 1),
-    "duration": st.integers(-(2**63), 2**63 - 1),
+    "duration": st.integers(1 - 2**63, 2**63 - 1),
 }
 
 decimals = st.integers(1, 38).flatmap(lambda p: st.integers(0, p).map(lambda s: decimal_of(p, s)))
@@ -32,7 +32,12 @@ def _around(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
     return inner.map(list_of) | inner.map(map_of) | structs
 
 
-nested = _around(st.recursive(leaves, _around, max_leaves=4))
+def nested_of(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
+    """Types that hold others, in the end these."""
+    return _around(st.recursive(inner, _around, max_leaves=4))
+
+
+nested = nested_of(leaves)
 """Types that hold others."""
 
 

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -316,4 +316,132 @@ TIME = [
     Case('a.dt.truncate("1y")', T1, strict(lambda a: datetime(a.year, 1, 1))),
 ]
 
-CASES = [*ARITHMETIC, *COMPARE, *LOGIC, *CASTS, *TEXT, *TIME]
+M1, M2 = {"a": "decimal128(20, 2)"}, {"a": "decimal128(20, 2)", "b": "decimal128(38, 2)"}
+C1, C2 = {"a": "time64[us]"}, {"a": "time64[us]", "b": "time64[us]"}
+L1, L2 = {"a": "duration[us]"}, {"a": "duration[us]", "b": "duration[us]"}
+Y1, Y2 = {"a": "binary"}, {"a": "binary", "b": "binary"}
+EXACT = Context(prec=200)
+
+
+def rescaled(value: Decimal, precision: int, scale: int) -> Any:
+    """To the nearest with `scale` digits behind the point, half to even."""
+    made = value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, EXACT)
+    return made if len(made.as_tuple().digits) <= precision or made == 0 else Code.OUT_OF_RANGE
+
+
+def iso_duration(value: timedelta) -> str:
+    """ISO 8601 by counting down its parts."""
+    micros = value // timedelta(microseconds=1)
+    sign, micros, text = "-" if micros < 0 else "", abs(micros), "P"
+    for letter, size in (("D", 86400), ("TH", 3600), ("TM", 60), ("TS", 1)):
+        count, micros = divmod(micros, size * 10**6)
+        said = str(count) if letter != "TS" or not micros else f"{count}.{micros:06}".rstrip("0")
+        if said != "0":
+            text += ("T" if letter[0] == "T" and "T" not in text else "") + said + letter[-1]
+    return sign + (text if text != "P" else "PT0S")
+
+
+def to_decimal(text: str, precision: int, scale: int) -> Any:
+    """A JSON number as a decimal, rounded half to even."""
+    if not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", text):
+        return Code.BAD_NUMBER
+    digits = Fraction(text) * 10**scale
+    made = round(digits)  # half to even
+    return Decimal(made).scaleb(-scale, EXACT) if abs(made) < 10**precision else Code.OUT_OF_RANGE
+
+
+def to_utf8(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Code.BAD_UTF8
+
+
+def to_clock(text: str) -> Any:
+    found = re.fullmatch(r"(\d\d)(:?)(\d\d)(?:\2(\d\d)(?:[.,](\d+))?)?", text, re.ASCII)
+    if not found:
+        return Code.BAD_TIME
+    hour, _, minute, second, fraction = found.groups()
+    try:
+        return time(int(hour), int(minute), int(second or 0), int((fraction or "0")[:6].ljust(6, "0")))
+    except ValueError:
+        return Code.BAD_TIME
+
+
+MICROSECOND = timedelta(microseconds=1)
+OTHERS = [
+    Case("a == b", M2, strict(lambda a, b: a == b), pc.equal),
+    Case("a < b", M2, strict(lambda a, b: a < b), pc.less),
+    Case("a <= b", M2, strict(lambda a, b: a <= b), pc.less_equal),
+    Case("a > 10.5", M1, strict(lambda a: a > Decimal("10.5"))),
+    Case('decimal("-0.01") != a', M1, strict(lambda a: a != Decimal("-0.01"))),
+    Case("a >= 1e21", M1, strict(lambda a: False)),
+    Case(
+        'a in (0, decimal("0.01"), 0.5, 0.001, 1e24)',
+        M1,
+        strict(lambda a: a in (0, Decimal("0.01"), Decimal("0.5"))),
+    ),
+    Case(
+        "a.fill_null(b)", {"a": "decimal128(20, 2)", "b": "decimal128(20, 2)"}, lambda a, b: b if a is None else a, pc.coalesce
+    ),
+    Case("when(a > 0).then(a).otherwise(0.25)", M1, lambda a: a if a is not None and a > 0 else Decimal("0.25")),
+    Case('a.cast("string")', M1, strict(lambda a: f"{a:f}")),
+    Case('a.cast("float64")', M1, strict(float)),
+    Case('a.cast("float32")', {"a": "decimal128(38, 30)"}, strict(lambda a: nearest_single(f"{a:f}"))),
+    Case('a.cast("int64")', M1, strict(lambda a: int(a) if LOW <= int(a) <= HIGH else Code.OUT_OF_RANGE)),
+    Case('a.cast("uint64", strict=False)', M1, strict(lambda a: int(a) if 0 <= int(a) <= UBIG[1] else None)),
+    Case('a.cast("int8")', M1, strict(lambda a: int(a) if -128 <= int(a) <= 127 else Code.OUT_OF_RANGE)),
+    Case('a.cast("decimal128(20, 0)")', M1, strict(lambda a: rescaled(a, 20, 0))),
+    Case('a.cast("decimal128(38, 21)")', M1, strict(lambda a: rescaled(a, 38, 21))),
+    Case('a.cast("decimal128(4, 1)", strict=False)', M1, strict(lambda a: forgiven(rescaled(a, 4, 1)))),
+    Case('a.cast("decimal128(38, 10)")', {"a": "decimal128(38, 38)"}, strict(lambda a: rescaled(a, 38, 10))),
+    Case('a.cast("decimal128(20, 3)")', I1, strict(lambda a: rescaled(Decimal(a), 20, 3))),
+    Case('a.cast("decimal128(38, 19)")', {"a": "uint64"}, strict(lambda a: rescaled(Decimal(a), 38, 19))),
+    Case('a.cast("decimal128(20, 3)")', N1, strict(lambda a: to_decimal(a, 20, 3))),
+    Case('a.cast("decimal128(38, 30)", strict=False)', N1, strict(lambda a: forgiven(to_decimal(a, 38, 30)))),
+    Case('a.cast("string").cast("decimal128(20, 2)")', M1, strict(lambda a: a)),
+    Case(
+        'a.cast("decimal128(10, 1)")',
+        F1,
+        strict(lambda a: to_decimal(repr(a), 10, 1) if math.isfinite(a) else Code.OUT_OF_RANGE),
+    ),
+    Case(
+        'a.cast("decimal128(38, 20)", strict=False)',
+        {"a": "float32"},
+        strict(lambda a: forgiven(to_decimal(shortest(a, "f"), 38, 20)) if math.isfinite(a) else None),
+    ),
+    Case('a.cast("time64[us]")', {"a": "clocks"}, strict(to_clock)),
+    Case('a.cast("string").cast("time64[us]")', C1, strict(lambda a: a)),
+    Case('a.cast("string").cast("duration[us]")', L1, strict(lambda a: a)),
+    Case('a.cast("duration[us]", strict=False)', {"a": "clocks"}, strict(lambda a: None)),
+    Case('a.cast("binary").cast("string")', S1, strict(lambda a: a)),
+    Case('a.cast("string")', Y1, strict(lambda a: to_utf8(a))),
+    Case('a.cast("string", strict=False)', Y1, strict(lambda a: forgiven(to_utf8(a)))),
+    Case("a < b", C2, strict(lambda a, b: a < b), pc.less),
+    Case('a >= "12:30"', C1, strict(lambda a: a >= time(12, 30))),
+    Case('a in (time("00:00"), "23:59:59.999999")', C1, strict(lambda a: a in (time(0), time(23, 59, 59, 999999)))),
+    Case('a.fill_null("01:02:03")', C1, lambda a: time(1, 2, 3) if a is None else a),
+    Case("when(a > b).then(a)", C2, lambda a, b: a if None not in (a, b) and a > b else None),
+    Case('a.cast("string")', C1, strict(time.isoformat)),
+    Case('a.cast("int64").cast("time64[us]")', C1, strict(lambda a: a)),
+    Case(
+        'a.cast("time64[us]")',
+        I1,
+        strict(lambda a: (EPOCH + a * MICROSECOND).time() if 0 <= a < 86400 * 10**6 else Code.OUT_OF_RANGE),
+    ),
+    Case("a > b", L2, strict(lambda a, b: a > b), pc.greater),
+    Case('a <= "-PT1.5S"', L1, strict(lambda a: a <= timedelta(seconds=-1.5))),
+    Case('a not in (duration("P1D"), "PT0S")', L1, strict(lambda a: a not in (timedelta(1), timedelta()))),
+    Case("a.fill_null(b)", L2, lambda a, b: b if a is None else a, pc.coalesce),
+    Case('a.cast("string")', L1, strict(iso_duration)),
+    Case('a.cast("int64")', L1, strict(lambda a: a // MICROSECOND)),
+    Case('a.cast("int64").cast("duration[us]")', L1, strict(lambda a: a)),
+    Case("a == b", Y2, strict(lambda a, b: a == b), pc.equal),
+    Case("a < b", Y2, strict(lambda a, b: a < b), pc.less),
+    Case('a in (binary(""), binary("AP8="))', Y1, strict(lambda a: a in (b"", b"\0\xff"))),
+    Case('a.fill_null(binary("AP8="))', Y1, lambda a: b"\0\xff" if a is None else a),
+    Case("when(a == b).then(a).otherwise(b)", Y2, lambda a, b: a if None not in (a, b) and a == b else b),
+    Case('a.cast("binary")', S1, strict(str.encode)),
+]
+
+CASES = [*ARITHMETIC, *COMPARE, *LOGIC, *CASTS, *TEXT, *TIME, *OTHERS]

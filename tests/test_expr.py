@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -43,6 +44,10 @@ TEXTS = {
     'd == date("2024-01-02")': col("d") == date(2024, 1, 2),
     'x == float("nan") or x < float("-inf")': (col("x") == float("nan")) | (col("x") < float("-inf")),
     't.dt.truncate("1h")': col("t").dt.truncate("1h"),
+    't >= time("12:30:00")': col("t") >= time(12, 30),
+    'a in (duration("-P1DT0.5S"), duration("PT0S"))': col("a").is_in([-timedelta(1, 0, 500_000), timedelta()]),
+    'a > decimal("-12.50")': col("a") > Decimal("-12.50"),
+    'a == binary("AP8=")': col("a") == b"\0\xff",
 }
 
 
@@ -72,6 +77,7 @@ def extended(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
 
 
 LITERALS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.datetimes()
+LITERALS |= st.times() | st.timedeltas() | st.decimals(allow_nan=False, allow_infinity=False) | st.binary(max_size=9)
 EXPRESSIONS = st.recursive(st.text(min_size=1, max_size=5).map(col) | LITERALS.map(as_expr), extended, max_leaves=12)
 
 
@@ -142,6 +148,12 @@ def test_expressions_are_immutable() -> None:
         ("b'x'", "no literal"),
         ("a.when(1)", "there is no method"),
         ("date('2024-13-01')", "month"),
+        ("time('24:00')", "hour"),
+        ("time('noon')", "'noon' is no time of day; write '12:30:00'"),
+        ("time(12)", "string"),
+        ("duration('1 day')", "is no duration; write ISO 8601"),
+        ("decimal('NaN')", "is no decimal number"),
+        ("binary('é')", "is no base64"),
         ("not " * 3000 + "a", "cannot be read"),
         ("(" * 500 + "a" + ")" * 500, "cannot be read"),
         ("a" * 30_000, "too long"),
@@ -193,3 +205,8 @@ def test_literals_are_plain_values() -> None:
 
     assert str(col("a") * Odd(0.5)) == "a * 0.5"
     assert str(col("a").is_in([Odd(0.5)])) == "a in (0.5,)"
+    digits = "1234567890123456789012345678901234567890"
+    assert same(parse(f'a == -decimal("{digits}")'), col("a") == Decimal("-" + digits))
+    for odd in (Decimal("NaN"), Decimal("-inf"), time(1, tzinfo=UTC)):
+        with pytest.raises(UsageError):
+            lit(odd)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,20 @@ ALL = {
     "n": "timestamp[us]",
 }
 P = Pipeline(ALL)
+OTHERS = {
+    "m": "decimal128(10, 2)",
+    "k": "decimal128(12, 3)",
+    "y": "binary",
+    "c": "time64[us]",
+    "l": "duration[us]",
+    "list": "list<json>",
+    "map": "map<string, int8>",
+    "struct": "struct<a: int64, b: list<string>>",
+    "i": "int64",
+    "f": "float64",
+    "p": "bool",
+}
+Q = Pipeline(OTHERS)
 
 
 def test_only_what_is_used_is_decoded() -> None:
@@ -71,6 +86,32 @@ def test_types(expression: Any, kind: str) -> None:
     assert str(dict(P.select(x=expression).plan().output)["x"]) == kind
 
 
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        (col("list"), "list<string>"),
+        (col("struct").is_null(), "bool"),
+        (col("struct").cast("struct<a:int64,b:list<string>>"), "struct<a: int64, b: list<string>>"),
+        (lit(None).cast("map<string, int8>"), "map<string, int8>"),
+        (col("m") > 10, "bool"),
+        (col("m") > 10.25, "bool"),
+        (col("m") > col("m").cast("decimal128(38, 2)"), "bool"),
+        (lit(Decimal("1.5")) > Decimal("10.25"), "bool"),
+        (lit(Decimal("1.50")), "decimal128(2, 1)"),
+        (col("m").fill_null(0), "decimal128(10, 2)"),
+        (when(col("p")).then(Decimal("0.125")).otherwise(Decimal("100")), "decimal128(6, 3)"),
+        (when(col("p")).then(col("m")), "decimal128(10, 2)"),
+        (col("c").fill_null("12:00"), "time64[us]"),
+        (col("l") == "PT1H", "bool"),
+        (col("l").fill_null(timedelta(1)), "duration[us]"),
+        (lit(b"a"), "binary"),
+        (col("y").is_in([]), "bool"),
+    ],
+)
+def test_other_types(expression: Any, kind: str) -> None:
+    assert str(dict(Q.select(x=expression).plan().output)["x"]) == kind
+
+
 TABLE = pa.table({"code": ["a", "b"], "name": ["A", "B"]})
 
 
@@ -111,6 +152,43 @@ TABLE = pa.table({"code": ["a", "b"], "name": ["A", "B"]})
         (P.join(lookup(pa.table({"k": ["a", "a"]}), key="k"), on="s"), "more than once"),
         (P.join(lookup("missing.csv", key="k"), on="s"), "cannot be read: No such file"),
         (P.join(lookup("table.txt", key="k"), on="s"), "cannot be read"),
+        (Q.filter(col("list") == 1), r"list<string> cannot be compared; it is passed on as it is"),
+        (Q.filter(col("struct") == col("struct")), "can be read as a column of its own"),
+        (Q.filter(col("map") == None), "cannot be compared"),  # noqa: E711
+        (Q.filter(col("list").is_in([])), "cannot be looked up in a list"),
+        (Q.with_columns(x=col("list").fill_null("[]")), "cannot be chosen or filled"),
+        (Q.with_columns(x=when(col("p")).then(col("struct"))), "cannot be chosen or filled"),
+        (Q.with_columns(x=col("list").cast("string")), "list<string> cannot be cast to string; it is passed on as it is"),
+        (Q.with_columns(x=col("i").cast("list<int64>")), "cannot be cast to list<int64>"),
+        (Q.with_columns(x=col("list").cast("list<json>")), "json is a type of input columns"),
+        (Q.with_columns(x=col("list").str.to_lowercase()), r"needs a string column, found list<string>; it is passed on"),
+        (Q.with_columns(x=col("struct") + 1), "needs two numbers, found struct<.*; it is passed on"),
+        (Q.with_columns(x=-col("y")), "found binary; it can be compared and passed on as it is"),
+        (Q.with_columns(x=col("m") * 2), r"found decimal128\(10, 2\) and an int64 literal; cast it to a number first"),
+        (Q.with_columns(x=col("l") + col("l")), "cast it to int64 first"),
+        (Q.with_columns(x=col("c").dt.year()), "needs a date or a timestamp column, found time64"),
+        (Q.filter(col("m") > 0.001), "0.001 is no number of 2 digits behind the point, as the column is"),
+        (Q.filter(col("m") > float("inf")), "inf is no number of 2 digits"),
+        (Q.filter(col("m") > col("k")), r"cast one of them to the other's scale: .cast\('decimal128\(38, 3\)'\)"),
+        (Q.filter(col("m") > col("i")), r".cast\('decimal128\(38, 2\)'\)"),
+        (Q.filter(col("m") > col("f")), "cast the decimal to float64"),
+        (Q.filter(col("m") > "1"), "compare a decimal with a number"),
+        (Q.filter(col("i") > Decimal("1.5")), r".cast\('decimal128\(38, 1\)'\)"),
+        (Q.filter(col("m").is_in(["1"])), "is never in a column of decimal128"),
+        (Q.with_columns(x=col("m").fill_null(0.001)), "have no type in common"),
+        (Q.with_columns(x=lit(Decimal("1e38"))), "more than 38 digits"),
+        (Q.with_columns(x=lit(Decimal("1e999999"))), "more than 38 digits"),
+        (Q.with_columns(x=col("p").cast("decimal128(4, 2)")), r"cannot be cast to decimal128\(4, 2\); go by way of int64"),
+        (Q.with_columns(x=col("y").cast("int64")), "binary cannot be cast to int64; go by way of string"),
+        (Q.with_columns(x=col("c").cast("duration[us]")), "go by way of int64"),
+        (Q.filter(col("c") > "noon"), r"beside a time64\[us\] column 'noon' is no time of day"),
+        (Q.filter(col("c") > col("l")), "cannot be compared"),
+        (Q.filter(col("y") > "a"), "binary and a string literal cannot be compared"),
+        (Q.filter(col("l") > timedelta(200_000_000)), "is longer than a duration"),
+        (Q.join(lookup(pa.table({"k": [[1]]}), key="k"), on="list"), "cannot be a join key"),
+        (Pipeline(OTHERS, output={"partition_by": ["l"]}), "no stable folder name; cast it to int64 or string"),
+        (Pipeline(OTHERS, output={"partition_by": ["list"]}), "no stable folder name; partition by another column"),
+        (Pipeline(OTHERS, output={"partition_by": ["y"]}), "no stable folder name; partition by another column"),
         (Pipeline(ALL, output={"partition_by": ["x"]}), "output: partition_by: there is no column 'x'"),
         (Pipeline(ALL, output={"partition_by": ["f"]}), "no stable folder name"),
         (Pipeline({"s": "string"}, output={"partition_by": ["s"]}), "takes every column"),

@@ -16,8 +16,9 @@ from millstream.columns import open_array
 from millstream.errors import PlanError
 from millstream.expr import Alias, Apply, Col, Expr, Lit
 from millstream.functions import CATALOGUE, Function
+from millstream.functions.constants import counts, fits, literal_value, operand_of
 from millstream.functions.function import Operand
-from millstream.functions.signatures import described, fits, literal_value, operand_of, wide
+from millstream.functions.signatures import described, no_function, wide
 from millstream.hashing import Table
 from millstream.schema import NULL, Type
 
@@ -150,10 +151,14 @@ def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bou
     kind = wide(argument.type)
     if kind is NULL:
         raise PlanError("None has no type to compare values with; give it one: lit(None).cast('int64').is_in(…)")
+    if kind.is_nested:
+        raise PlanError(f"{kind} cannot be looked up in a list; {no_function(kind)}")
     wanted = [operand_of(value) for value in values if value is not None]
     for one in wanted:
-        if not (fits(one, kind) or (kind.is_numeric and one.type.is_numeric)):
+        if not (fits(one, kind) or (counts(Operand(kind)) and counts(one))):
             raise PlanError(f"{described(one)} is never in a column of {kind}; write values of that type")
+    if kind.family == "decimal":
+        wanted = [one for one in wanted if fits(one, kind)]
     if kind.family == "int":  # a fraction, or a number beyond the type, is never found
         wanted = [operand_of(int(one.value)) for one in wanted if math.isfinite(one.value) and one.value == int(one.value)]
         wanted = [one for one in wanted if fits(one, kind)]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from millstream.errors import RunError
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, EMPTY_WORDS, Memory, allocate, from_buffer, from_bytes, from_numbers
-from millstream.schema import Type, from_arrow
+from millstream.types import BINARY, Type, from_arrow
 
 _WIDTHS = {8: 1, 16: 2, 32: 4}
 
@@ -63,11 +63,16 @@ def constant(kind: Type, value: Any, length: int) -> Vector:
     bits = literal_bits(kind, value)
     if kind.physical == "decimal":
         values = allocate(2 * length, 8)
-        kernels.fill_int128(_signed(bits), bits >> 64, values)
+        kernels.fill_int128(*int128_words(bits), values)
         return Vector(kind, length, values)
     values = allocate(length, 8)
     kernels.fill_int64(bits, values)
     return Vector(kind, length, values)
+
+
+def int128_words(value: int) -> tuple[int, int]:
+    """The low and the high word of a decimal, as int64s."""
+    return _signed(value), value >> 64
 
 
 def _signed(value: int) -> int:
@@ -143,6 +148,13 @@ def rows_of(vector: Vector, first: int, count: int) -> Vector:
     return Vector(vector.type, count, values, valid, vector.data, vector.children)
 
 
+def as_bytes(vector: Vector) -> Vector:
+    """A decimal column as one of binary strings of 16 bytes, equal where the decimals are; nothing copied."""
+    views = allocate(vector.length, 8)
+    kernels.view_fixed(16, views)
+    return Vector(BINARY, vector.length, views, vector.valid, vector.values.part(0, 16 * vector.length, 1))
+
+
 def open_array(array: pa.Array) -> Vector:
     """An Arrow array as an engine column; sliced arrays are fine. Numbers of 64 bits and decimals are not copied."""
     kind = from_arrow(array.type)
@@ -210,7 +222,11 @@ def _open_nested(array: pa.Array, kind: Type) -> Vector:
     return Vector(kind, length, values, valid, None, tuple(open_array(child) for child in children))
 
 
-def room_for_text(size: int, most: int = (1 << 32) - 1) -> Memory:
+VIEWED = (1 << 32) - 1
+"""The most bytes that views can point into."""
+
+
+def room_for_text(size: int, most: int = VIEWED) -> Memory:
     """Memory for the bytes of a string column. Raises RunError where they are more than views can point into."""
     if not 0 <= size <= most:
         raise RunError("one column of one batch holds too much text (over 2 GiB); make the batch or the chunks smaller")
@@ -231,7 +247,7 @@ def close(vector: Vector) -> pa.Array:
     if kind.physical == "struct":
         return pa.Array.from_buffers(kind.arrow, length, [bitmap], null_count, children=[close(one) for one in vector.children])
     if kind.physical == "list":
-        offsets, children = _laid_out(vector)
+        offsets, children = laid_out(vector)
         inside = [close(child) for child in children]
         if kind.family == "map":
             entries = pa.struct([kind.arrow.key_field, kind.arrow.item_field])
@@ -261,7 +277,7 @@ def close(vector: Vector) -> pa.Array:
     return pa.Array.from_buffers(kind.arrow, length, buffers, null_count)
 
 
-def _laid_out(vector: Vector) -> tuple[Memory, tuple[Vector, ...]]:
+def laid_out(vector: Vector) -> tuple[Memory, tuple[Vector, ...]]:
     """A list column's Arrow offsets, and its children with the rows of one list after another; copied only where they are not."""
     valid, offsets = vector.validity(), allocate(vector.length + 1, 4)
     total = kernels.measure_strings(vector.values, valid, offsets)

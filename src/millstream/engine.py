@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
 from millstream.plan import Assign, Keep, Plan, Probe
-from millstream.schema import BOOL, Code, Disposition, Field, from_arrow
+from millstream.schema import BOOL, Code, Disposition, Field, Type, from_arrow
 
 
 @dataclass
@@ -148,9 +148,9 @@ def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
     for one in plan.decoded:
         vector = columns[one.name]
         if not one.nullable and vector.valid is not None:
-            marked = Vector(one.type, length, vector.values, allocate(length, 1), vector.data)
-            kernels.replace_uint8(0, int(Code.NOT_NULL), vector.valid, marked.valid)
-            columns[one.name] = marked
+            marked = allocate(length, 1)
+            kernels.replace_uint8(0, int(Code.NOT_NULL), vector.valid, marked)
+            columns[one.name] = replace(vector, valid=marked)
     bad = _reject_errors("input", columns, batch, account)
     _drop_rows(bad, batch, frozenset(columns))
     return batch, account
@@ -163,17 +163,24 @@ def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
             f"the batch has {len(found) or 'no'} column{'s'[: len(found)]} {one.name!r}, which the pipeline reads; "
             f"it has {', '.join(source.schema.names)}"
         )
-    array = source.column(found[0])
+    array, wanted = source.column(found[0]), one.holds
     if pa.types.is_null(array.type):
-        return nulls(one.type, len(array))
+        return nulls(wanted, len(array))
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     kind = from_arrow(array.type)
-    if kind is None or (kind.family != one.type.family and (kind.family, one.type.family) != ("int", "float")):
+    if kind is None or not (kind == wanted or _alike(kind, wanted)):
         raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first")
     vector = open_array(array)
     # Values that do not fit reject their records, as from any other input.
-    return vector if kind == one.type else CATALOGUE["cast"].evaluate([vector], {}, one.type, vector.length)
+    return vector if kind == wanted else CATALOGUE["cast"].evaluate([vector], {}, wanted, vector.length)
+
+
+def _alike(kind: Type, wanted: Type) -> bool:
+    """Are both of one family, so that the values of one are read as the other's?"""
+    if kind.is_nested or (kind.family == "decimal" and kind.scale > wanted.scale):  # a digit cut off would go unseen
+        return False
+    return kind.family == wanted.family or (kind.family, wanted.family) in (("int", "float"), ("int", "decimal"))
 
 
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, time, timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from millstream.errors import UsageError
 from millstream.literals import literal_text, literals, quoted
 from millstream.schema import Type
+from millstream.values import LITERALS
 
 Name = str
 """Inside `Expr`, `str` is the namespace of text methods."""
@@ -251,18 +253,23 @@ class Col(_Node):
         return self.name if bare else f"col({quoted(self.name)})"
 
 
+_PLAIN: tuple[Any, ...] = (bool, int, float, Name, bytes)
+
+
 class Lit(_Node):
-    """A literal: a number, a string, a bool, a date, a datetime or None."""
+    """A literal: a number, a Decimal, a string, bytes, a bool, a date, datetime, time or timedelta, or None."""
 
     __slots__ = ("value",)
     value: Any
 
     def __init__(self, value: Any) -> None:
-        if not (value is None or isinstance(value, bool | int | float | Name | date)):
-            raise UsageError(
-                f"a {type(value).__name__} cannot be a literal; use a number, a string, a bool, a date, a datetime or None"
-            )
-        for plain in (bool, int, float, Name):  # a NumPy float, an IntEnum: what is written down is the value alone
+        if not (value is None or isinstance(value, bool | int | float | Name | bytes | Decimal | date | time | timedelta)):
+            raise UsageError(f"a {type(value).__name__} cannot be a literal; use {LITERALS}")
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise UsageError(f"a decimal is never {value}; write it as a float")
+        if isinstance(value, time) and value.tzinfo is not None:
+            raise UsageError("a time of day has no zone; leave it out")
+        for plain in _PLAIN:  # a NumPy float, an IntEnum: what is written down is the value alone
             if isinstance(value, plain):
                 value = plain(value)
                 break
@@ -277,7 +284,9 @@ class Lit(_Node):
         return ()
 
     def __neg__(self) -> Expr:
-        if isinstance(self.value, int | float) and not isinstance(self.value, bool):
+        if isinstance(self.value, Decimal):
+            return Lit(self.value.copy_negate())  # - would round it
+        if isinstance(self.value, int | float | timedelta) and not isinstance(self.value, bool):
             return Lit(-self.value)
         return super().__neg__()
 
@@ -452,7 +461,7 @@ def col(name: str) -> Expr:
 
 
 def lit(value: Any) -> Expr:
-    """A literal: a number, a string, a bool, a date, a datetime or None."""
+    """A literal: a number, a Decimal, a string, bytes, a bool, a date, datetime, time or timedelta, or None."""
     return Lit(value)
 
 

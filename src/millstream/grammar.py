@@ -8,12 +8,13 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable
-from datetime import date, datetime
 from functools import reduce
 from typing import Any
 
 from millstream.errors import SpecError, UsageError
 from millstream.expr import Apply, Col, Expr, Lit, When, as_expr, col, lit, when
+from millstream.types import BINARY, TYPES, Type, decimal_of
+from millstream.values import from_text
 
 MOST_CHARACTERS = 20_000
 
@@ -30,12 +31,9 @@ _NAMESPACES = {
 _WHEN = ("then", "when", "otherwise")
 
 
-def _date(text: str) -> date:
-    return date.fromisoformat(text)
-
-
-def _datetime(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _literal(kind: Type) -> Callable[[str], Any]:
+    """What reads a literal of a type from its text."""
+    return lambda text: from_text(kind, text)
 
 
 def _float(text: str) -> float:
@@ -48,8 +46,12 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "col": col,
     "lit": lit,
     "when": when,
-    "date": _date,
-    "datetime": _datetime,
+    "date": _literal(TYPES["date32"]),
+    "datetime": _literal(TYPES["timestamp[us]"]),
+    "time": _literal(TYPES["time64[us]"]),
+    "duration": _literal(TYPES["duration[us]"]),
+    "decimal": _literal(decimal_of(38, 0)),
+    "binary": _literal(BINARY),
     "float": _float,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.columns import Vector
+from millstream.columns import Vector, as_bytes
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate
 from millstream.schema import INT64
@@ -23,8 +23,7 @@ class Table:
         self._keys = keys
         self._hashes = allocate(keys.length, 8)
         self._slots = allocate(size, 8)
-        text = keys.type.physical == "string"
-        if text:
+        if keys.type.physical == "string":
             row = kernels.build_string(keys.data or EMPTY, keys.values, keys.validity(), self._hashes, self._slots)
         else:
             row = kernels.build_int64(keys.values, keys.validity(), self._hashes, self._slots)
@@ -51,7 +50,9 @@ class Table:
 
 
 def _as_words(column: Vector) -> Vector:
-    """The column with 8 bytes a key, equal where keys are."""
+    """The column with 8 bytes a key, equal where keys are, or as strings."""
+    if column.type.physical == "decimal":
+        return as_bytes(column)
     if column.type.physical not in ("bool", "float64"):
         return column
     words = allocate(column.length, 8)

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+
+from millstream.values import to_text
+
+# A datetime is a date, so it comes first.
+_CALLS = (
+    (datetime, "datetime"),
+    (date, "date"),
+    (time, "time"),
+    (timedelta, "duration"),
+    (Decimal, "decimal"),
+    (bytes, "binary"),
+)
 
 
 def quoted(text: str) -> str:
@@ -18,10 +31,9 @@ def literal_text(value: Any) -> str:
     """A literal as text that reads back as the same value."""
     if isinstance(value, str):
         return quoted(value)
-    if isinstance(value, datetime):
-        return f'datetime("{value.isoformat()}")'
-    if isinstance(value, date):
-        return f'date("{value.isoformat()}")'
+    for kind, name in _CALLS:
+        if isinstance(value, kind):
+            return f'{name}("{to_text(value)}")'
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, tuple):

@@ -15,6 +15,7 @@ MEANING = {
     Code.OUT_OF_RANGE: "the value does not fit the type",
     Code.BAD_NUMBER: "the text is no number",
     Code.BAD_TIME: "the text is no such date or time",
+    Code.BAD_UTF8: "the bytes are no UTF-8",
     Code.BAD_VALUE: "the text is no value of the type",
     Code.NOT_NULL: "null in a column that is not nullable",
 }

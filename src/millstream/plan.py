@@ -192,6 +192,7 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
 
 
 _FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
+PARTITION_FAMILIES = ("string", "int", "bool", "decimal", "date", "timestamp")
 OUTPUT_KEYS = ("format", "partition_by", "compression")
 
 
@@ -208,10 +209,10 @@ def _check_output(output: Mapping[str, Any], columns: Mapping[str, Type]) -> Non
     for name in partitions:
         if name not in columns:
             raise PlanError(f"output: partition_by: {unknown(name, columns)}")
-        if columns[name].family == "float":
-            raise PlanError(
-                f"output: partition_by: {name!r} is {columns[name]}, which makes no stable folder name; cast it to int64 or string"
-            )
+        if columns[name].family not in PARTITION_FAMILIES:
+            texts = columns[name].family in ("float", "time", "duration")
+            advice = "cast it to int64 or string" if texts else "partition by another column"
+            raise PlanError(f"output: partition_by: {name!r} is {columns[name]}, which makes no stable folder name; {advice}")
     if len(set(partitions)) != len(partitions):
         raise PlanError("output: partition_by names a column twice")
     if partitions and len(partitions) == len(columns):

@@ -56,6 +56,8 @@ def load(one: Lookup, kind: Type) -> Loaded:
 
     if kind.family == "float":
         raise PlanError("a float cannot be a join key: 0.1 + 0.2 is not 0.3; cast it to an integer or a string")
+    if kind.is_nested:
+        raise PlanError(f"{kind} cannot be a join key; join on a column with one value a row")
     table = _read(one, kind) if isinstance(one.source, str) else one.source
     where = f"the lookup {one.source!r}" if isinstance(one.source, str) else "the lookup"
     if one.key not in table.column_names:
@@ -122,7 +124,7 @@ def _read(one: Lookup, kind: Type) -> pa.Table:
         if ending == ".csv":
             from pyarrow import csv
 
-            options = csv.ConvertOptions(column_types={one.key: kind.arrow} if kind.family == "string" else {})
+            options = csv.ConvertOptions(column_types={one.key: kind.arrow} if kind.family in ("string", "decimal") else {})
             return csv.read_csv(path, convert_options=options)
         if ending in (".parquet", ".pq"):
             import pyarrow.parquet

@@ -5,11 +5,16 @@ from __future__ import annotations
 import binascii
 import re
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from millstream.types import Type
 
+LITERALS = "a number, a Decimal, a string, bytes, a bool, a date, a datetime, a time, a timedelta or None"
+"""The Python values that can be literals, for messages."""
+
+_CLOCK = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,9})?", re.ASCII)
 _DURATION = re.compile(
     r"(-?)P(?=\d|T\d)(?:(\d{1,9})W|(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,12})H)?(?:(\d{1,12})M)?(?:(\d{1,12})(?:[.,](\d{1,6}))?S)?)?)",
     re.ASCII,
@@ -27,16 +32,16 @@ def from_text(kind: Type, text: str) -> Any:
         case "timestamp":
             return datetime.fromisoformat(text)
         case "time":
-            return time.fromisoformat(text)
+            return time_from_text(text)
         case "duration":
             return duration_from_text(text)
         case "decimal":
-            try:
-                return Decimal(text)
-            except InvalidOperation:
-                raise ValueError(text) from None
+            return decimal_from_text(text)
         case "binary":
-            return binascii.a2b_base64(text, strict_mode=True)
+            try:
+                return binascii.a2b_base64(text, strict_mode=True)
+            except ValueError:
+                raise ValueError(f"{text!r} is no base64; write 'aGk='") from None
     return text
 
 
@@ -47,23 +52,37 @@ def to_text(value: Any) -> Any:
     if isinstance(value, timedelta):
         return duration_to_text(value)
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return str(value)
     if isinstance(value, bytes):
         return binascii.b2a_base64(value, newline=False).decode()
     return value
+
+
+def time_from_text(text: str) -> time:
+    """HH:MM, HH:MM:SS or with up to six digits of a fraction. Raises ValueError."""
+    if not _CLOCK.fullmatch(text):
+        raise ValueError(f"{text!r} is no time of day; write '12:30:00'")
+    return time.fromisoformat(text)
+
+
+def decimal_from_text(text: str) -> Decimal:
+    """A number in digits, with an exponent or without. Raises ValueError."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no decimal number; write '12.50'")
+    return Decimal(text)
 
 
 def duration_from_text(text: str) -> timedelta:
     """ISO 8601 of weeks, or of days, hours, minutes and seconds, to the microsecond. Raises ValueError."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no duration; write ISO 8601 such as 'P1DT2H' or 'PT0.5S'")
     sign, *parts, fraction = found.groups()
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in parts)
     try:
         whole = timedelta(days, seconds, int((fraction or "").ljust(6, "0")), 0, minutes, hours, weeks)
     except OverflowError:
-        raise ValueError(text) from None
+        raise ValueError(f"{text!r} is longer than a duration can be") from None
     return -whole if sign else whole
 
 

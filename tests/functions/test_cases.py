@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from millstream.functions import CATALOGUE
 from millstream.grammar import parse
 from millstream.pipeline import Pipeline
-from millstream.schema import TYPES, Code
+from millstream.schema import TYPES, Code, parse_type
 from tests import guard
-from tests.cases import CASES, EPOCH, Case
+from tests.cases import CASES, EPOCH, EXACT, Case
 
 TEXTS = [
     "",
@@ -36,7 +37,7 @@ TEXTS = [
 ]
 
 
-TEXTUAL = {"ascii": "string", "numbers": "string", "times": "string", "finite": "float64"}
+TEXTUAL = {"ascii": "string", "numbers": "string", "times": "string", "clocks": "string", "finite": "float64"}
 """Kinds of values that are no type's own name: the type that holds them."""
 
 
@@ -85,6 +86,23 @@ def values(kind: str) -> st.SearchStrategy[Any]:
                "٢٠٢٤-٠١-٠٢"]  # fmt: skip
         known = values("timestamp[us]").map(lambda one: one.isoformat()) | st.dates().map(date.isoformat)
         return st.sampled_from(odd) | known | known.map(lambda one: one + "Z")
+    if kind == "clocks":
+        odd = [
+            "",
+            "1:02",
+            "24:00",
+            "23:60",
+            "23:59:60",
+            "12",
+            "12:30",
+            "1230",
+            "123045,5",
+            "12:3045",
+            "12:30:45.1234567",
+            "12:30:45Z",
+            "noon",
+        ]
+        return st.sampled_from(odd) | st.times().map(time.isoformat)
     if kind == "finite":
         return st.floats(allow_nan=False, allow_infinity=False)
     if kind == "float32":
@@ -102,7 +120,20 @@ def values(kind: str) -> st.SearchStrategy[Any]:
         micros = st.integers(-62100000000 * 10**6, 253402300799 * 10**6)
         edges = st.sampled_from([0, -1, 1, 10**15, -86400 * 10**6])
         return (micros | edges).map(lambda value: datetime_of(value // step * step))
-    low, high = TYPES[kind].range
+    if kind == "time64[us]":
+        return st.sampled_from([time(0), time(1, 2, 3), time(23, 59, 59, 999999)]) | st.times()
+    if kind == "duration[us]":
+        bound = timedelta(days=(1 << 63) // (86400 * 10**6) - 1)
+        return st.sampled_from([timedelta(), timedelta(1), timedelta(seconds=-1.5)]) | st.timedeltas(-bound, bound)
+    if kind == "binary":
+        return st.sampled_from([b"", b"\0\xff", b"\0", "é日本".encode(), b"\xed\xa0\x80"]) | st.binary(max_size=20)
+    low, high = parse_type(kind).range
+    if kind.startswith("decimal"):
+        scale = parse_type(kind).scale
+        edges = [one for one in (0, 1, -1, 5, 50, 150, -250, 105 * 10**scale // 10, low, high) if low <= one <= high]
+        return (st.sampled_from(edges) | st.integers(low, high) | st.integers(-999, 999)).map(
+            lambda one: Decimal(one).scaleb(-scale, EXACT)
+        )
     edges = st.sampled_from([one for one in (0, 1, -1, 2, 6, low, low + 1, high - 1, high) if low <= one <= high])
     return edges | st.integers(low, high) | st.integers(max(low, -9), min(high, 9))
 
@@ -119,7 +150,7 @@ def batches(draw: st.DrawFn, case: Case) -> pa.RecordBatch:
     for kind in case.columns.values():
         items = values(kind) if draw(st.booleans()) else values(kind) | st.none()
         drawn = draw(st.lists(items, min_size=count + skip, max_size=count + skip))
-        arrays.append(pa.array(drawn, TYPES[TEXTUAL.get(kind, kind)].arrow).slice(skip))
+        arrays.append(pa.array(drawn, parse_type(TEXTUAL.get(kind, kind)).arrow).slice(skip))
     return pa.RecordBatch.from_arrays(arrays, names=list(case.columns))
 
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.columns import open_array
+from millstream.columns import open_array, take
 from millstream.errors import SettingsError
+from millstream.native.memory import from_numbers
 from millstream.sinks.digest import digest_rows
 from millstream.sinks.parquet import check_compression, difference, encode, read_metadata
+from tests.arrays import arrays, leaves, nested_of
 
 BATCH = pa.record_batch(
     {
@@ -69,6 +71,62 @@ def test_a_digest_is_of_names_types_and_rows():
     assert digest(pa.record_batch(BATCH.columns, names=list("BIUFSDTNZ"))) != whole
     assert digest(BATCH.slice(0, 2)) == digest(BATCH, 0, 2) != whole
     assert digest(BATCH.slice(1, 2)) == digest(BATCH, 1, 2)
+
+
+unhurried = leaves.filter(lambda kind: kind.unit != "s")  # Parquet has no seconds
+any_type = nested_of(unhurried) | unhurried
+
+
+@settings(deadline=None, max_examples=150)
+@given(any_type, st.data())
+def test_columns_of_any_type_come_back(kind, data):
+    array = data.draw(arrays(kind, most=9, nan=False))
+    batch = pa.record_batch({"x": array, "n": pa.array(range(len(array)))})
+    table = pq.read_table(pa.BufferReader(encode(batch, {"fingerprint": "abc"})))
+    assert table.schema.remove_metadata() == batch.schema
+    assert table["x"].combine_chunks().equals(array) or not len(array)
+
+
+@settings(deadline=None, max_examples=150)
+@given(any_type, st.data())
+def test_a_digest_is_of_content_not_of_its_layout(kind, data):
+    array = data.draw(arrays(kind, most=9, nan=False))
+    order = data.draw(st.permutations(range(len(array))))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    vector = open_array(array)
+    moved = take(take(vector, from_numbers("q", order)), from_numbers("q", back))  # lists lie in another order now
+    whole = digest_rows(["x"], [vector], 0, len(array))
+    assert digest_rows(["x"], [moved], 0, len(array)) == whole
+    first = data.draw(st.integers(0, len(array)))
+    rest = digest_rows(["x"], [moved], first, len(array) - first)
+    assert rest == digest_rows(["x"], [open_array(array.slice(first))], 0, len(array) - first)
+    other = array.take(pa.array(order, pa.int64()))
+    if digest_rows(["x"], [open_array(other)], 0, len(array)) == whole:
+        assert other.equals(array)
+
+
+LISTS = [
+    [],
+    [[]],
+    [None],
+    [[], []],
+    [[1]],
+    [[1], []],
+    [[], [1]],
+    [[1, 2]],
+    [[1], [2]],
+    [[None]],
+    [[1], None, [2]],
+    [[1, 2], None],
+]
+
+
+def test_digests_tell_how_items_are_shared_out():
+    found = {digest(pa.record_batch({"x": pa.array(one, pa.list_(pa.int64()))})) for one in LISTS}
+    found |= {
+        digest(pa.record_batch({"x": pa.array([one], pa.struct({"a": pa.int8()}))})) for one in (None, {"a": None}, {"a": 0})
+    }
+    assert len(found) == len(LISTS) + 3
 
 
 @settings(deadline=None)

@@ -1,6 +1,7 @@
 """Rows to folders: every value stays in its own, and readers give it back."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.errors import PlanError
-from millstream.schema import STRING, TYPES
+from millstream.schema import STRING, TYPES, parse_type
 from millstream.sinks.partition import DEFAULT, check_columns, folder_value, partition
 
 NASTY = [
@@ -76,10 +77,12 @@ def test_any_text_stays_in_its_folder_and_comes_back(value):
         ("timestamp[us]", 1, "1970-01-01%2000%3A00%3A00.000001"),
         ("timestamp[ns, UTC]", 1, "1970-01-01%2000%3A00%3A00.000000001Z"),
         ("timestamp[s]", 2**60, None),
+        ("decimal128(10, 2)", Decimal("-12.50"), "-12.50"),
+        ("decimal128(38, 38)", Decimal("1e-38"), "0." + 37 * "0" + "1"),
     ],
 )
 def test_folder_values(kind, value, name):
-    assert folder_value(TYPES[kind], value) == name
+    assert folder_value(parse_type(kind), value) == name
 
 
 rows = st.lists(
@@ -122,6 +125,28 @@ def test_grouping_is_that_of_a_dictionary(table, by):
     assert list(folders.items()) == [(folder(key), indices) for key, indices in expected.items()]
 
 
+def test_decimals_partition_by_their_exact_text():
+    values = [Decimal("1.10"), None, Decimal("-99999999999999999999.99"), Decimal("1.10"), Decimal("0.00")]
+    found = partition(pa.record_batch({"k": pa.array(values, pa.decimal128(22, 2)), "i": pa.array(range(5))}), ["k"])
+    assert [(part.folder, part.rows) for part in found.parts] == [
+        ("k=1.10", 2),
+        (f"k={DEFAULT}", 1),
+        ("k=-99999999999999999999.99", 1),
+        ("k=0.00", 1),
+    ]
+    assert found.batch.column(0).to_pylist() == [0, 3, 1, 2, 4]
+
+
+def test_nested_columns_go_where_their_rows_go():
+    batch = pa.record_batch({"k": ["b", "a", "b"], "l": [[1], None, [2, 3]], "s": [{"a": [b"x"]}, {"a": None}, None]})
+    found = partition(batch, ["k"])
+    assert found.batch.to_pylist() == [
+        {"l": [1], "s": {"a": [b"x"]}},
+        {"l": [2, 3], "s": None},
+        {"l": None, "s": {"a": None}},
+    ]
+
+
 def test_many_partitions():
     values = [str(i % 20_011) for i in range(60_000)]
     found = partition(pa.record_batch({"k": values, "i": pa.array(range(60_000))}), ["k"])
@@ -137,11 +162,26 @@ def test_what_cannot_name_a_folder_is_told_with_its_column():
     assert partition(longest, ["k"]).bad == [(1, "k")]
 
 
+SCHEMA = pa.schema(
+    {
+        "k": pa.string(),
+        "f": pa.float64(),
+        "_k": pa.string(),
+        "l": pa.list_(pa.int8()),
+        "y": pa.binary(),
+        "t": pa.time64("us"),
+    }
+)
+
+
 @pytest.mark.parametrize(
     ("by", "message"),
     [
         (["nope"], "no output column"),
         (["f"], "partition by strings"),
+        (["l"], "partition by strings"),
+        (["y"], "partition by strings"),
+        (["t"], "partition by strings"),
         (["_k"], "rename"),
         (["k", "k"], "twice"),
         (["k", "f", "_k"], "."),
@@ -149,7 +189,7 @@ def test_what_cannot_name_a_folder_is_told_with_its_column():
 )
 def test_partitions_that_cannot_be(by, message):
     with pytest.raises(PlanError, match=message):
-        check_columns(pa.schema({"k": pa.string(), "f": pa.float64(), "_k": pa.string()}), by)
+        check_columns(SCHEMA, by)
     with pytest.raises(PlanError, match="every column"):
         check_columns(pa.schema({"k": pa.string()}), ["k"])
 

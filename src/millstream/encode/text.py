@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.columns import Vector
+from millstream.columns import Vector, room_for_text
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
 from millstream.schema import STRING
@@ -13,7 +13,8 @@ _FRACTION = {"s": (1, 0), "ms": (10**3, 3), "us": (10**6, 6), "ns": (10**9, 9)}
 def as_text(vector: Vector, *, json: bool = False) -> Vector:
     """A column as a string column: numbers in the fewest digits that read back the same, times in RFC 3339, `true` and `false`.
 
-    Strings are returned as they are. json: NaN and infinities become empty texts, for JSON has no words for them.
+    Decimals have all digits of their scale, durations are in ISO 8601. Strings are returned as they are; binary and nested
+    columns have no text. json: NaN and infinities become empty texts, for JSON has no words for them.
     """
     kind, rows = vector.type, vector.length
     if kind.physical == "string":
@@ -32,6 +33,15 @@ def as_text(vector: Vector, *, json: bool = False) -> Vector:
     elif kind.family == "timestamp":
         out = allocate(40 * rows, 1)
         kernels.format_timestamp(vector.values, valid, *_FRACTION[kind.unit], int(bool(kind.zone)), out, views)
+    elif kind.family == "decimal":
+        out = allocate(41 * rows + 48, 1)
+        kernels.format_decimal(vector.values, valid, kind.scale, out, views)
+    elif kind.family == "time":
+        out = allocate(15 * rows, 1)
+        kernels.format_time(vector.values, valid, out, views)
+    elif kind.family == "duration":
+        out = allocate(32 * rows, 1)
+        kernels.format_duration(vector.values, valid, out, views)
     else:
         out = allocate(20 * rows, 1)
         kernels.format_int64(vector.values, valid, int(kind.physical == "uint64"), out, views)
@@ -42,14 +52,24 @@ def json_strings(vector: Vector) -> tuple[Memory, Memory]:
     """A string column as JSON strings, quoted and escaped: their bytes and views; a null has an empty view."""
     assert vector.data is not None
     valid = vector.validity()
-    out = allocate(kernels.measure_json_strings(vector.data, vector.values, valid), 1)
+    out = room_for_text(kernels.measure_json_strings(vector.data, vector.values, valid))
     views = allocate(vector.length, 8)
     kernels.escape_json(vector.data, vector.values, valid, out, views)
     return out, views
 
 
+def base64_strings(vector: Vector) -> tuple[Memory, Memory]:
+    """A binary column as JSON strings of base64, likewise."""
+    assert vector.data is not None
+    valid = vector.validity()
+    out = room_for_text(kernels.measure_base64(vector.values, valid))
+    views = allocate(vector.length, 8)
+    kernels.encode_base64(vector.data, vector.values, valid, out, views)
+    return out, views
+
+
 def json_texts(vector: Vector) -> tuple[Memory, Memory]:
-    """A column of numbers, bools or times as JSON without quotes, likewise."""
+    """A column of numbers, decimals, bools or times as JSON without quotes, likewise."""
     text = as_text(vector, json=True)
     assert text.data is not None
     return text.data, text.values

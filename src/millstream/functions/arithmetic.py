@@ -7,7 +7,7 @@ from typing import Any
 
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
-from millstream.functions.signatures import arithmetic, described, wide
+from millstream.functions.signatures import arithmetic, described, to_number, wide
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
 from millstream.schema import UINT64
@@ -30,7 +30,8 @@ def _binary(verb: str) -> Callable[[Call], Memory]:
 def _sign(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     (operand,) = operands
     if not operand.type.is_numeric or operand.type is UINT64:
-        raise PlanError(f"- needs a signed number, found {described(operand)}; cast it to int64 or float64 first")
+        advice = "cast it to int64 or float64 first" if operand.type.is_numeric else to_number(operand.type)
+        raise PlanError(f"- needs a signed number, found {described(operand)}; {advice}")
     kind = wide(operand.type)
     return Signature((kind,), kind)
 

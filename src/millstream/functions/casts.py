@@ -7,16 +7,19 @@ strict=False it becomes null. Floats lose their fraction on the way to integers;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, room_for_text
+from millstream.columns import Vector, filled_bytes, int128_words, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
+from millstream.functions.constants import TICKS
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
-from millstream.functions.signatures import TICKS, described, ticks_per_day
+from millstream.functions.signatures import castable, described, no_function, ticks_per_day
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
+from millstream.types import MOST_DIGITS, without_json
 
 _SCRATCH = 256
 """The words that kernels/floats.py counts in for numbers of many digits."""
@@ -25,33 +28,32 @@ _SCRATCH = 256
 def widened(vector: Vector, kind: Type) -> Vector:
     """A column brought to a type that holds all its values, as signatures ask for: wider integers, floats."""
     if vector.type.physical == kind.physical or kind.physical != "float64":
-        return Vector(kind, vector.length, vector.values, vector.valid, vector.data)
+        return replace(vector, type=kind)
     out = allocate(vector.length, 8)
     kernel = kernels.convert_uint64_float64 if vector.type.physical == "uint64" else kernels.convert_int64_float64
     kernel(vector.values, out)
     return Vector(kind, vector.length, out, vector.valid)
 
 
-def _possible(source: Type, target: Type) -> bool:
-    plain = ("int", "float", "bool", "string")
-    if source.family in plain and target.family in plain:
-        return True
-    if source.is_temporal:
-        return target.is_temporal or target.family == "string" or (target.family == "int" and target.bits == 64)
-    return target.is_temporal and (source.family == "string" or source.family == "int")
-
-
 def _signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     (operand,) = operands
     target = parse_type(options["dtype"])
-    if target.name == "json":
+    if without_json(target) != target:
         raise PlanError("json is a type of input columns, not of casts; cast to string")
     if operand.type is NULL:
         return Signature((target,), target)
-    if not _possible(operand.type, target):
-        advice = "compare it with something instead" if target is BOOL else "go by way of int64"
-        raise PlanError(f"{described(operand)} cannot be cast to {target}; {advice}")
+    if not castable(operand.type, target):
+        raise PlanError(f"{described(operand)} cannot be cast to {target}; {_instead(operand.type, target)}")
     return Signature((operand.type,), target)
+
+
+def _instead(source: Type, target: Type) -> str:
+    """What to do where there is no such cast."""
+    if target is BOOL:
+        return "compare it with something instead"
+    if target.is_nested or source.is_nested:
+        return no_function(source)
+    return f"go by way of {INT64 if castable(source, INT64) and castable(INT64, target) else STRING}"
 
 
 def _cast(call: Call) -> Memory | Vector:
@@ -62,6 +64,10 @@ def _cast(call: Call) -> Memory | Vector:
 def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> Memory | Vector:
     if old == new:
         return source
+    if new.family == "binary":
+        return replace(source, type=new)
+    if old.family == "binary":
+        return _decoded(call, source, strict)
     if old.family == "string":
         return _from_text(call, source, new, strict)
     if new.family == "string":
@@ -70,6 +76,8 @@ def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
         return _retime(call, source.values, old, new, strict)
     if new is BOOL:
         return _to_bool(call, source)
+    if "decimal" in (old.family, new.family):
+        return _decimal(call, source, old, new, strict)
     if old is BOOL:
         values = call.numbers()
         kernels.convert_uint8_int64(source.values, values)
@@ -94,11 +102,54 @@ def _refuse_misfits(call: Call, values: Memory, old: Type, new: Type, code: int)
             return
     else:
         low, high = new.range
-    if new.bits == 64 and new.physical == "int64" and old.physical != "uint64":
+    if new.bits == 64 and new.physical == "int64" and old.physical != "uint64" and new.family != "time":
         return
     if old.family == "int" and old.physical == "int64" and old.range[0] >= low and old.range[1] <= high:
         return
     call.fault(kernels.refuse_outside, values, low, high, code)
+
+
+def _decimal(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> Memory:
+    """From and to decimals: digits that the new scale has not are rounded half to even; to an integer they are cut off."""
+    code = int(Code.OUT_OF_RANGE) if strict else 0
+    if new.family == "float":  # by its digits: that is rounded once
+        return _from_text(call, as_text(source), new, strict)
+    if old.family == "float":
+        return _from_digits(call, source, new, strict)
+    values = source.values
+    if old.family != "decimal":
+        values = allocate(2 * call.length, 8)
+        kernels.widen_int128(source.values, int(old.physical == "uint64"), values)
+    limits = int128_words(10 ** (new.precision or MOST_DIGITS) - 1)
+    scaled, nearest = allocate(2 * call.length, 8), int(new.family == "decimal")
+    call.fault(kernels.rescale_decimal, values, new.scale - old.scale, nearest, *limits, code, out=scaled)
+    if new.family == "decimal":
+        return scaled
+    out, unsigned = call.numbers(), new.physical == "uint64"
+    call.fault(kernels.narrow_int128, scaled, int(unsigned), code, out=out)
+    _refuse_misfits(call, out, new if unsigned else INT64, new, code)
+    return out
+
+
+def _from_digits(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
+    """Floats to decimals by the digits that they are written in; NaN and infinities, which have none, do not fit."""
+    before = call.valid
+    scaled = _from_text(call, as_text(source, json=True), new, strict=True)
+    assert call.valid is not None
+    status = call.bytes()
+    kernels.replace_uint8(int(Code.BAD_NUMBER), int(Code.OUT_OF_RANGE), call.valid, status)
+    if not strict:
+        kernels.forgive_errors(before or filled_bytes(1, call.length), status)
+    call.valid = status
+    return scaled
+
+
+def _decoded(call: Call, source: Vector, strict: bool) -> Vector:
+    """Binary strings as text, where they are UTF-8."""
+    apart, found = _separated(source), call.numbers()
+    kernels.find_invalid_utf8(apart.data, apart.values, found)
+    call.fault(kernels.refuse_outside, found, -1, -1, int(Code.BAD_UTF8) if strict else 0)
+    return replace(source, type=STRING)
 
 
 def _narrow_float(call: Call, values: Memory, new: Type) -> Memory:
@@ -147,6 +198,8 @@ def _from_text(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
         out = call.bytes()
         call.fault(kernels.parse_bool, data, source.values, int(strict), out=out)
         return out
+    if new.family == "decimal":
+        return _from_separated(call, _separated(source), new, strict, allocate(2 * call.length, 8))
     out = call.numbers()
     if new.family == "int":
         call.fault(getattr(kernels, f"parse_{new.physical}"), data, source.values, int(strict), out=out)
@@ -156,14 +209,20 @@ def _from_text(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
 
 
 def _from_separated(call: Call, source: Vector, new: Type, strict: bool, out: Memory) -> Memory:
-    """Floats, dates and timestamps, by the kernels that decode them from JSON too: they write a status instead of a validity."""
+    """Floats, decimals, dates and times, by the kernels that decode them from JSON too: they write a status instead of a validity."""
     assert source.data is not None
     valid = call.valid or filled_bytes(1, call.length)
     status = call.bytes()
     if new.family == "float":
         kernels.parse_float64(source.data, source.values, valid, int(new.bits == 32), allocate(_SCRATCH, 8), out, status)
+    elif new.family == "decimal":
+        kernels.parse_decimal(source.data, source.values, valid, new.precision, new.scale, out, status)
     elif new.family == "date":
         kernels.parse_date(source.data, source.values, valid, out, status)
+    elif new.family == "time":
+        kernels.parse_time(source.data, source.values, valid, TICKS[new.unit], out, status)
+    elif new.family == "duration":
+        kernels.parse_duration(source.data, source.values, valid, TICKS[new.unit], out, status)
     else:
         kernels.parse_timestamp(source.data, source.values, valid, TICKS[new.unit], int(bool(new.zone)), out, status)
     if not strict:

@@ -115,7 +115,7 @@ class Function:
         call.valid = merged_validity(arguments, length)
         made = self.compute(call)
         if isinstance(made, Vector):
-            return Vector(result, length, made.values, call.valid, made.data)
+            return Vector(result, length, made.values, call.valid, made.data, made.children)
         return Vector(result, length, made, call.valid)
 
 

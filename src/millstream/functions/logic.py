@@ -92,6 +92,10 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
         out = allocate(length, 1)
         kernels.choose_uint8(picked, yes.values, no.values, out)
         return Vector(yes.type, length, out, known)
+    if yes.type.physical == "decimal":
+        out = allocate(2 * length, 8)
+        kernels.choose_int128(picked, yes.values, no.values, out)
+        return Vector(yes.type, length, out, known)
     out = allocate(length, 8)
     if yes.type.physical != "string":
         kernels.choose_int64(picked, yes.values, no.values, out)

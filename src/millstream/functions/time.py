@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.errors import PlanError
+from millstream.functions.constants import TICKS
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
-from millstream.functions.signatures import TICKS, one_of, ticks_per_day
+from millstream.functions.signatures import one_of, ticks_per_day
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
 from millstream.schema import TYPES, Code, Type

@@ -4,6 +4,8 @@
 to itself and greater than all else here, as in Polars.
 """
 
+from numba import uint64
+
 from millstream.kernels.simd import load_word
 from millstream.kernels.spec import F64, I64, INT, U8, U64, helper, kernel
 
@@ -56,6 +58,25 @@ def equal_uint8(left: U8, right: U8, flip: INT, out: U8):
 def less_uint8(left: U8, right: U8, flip: INT, out: U8):
     for i in range(len(out)):
         out[i] = (1 if left[i] < right[i] else 0) ^ flip
+    return len(out)
+
+
+@kernel
+def equal_decimal(left: I64, right: I64, flip: INT, out: U8):
+    """Two words a row, the low one first."""
+    for i in range(len(out)):
+        same = (left[2 * i] == right[2 * i]) & (left[2 * i + 1] == right[2 * i + 1])
+        out[i] = (1 if same else 0) ^ flip
+    return len(out)
+
+
+@kernel
+def less_decimal(left: I64, right: I64, flip: INT, out: U8):
+    """Two words a row, the low one first, without a sign."""
+    for i in range(len(out)):
+        a, b = left[2 * i + 1], right[2 * i + 1]
+        below = uint64(left[2 * i]) < uint64(right[2 * i])
+        out[i] = (1 if (a < b) | ((a == b) & below) else 0) ^ flip
     return len(out)
 
 

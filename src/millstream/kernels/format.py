@@ -1,4 +1,4 @@
-"""Values to text, and text columns to JSON.
+"""Values to text.
 
 Each kernel writes the texts of one column one after another to `out` and their views beside them; nulls get an empty view.
 Floats get the fewest digits that read back as the same float (R. Giulietti, "The Schubfach way to render doubles", 2021).
@@ -258,6 +258,20 @@ def format_date(values: I64, valid: U8, out: U8, views: I64):
     return at
 
 
+@inlined
+def put_clock(second, fraction, places, out, at):
+    """A second of a day as HH:MM:SS, and `places` digits of a fraction that is not zero. Returns the position after it."""
+    at = put_digits(uint64(second // 3600), 2, out, at)
+    out[at] = 58
+    at = put_digits(uint64(second // 60 % 60), 2, out, at + 1)
+    out[at] = 58
+    at = put_digits(uint64(second % 60), 2, out, at + 1)
+    if fraction != 0:
+        out[at] = 46
+        at = put_digits(uint64(fraction), places, out, at + 1)
+    return at
+
+
 @kernel
 def format_timestamp(values: I64, valid: U8, ticks: INT, places: INT, zoned: INT, out: U8, views: I64):
     """Ticks since 1970 in RFC 3339; `out` holds 40 bytes a row. Returns the bytes used.
@@ -274,14 +288,7 @@ def format_timestamp(values: I64, valid: U8, ticks: INT, places: INT, zoned: INT
             second = seconds - days * 86400
             at = put_day(days, out, at)
             out[at] = 84
-            at = put_digits(uint64(second // 3600), 2, out, at + 1)
-            out[at] = 58
-            at = put_digits(uint64(second // 60 % 60), 2, out, at + 1)
-            out[at] = 58
-            at = put_digits(uint64(second % 60), 2, out, at + 1)
-            if fraction != 0:
-                out[at] = 46
-                at = put_digits(uint64(fraction), places, out, at + 1)
+            at = put_clock(second, fraction, places, out, at + 1)
             if zoned == 1:
                 out[at] = 90
                 at += 1
@@ -289,126 +296,68 @@ def format_timestamp(values: I64, valid: U8, ticks: INT, places: INT, zoned: INT
     return at
 
 
-@inlined
-def escape_of(byte):
-    """The letter of a short escape, 117 for \\u00XX, 0 where none is needed."""
-    value = int64(byte)
-    if value == 34 or value == 92:
-        return value
-    if value >= 32:
-        return int64(0)
-    if value == 10:
-        return int64(110)
-    if value == 13:
-        return int64(114)
-    if value == 9:
-        return int64(116)
-    if value == 8:
-        return int64(98)
-    if value == 12:
-        return int64(102)
-    return int64(117)
-
-
 @kernel
-def measure_json_strings(data: U8, views: I64, valid: U8):
-    """The bytes of all strings as JSON, quotes included."""
-    total = int64(0)
-    for i in range(len(views)):
-        if valid[i] == 1:
-            start = views[i] & 0xFFFFFFFF
-            length = views[i] >> 32
-            total += length + 2
-            for p in range(start, start + length):
-                letter = escape_of(data[p])
-                if letter != 0:
-                    total += 5 if letter == 117 else 1
-    return total
+def format_time(values: I64, valid: U8, out: U8, views: I64):
+    """Microseconds since midnight as HH:MM:SS, and six more digits where they are not zero; `out` holds 15 bytes a row.
 
-
-@kernel
-def escape_json(data: U8, views: I64, valid: U8, out: U8, to: I64):
-    """Strings as JSON, quoted and escaped, to `out`, which holds what `measure_json_strings` says. Returns the bytes used."""
+    Returns the bytes used.
+    """
     at = int64(0)
-    for i in range(len(views)):
+    for i in range(len(values)):
         begun = at
         if valid[i] == 1:
-            start = views[i] & 0xFFFFFFFF
-            length = views[i] >> 32
-            out[at] = 34
-            at += 1
-            for p in range(start, start + length):
-                letter = escape_of(data[p])
-                if letter == 0:
-                    out[at] = data[p]
-                    at += 1
-                    continue
-                out[at] = 92
-                out[at + 1] = letter
-                at += 2
-                if letter == 117:
-                    out[at] = 48
-                    out[at + 1] = 48
-                    out[at + 2] = 48 + (data[p] >> 4)
-                    low = int64(data[p] & 15)
-                    out[at + 3] = 48 + low if low < 10 else 87 + low
-                    at += 4
-            out[at] = 34
-            at += 1
-        to[i] = begun | (at - begun) << 32
+            seconds = values[i] // 1_000_000
+            at = put_clock(seconds, values[i] - seconds * 1_000_000, 6, out, at)
+        views[i] = begun | (at - begun) << 32
     return at
 
 
-@kernel
-def add_lengths(views: I64, fixed: INT, extra: INT, lengths: I64):
-    """lengths[i] += what `append_texts` writes for row i: `fixed` bytes and a text with `extra` bytes of quotes, or null."""
-    for i in range(len(views)):
-        length = views[i] >> 32
-        lengths[i] += fixed + (length + extra if length > 0 else 4)
-    return len(views)
+@inlined
+def put_part(count, letter, out, at):
+    """A count and its letter, nothing for 0. Returns the position after it."""
+    if count == uint64(0):
+        return at
+    at = put_digits(count, count_digits(count), out, at)
+    out[at] = letter
+    return at + 1
 
 
 @kernel
-def starts_of_lengths(lengths: I64):
-    """Lengths become start positions, in place. Returns their sum."""
-    at = int64(0)
-    for i in range(len(lengths)):
-        length = lengths[i]
-        lengths[i] = at
-        at += length
-    return at
+def format_duration(values: I64, valid: U8, out: U8, views: I64):
+    """Microseconds in ISO 8601, without parts that are zero: P1DT2H0.5S, -PT1S, PT0S; `out` holds 32 bytes a row.
 
-
-@kernel
-def append_texts(before: U8, data: U8, views: I64, quote: INT, after: U8, cursors: I64, out: U8):
-    """To each row at its cursor: `before`, its text (in quotes where `quote`; null where the view is empty), `after`.
-
-    Cursors move on. Columns are written one after another, so not a byte more than the text may be touched.
+    Returns the bytes used.
     """
-    for i in range(len(views)):
-        at = cursors[i]
-        for p in range(len(before)):
-            out[at + p] = before[p]
-        at += len(before)
-        start = views[i] & 0xFFFFFFFF
-        length = views[i] >> 32
-        if length == 0:
-            out[at] = 110
-            out[at + 1] = 117
-            out[at + 2] = 108
-            out[at + 3] = 108
-            at += 4
-        else:
-            if quote == 1:
-                out[at] = 34
+    at = int64(0)
+    for i in range(len(values)):
+        begun = at
+        if valid[i] == 1:
+            size = uint64(values[i])
+            if values[i] < 0:
+                out[at] = 45
                 at += 1
-            for p in range(length):
-                out[at + p] = data[start + p]
-            at += length
-            if quote == 1:
-                out[at] = 34
+                size = uint64(0) - size
+            out[at] = 80
+            at += 1
+            seconds = size // uint64(1_000_000)
+            fraction = int64(size - seconds * uint64(1_000_000))
+            days = seconds // uint64(86400)
+            second = seconds - days * uint64(86400)
+            at = put_part(days, 68, out, at)
+            if second != uint64(0) or fraction != 0 or days == uint64(0):
+                out[at] = 84
                 at += 1
-        for p in range(len(after)):
-            out[at + p] = after[p]
-        cursors[i] = at + len(after)
-    return len(views)
+            at = put_part(second // uint64(3600), 72, out, at)
+            at = put_part(second // uint64(60) % uint64(60), 77, out, at)
+            whole = second % uint64(60)
+            if whole != uint64(0) or fraction != 0 or size == uint64(0):
+                at = put_digits(whole, count_digits(whole), out, at)
+                if fraction != 0:
+                    out[at] = 46
+                    at = put_digits(uint64(fraction), 6, out, at + 1)
+                    while out[at - 1] == 48:
+                        at -= 1
+                out[at] = 83
+                at += 1
+        views[i] = begun | (at - begun) << 32
+    return at

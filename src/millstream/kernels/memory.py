@@ -183,6 +183,14 @@ def view_strings(offsets: I32, base: INT, out: I64):
 
 
 @kernel
+def view_fixed(width: INT, out: I64):
+    """Views of values of one width that lie one after another."""
+    for i in range(len(out)):
+        out[i] = i * width | width << 32
+    return len(out)
+
+
+@kernel
 def measure_strings(views: I64, valid: U8, out: I32):
     """Arrow string offsets of views, nulls as empty. Returns the bytes in all, or -1 beyond 2 GiB - 1."""
     total = 0

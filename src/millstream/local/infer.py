@@ -15,29 +15,45 @@ import orjson
 
 from millstream.errors import SourceError
 from millstream.local.source import find_files, read_chunks
+from millstream.types import STRING, TYPES, Type, list_of, struct_of
 
 SAMPLE = 10_000
 """Records looked at unless told."""
 _DEEPEST = 4
-"""Objects nested deeper than this are taken as raw JSON."""
+"""Objects and lists nested deeper than this are taken as raw JSON."""
+_MOST_FIELDS = 100
+"""Objects in lists with more keys than this are taken as raw JSON: their keys are data."""
 _TIME = re.compile(r"\d{4}-?\d\d-?\d\d[Tt ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?(?P<zone>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)  # digits alone are too often something else
 
 
 @dataclass
 class Key:
-    """What was seen under one path: how many values of each kind, how many records had the key."""
+    """What was seen under one path: how many values of each kind, how many records had the key.
+
+    items: what was seen in lists; fields: what was seen in objects that are inside lists.
+    """
 
     path: tuple[str, ...]
     kinds: Counter[str] = field(default_factory=Counter)
     least: int = 0
     greatest: int = 0
+    items: Key | None = None
+    fields: dict[str, Key] = field(default_factory=dict)
 
-    def see(self, value: Any) -> None:
+    def see(self, value: Any, depth: int = 0) -> None:
+        """Count a value; `depth` lists and objects in lists are around it."""
         kind = _kind(value)
         self.kinds[kind] += 1
         if kind == "integer":
             self.least, self.greatest = min(self.least, value), max(self.greatest, value)
+        elif kind == "list" and depth < _DEEPEST:
+            self.items = self.items or Key(self.path)
+            for one in value:
+                self.items.see(one, depth + 1)
+        elif kind == "object" and 0 < depth < _DEEPEST:
+            for name, one in value.items():
+                self.fields.setdefault(name, Key(self.path)).see(one, depth + 1)
 
     @property
     def present(self) -> int:
@@ -52,6 +68,8 @@ class Key:
             return {"type": "uint64" if wide and self.least >= 0 else "float64" if wide else "int64" if kinds else "string"}
         if kinds <= {"integer", "float"}:
             return {"type": "float64"}
+        if kinds == {"list"}:
+            return {"type": str(self.element or "json")}
         if len(kinds) == 1:
             (kind,) = kinds
             return {"type": _TYPES[kind]}
@@ -60,6 +78,20 @@ class Key:
         if kinds <= {"integer", "float", "bool", "date", "zoned time", "time", "string"}:
             return {"type": "string", "coerce": ["text"]}
         return {"type": "json"}
+
+    @property
+    def element(self) -> Type | None:
+        """The one type that takes every value seen, inside a list; None where only raw JSON does."""
+        kinds = self.kinds.keys() - {"null"}
+        if kinds == {"list"}:
+            inner = self.items.element if self.items else None
+            return list_of(inner) if inner else None
+        if kinds == {"object"} and 0 < len(self.fields) <= _MOST_FIELDS:
+            fields = [(name, one.element if one.kinds.keys() - {"null"} else STRING) for name, one in self.fields.items()]
+            settled = [(name, kind) for name, kind in fields if kind]
+            return struct_of(settled) if len(settled) == len(fields) else None
+        column = self.column if kinds else {}
+        return TYPES[column["type"]] if column.keys() == {"type"} and column["type"] != "json" else None
 
     @property
     def conflict(self) -> str:
@@ -77,7 +109,6 @@ _TYPES = {
     "date": "date32",
     "time": "timestamp[us]",
     "zoned time": "timestamp[us, UTC]",
-    "list": "json",
     "object": "json",
 }
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from millstream.columns import open_array
+from millstream.encode.json import texts
 from millstream.sinks.landing import NAMES, Landed, check_law
 
 LISTED_FILES = 1000
@@ -124,7 +126,7 @@ def table(batch: pa.RecordBatch, width: int = 120) -> list[str]:
     columns = []
     for field_, column in zip(batch.schema, batch.columns, strict=True):
         cells = [field_.name, *(_cell(value) for value in _values(column))]
-        right = pa.types.is_integer(field_.type) or pa.types.is_floating(field_.type)
+        right = any(test(field_.type) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
         columns.append(_aligned([cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…" for cell in cells], right))
     shown: list[list[str]] = []
     used = 2
@@ -141,6 +143,11 @@ def table(batch: pa.RecordBatch, width: int = 120) -> list[str]:
 
 
 def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_duration(column.type):
+        made = texts(open_array(column))  # as JSON has them, without quotes
+        data = made.data.tobytes()
+        found = (data[view & 0xFFFFFFFF :][: view >> 32] for view in made.views.tolist())
+        return [one.decode().strip('"') if one else None for one in found]
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
     except (ValueError, OverflowError):  # times that Python's datetime cannot hold

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close, open_array, take
+from millstream.columns import Vector, as_bytes, close, open_array, take
 from millstream.errors import PlanError
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
+from millstream.plan import PARTITION_FAMILIES
 from millstream.schema import INT64, Type, from_arrow
 
 DEFAULT = "__HIVE_DEFAULT_PARTITION__"
@@ -23,7 +24,6 @@ NAME_BYTES = 255
 
 _EPOCH = datetime(1970, 1, 1)
 _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
-_FAMILIES = ("string", "int", "bool", "date", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,10 @@ def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
         if name not in schema.names:
             raise PlanError(f"{place} is no output column; the columns are {', '.join(schema.names)}")
         kind = from_arrow(schema.field(name).type)
-        if kind is None or kind.family not in _FAMILIES:
-            raise PlanError(f"{place} is {schema.field(name).type}; partition by strings, integers, bools, dates or timestamps")
+        if kind is None or kind.family not in PARTITION_FAMILIES:
+            raise PlanError(
+                f"{place} is {schema.field(name).type}; partition by strings, integers, decimals, bools, dates or timestamps"
+            )
         if name[0] in "._":
             raise PlanError(f"{place}: readers skip folders that start with {name[0]!r}; rename the column")
         if len(f"{quote(name, safe='')}={DEFAULT}") > NAME_BYTES:
@@ -69,7 +71,7 @@ def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
 
 
 def folder_value(kind: Type, value: Any) -> str | None:
-    """A value as it stands in a folder's name; None if it cannot stand in one. `value` is text, or the column's integer."""
+    """A value as it stands in a folder's name; None if it cannot stand in one. `value` is text, a Decimal, or the column's integer."""
     if value is None:
         return DEFAULT
     if kind.family == "string":
@@ -79,7 +81,7 @@ def folder_value(kind: Type, value: Any) -> str | None:
     if kind.is_temporal:
         text = _time(kind, value)
         return None if text is None else quote(text, safe="")
-    return str(value)
+    return f"{value:f}" if kind.family == "decimal" else str(value)
 
 
 def _time(kind: Type, value: int) -> str | None:
@@ -97,6 +99,8 @@ def _time(kind: Type, value: int) -> str | None:
 
 def _groups(column: Vector) -> tuple[int, Memory, Memory]:
     """How many distinct values, the row where each is first met, the group of each row."""
+    if column.type.physical == "decimal":
+        column = as_bytes(column)
     values = column.values
     if column.type.physical == "bool":
         values = allocate(column.length, 8)
@@ -115,9 +119,9 @@ def _groups(column: Vector) -> tuple[int, Memory, Memory]:
 
 
 def _values(column: Vector, rows: Memory) -> list[Any]:
-    """Text or integers of a few rows."""
+    """Text, Decimals or integers of a few rows."""
     picked = take(column, rows)
-    if column.type.physical == "string":
+    if column.type.physical in ("string", "decimal"):
         return close(picked).to_pylist()  # type: ignore[no-any-return]
     numbers = picked.values.tolist("B" if column.type.physical == "bool" else "Q" if column.type.physical == "uint64" else "q")
     valid = picked.validity().tolist("B")
