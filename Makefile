@@ -43,6 +43,8 @@ test: check
 
 bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py
+	@$(BIN)/python benchmarks/gzip_lines.py
+	@$(BIN)/python benchmarks/stages.py
 
 SECONDS ?= 60
 fuzz: $(DEV)
