@@ -19,7 +19,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "date": st.dates(),
     "timestamp": st.integers(-(2**63), 2**63 - 1),
     "time": st.integers(0, 86_400_000_000 - 1),
-    "duration": st.integers(1 - 2**63, 2**63 - 1),
+    "duration": st.integers(-(2**63), 2**63 - 1),
 }
 
 decimals = st.integers(1, 38).flatmap(lambda p: st.integers(0, p).map(lambda s: decimal_of(p, s)))

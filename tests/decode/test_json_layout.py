@@ -14,7 +14,9 @@ def test_layouts_are_those_of_the_kernels() -> None:
     from millstream.kernels import json, json_keys, json_nested, json_rest, json_values
 
     assert (layout.KEY_WORDS, layout.COLUMN_WORDS) == (json_keys.KEY, json_values.COLUMN)
-    assert (layout.VALUES, layout.VALID, layout.NULLED) == (json_values.VALUES, json_values.VALID, json_values.NULLED)
+    assert (layout.VALUES, layout.VALID, layout.NULLED, layout.DEFAULT_BITS) == (
+        json_values.VALUES, json_values.VALID, json_values.NULLED, json_values.DEFAULT_BITS,
+    )  # fmt: skip
     assert (layout._WAYS, layout._WAY_WORDS, layout._WAY_MASK) == (json_keys.KEY_WAYS, json_keys.WAY, json_keys.WAY_MASK)
     assert (layout._NO_WAY, layout._PROBES) == (json_keys.NO_WAY, json_keys.PROBES)
     assert (layout._NESTED, layout._OTHERWISE) == (json_values.NESTED, json_values.OTHERWISE)

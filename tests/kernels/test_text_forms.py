@@ -133,15 +133,15 @@ def duration(text: str, unit: str) -> int | str:
     if not found or not parts or text.endswith("T") or any("." in part for _, part in parts[:-1]):
         return "BAD_TIME"
     total = sum((Fraction(part) * _SECONDS[name] for name, part in parts), Fraction()) * TICKS[unit]
-    if int(total) >= 1 << 63:
-        return "OUT_OF_RANGE"
-    return int((-total if found[1] == "-" else total) // 1)
+    ticks = int((-total if found[1] == "-" else total) // 1)
+    return ticks if -(1 << 63) <= ticks < 1 << 63 else "OUT_OF_RANGE"
 
 
 DURATIONS = [
     "P1D", "PT0.5S", "-PT0.0000001S", "P2W", "P1DT2H3M4.25S", "+PT1H", "P", "PT", "P1DT", "P1Y", "P1M", "P1W1D", "P1D1W", "PT1S1M", "P1H", "PT1D",
     "P1.5D", "P0,5DT1H", "PT1.5H2M", "PT.5S", "PT1.S", "P1", "1D", "p1d", "PT1s", "PT-1S", "--PT1S", "P106751991D", "P106751992D", "PT9223372036854.775807S",
-    "PT9223372036854.775808S", "-PT9223372036854.775807S", "P99999999999999999999999W", "PT0.333333333333333333333333H", "P0.1W", "PT00000000000000000000001S", "P1DT0S", "PT0S", "T1S",
+    "PT9223372036854.775808S", "-PT9223372036854.775807S", "-PT9223372036854.775808S", "-PT9223372036854.7758080001S", "-P106751991DT4H54.775808S",
+    "-P53375995DT14H27.387904S", "-PT9223372036854775808S", "P106751991167300DT15H30M8S", "-P106751991167300DT15H30M8S", "P15250284452471W", "P99999999999999999999999W", "PT0.333333333333333333333333H", "P0.1W", "PT00000000000000000000001S", "P1DT0S", "PT0S", "T1S",
 ]  # fmt: skip
 _PARTS = st.lists(
     st.sampled_from(["P", "T", "-", "1", "25", "0.5", ",5", "W", "D", "H", "M", "S", "Y", "9" * 17]), max_size=9

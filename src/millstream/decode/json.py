@@ -13,6 +13,7 @@ import pyarrow as pa
 from millstream.columns import Vector, close
 from millstream.decode.json_layout import (
     COLUMN_WORDS,
+    DEFAULT_BITS,
     KEY_WORDS,
     NULLED,
     VALID,
@@ -165,7 +166,7 @@ class _Batch:
         for i, one in enumerate(self.decoder.fields):
             text = text_default(one)
             if text is not None:
-                self.words[i * COLUMN_WORDS + 13] = heap | len(text) << 32
+                self.words[i * COLUMN_WORDS + DEFAULT_BITS] = heap | len(text) << 32
                 heap += len(text)
 
     def _place_columns(self) -> None:

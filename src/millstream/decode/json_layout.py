@@ -16,7 +16,7 @@ from millstream.native.memory import from_numbers
 from millstream.schema import COERCIONS, Field, Type
 
 KEY_WORDS, COLUMN_WORDS = 24, 24
-VALUES, VALID, NULLED = 3, 4, 11
+VALUES, VALID, NULLED, DEFAULT_BITS = 3, 4, 11, 13
 _WAYS, _WAY_WORDS, _WAY_MASK, _NO_WAY = 8, 8, 2, 1 << 32
 _NESTED, _OTHERWISE = 13, 32
 _PATH, _STRUCT, _LIST, _MAP = range(4)

@@ -7,7 +7,8 @@ from millstream.kernels.number import is_digit
 from millstream.kernels.simd import multiply_high
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 
-_MOST = uint64(0x7FFFFFFFFFFFFFFF)
+_LIMIT = uint64(1 << 63)
+"""The size of the least int64."""
 
 
 @helper
@@ -49,23 +50,16 @@ def unit_seconds(place):
 
 @helper
 def read_fraction(text, p, end, unit):
-    """The digits at text[p] behind a point, as ticks of which `unit` are one: (position after them, ticks, was anything cut off).
-
-    A long division, digit by digit: exact whatever the unit.
-    """
-    first = p
-    while p < end and is_digit(text[p]):
-        p += 1
-    # From the last digit: value = (digit + value) / 10, kept as whole ticks of a tenth each and a rest.
+    """The digits text[p:end], behind a point, of something that has `unit` ticks: (ticks, was anything cut off)."""
+    # From the last digit: value = (digit + value) / 10. Whole ticks will do: what is cut off on the way never makes up one.
     ticks = int64(0)
     cut = False
-    q = p
-    while q > first:
-        q -= 1
-        whole = (int64(text[q]) - 48) * unit + ticks
+    while end > p:
+        end -= 1
+        whole = (int64(text[end]) - 48) * unit + ticks
         cut = cut or whole % 10 != 0
         ticks = whole // 10
-    return p, ticks, cut
+    return ticks, cut
 
 
 @helper
@@ -118,22 +112,22 @@ def read_duration(text, p, length, ticks):
         p += 1
         unit = unit_seconds(place) * ticks
         part = value * uint64(unit)
-        beyond = beyond or multiply_high(value, uint64(unit)) != uint64(0) or part > _MOST
+        beyond = beyond or multiply_high(value, uint64(unit)) != uint64(0) or part > _LIMIT
         fraction = int64(0)
         if p - 1 > point:
             if p != end:
                 return BAD_TIME, int64(0)
-            _, fraction, cut = read_fraction(text, point + 1, p - 1, int64(unit))
-        total += part + uint64(fraction)
-        beyond = beyond or total > _MOST
+            fraction, cut = read_fraction(text, point + 1, p - 1, int64(unit))
+        part += uint64(fraction)
+        beyond = beyond or part > _LIMIT - total
+        total += part
     if needed:
         return BAD_TIME, int64(0)
-    if beyond:
+    if negative and cut:
+        total += uint64(1)
+    if beyond or total > _LIMIT or (total == _LIMIT and not negative):
         return OUT_OF_RANGE, int64(0)
-    value = int64(total)
-    if negative:
-        return 0, -value - (1 if cut else 0)
-    return 0, value
+    return 0, -int64(total) if negative else int64(total)
 
 
 @kernel
