@@ -156,7 +156,9 @@ def _value(kind: Type, value: Any, coerce: tuple[str, ...]) -> Any:
 
 def _number(kind: Type, text: str, coerce: tuple[str, ...]) -> Any:
     if kind.family == "float":
-        number = float(text) if kind.bits == 64 else nearest_single(text)
+        number = float(text)
+        if kind.bits == 32 and number and math.isfinite(number):  # beyond, an exact fraction could be endless
+            number = nearest_single(text)
         if math.isinf(number):
             raise MisfitError
         return number
