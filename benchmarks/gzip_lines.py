@@ -14,9 +14,9 @@ from pathlib import Path
 import orders
 
 from millstream import Schema
+from millstream.decode.chunks import read_chunks
+from millstream.decode.compression import FileSource, open_stream
 from millstream.decode.json import JsonDecoder
-from millstream.local.compression import open_stream
-from millstream.local.source import find_files, read_chunks
 
 BAR = 1.15
 
@@ -30,14 +30,13 @@ def main() -> None:
         plain, packed = Path(place, "orders.ndjson"), Path(place, "orders.ndjson.gz")
         plain.write_bytes(lines)
         packed.write_bytes(gzip.compress(lines, 6))
-        files = {path: find_files([path])[0] for path in (plain, packed)}
 
         def decode(path: Path) -> int:
-            return sum(decoder.decode(chunk.payloads).length for chunk in read_chunks(files[path]))
+            return sum(decoder.decode(chunk.payloads).length for chunk in read_chunks(FileSource(path)))
 
         def decompress() -> int:
             count, block = 0, memoryview(bytearray(1 << 18))
-            with open_stream(packed) as stream:
+            with open_stream(FileSource(packed)) as stream:
                 while size := stream.readinto(block):
                     count += size
             return count

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from millstream.decode.framing import Text, frame
 from millstream.decode.json import decode_json
-from millstream.local.framing import Text, frame
 from millstream.schema import Column
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
 from tests.fuzz.nested import draw_nested, judge_nested

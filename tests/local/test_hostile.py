@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from millstream.local import compression
+from millstream.decode import compression
 from millstream.local.run import run_files
 from millstream.pipeline import Pipeline
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millstream.decode.chunks import read_chunks
+from millstream.decode.compression import FileSource
 from millstream.errors import SourceError, UsageError
-from millstream.local.source import find_files, read_chunks
+from millstream.local.source import find_files
 
 RECORDS = [
     {"a": 1},
@@ -25,7 +27,7 @@ def read(path, **options):
     payloads, faults = [], []
     (file,) = find_files([str(path)])
     expected_first = 0
-    for number, chunk in enumerate(read_chunks(file, **options)):
+    for number, chunk in enumerate(read_chunks(FileSource(file.path), **options)):
         assert (chunk.number, chunk.first) == (number, expected_first)
         expected_first += chunk.records
         payloads += [chunk.payloads.payload(i) for i in range(chunk.payloads.count)]

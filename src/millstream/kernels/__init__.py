@@ -2,6 +2,8 @@
 
 # What is compiled into the kernels' object, in this order.
 FAMILIES = (
+    "deliveries",
+    "envelope",
     "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "format", "int128", "encode",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
     "group", "frame",

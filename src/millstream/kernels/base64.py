@@ -3,7 +3,7 @@
 import numpy as np
 from numba import int64
 
-from millstream.kernels.simd import load_word
+from millstream.kernels.simd import decode_sextets, load_word
 from millstream.kernels.spec import I64, INT, U8, helper, kernel
 
 _BAD = 0x80
@@ -26,12 +26,18 @@ FOURS = _values(_HEX, _HEX.upper())
 
 @helper
 def decode_base64(text, p, end, at):
-    """Decode text[p:end] to text[at:]: the position behind it, or -1. `at` is p, or lies behind the text; 8 bytes past `end` can be read.
+    """Decode text[p:end] to text[at:]: the position behind it, or -1. `at` is p, or lies behind the text.
 
-    Both alphabets are taken, padding or none; white space and bits that would be lost are not.
+    8 bytes past `end` can be read, and 8 past what is decoded can be written. Both alphabets are taken, padding or none; white space
+    and bits that would be lost are not.
     """
     if end - p >= 4 and (end - p) % 4 == 0 and text[end - 1] == 61:
         end -= 2 if text[end - 2] == 61 else 1
+    while p + 32 <= end:
+        if decode_sextets(text, p, text, at) != 0:
+            return int64(-1)
+        p += 32
+        at += 24
     bad = 0
     while p + 4 <= end:
         word = load_word(text, p)

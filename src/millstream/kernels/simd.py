@@ -120,6 +120,46 @@ def differing_bytes(typingctx: Any, left: Any, left_offset: Any, right: Any, rig
 
 
 @intrinsic
+def decode_sextets(typingctx: Any, source: Any, source_offset: Any, target: Any, target_offset: Any) -> Any:
+    """32 characters of base64 to 24 bytes; 32 are written. Returns a bit for each character that is in neither alphabet.
+
+    In one array the target may be the source, or lie before it.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def each(value: int) -> Any:
+            return ir.Constant(_HALF, [value & 0xFF] * 32)
+
+        text = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
+        value, known = each(0), ir.Constant(ir.VectorType(ir.IntType(1), 32), [0] * 32)
+        for first, count, base in ((65, 26, 0), (97, 26, 26), (48, 10, 52)):
+            place = builder.sub(text, each(first))
+            inside = builder.icmp_unsigned("<", place, each(count))
+            value = builder.select(inside, builder.add(place, each(base)), value)
+            known = builder.or_(known, inside)
+        for characters, base in ((b"+-", 62), (b"/_", 63)):
+            one, other = (builder.icmp_unsigned("==", text, each(character)) for character in characters)
+            inside = builder.or_(one, other)
+            value = builder.select(inside, each(base), value)
+            known = builder.or_(known, inside)
+        wide = ir.VectorType(ir.IntType(32), 8)
+        fours = builder.bitcast(value, wide)
+        bits = ir.Constant(wide, [0] * 8)
+        for byte in range(4):
+            sextet = builder.lshr(fours, ir.Constant(wide, [8 * byte] * 8))
+            sextet = builder.and_(sextet, ir.Constant(wide, [0x3F] * 8))
+            bits = builder.or_(bits, builder.shl(sextet, ir.Constant(wide, [18 - 6 * byte] * 8)))
+        order = [4 * (i // 3) + 2 - i % 3 for i in range(24)] + [0] * 8
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 32), order)
+        packed = builder.shuffle_vector(builder.bitcast(bits, _HALF), each(0), lanes)
+        _refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
+        builder.store(packed, _pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
+        return builder.zext(builder.bitcast(builder.not_(known), ir.IntType(32)), _WORD)
+
+    return types.int64(source, types.int64, target, types.int64), codegen
+
+
+@intrinsic
 def digits_value(typingctx: Any, array: Any, end: Any, count: Any, behind: Any) -> Any:
     """The value of `count` decimal digits before array[end], which have a point before the last `behind` (32: no point).
 

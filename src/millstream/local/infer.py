@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
+from millstream.decode.chunks import read_chunks
+from millstream.decode.compression import FileSource
 from millstream.errors import SourceError
-from millstream.local.source import find_files, read_chunks
+from millstream.local.source import find_files
 from millstream.types import STRING, TYPES, Type, list_of, struct_of
 
 SAMPLE = 10_000
@@ -216,7 +218,7 @@ def infer(inputs: Sequence[str | os.PathLike[str]], records: int = SAMPLE) -> In
     keys: dict[tuple[str, ...], Key] = {}
     count = bad = 0
     for file in files:
-        for payload in _first(read_chunks(file), each):
+        for payload in _first(read_chunks(FileSource(file.path)), each):
             try:
                 record = orjson.loads(payload)
             except orjson.JSONDecodeError:

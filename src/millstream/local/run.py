@@ -8,14 +8,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from millstream.decode.chunks import CHUNK_BYTES, Chunk, read_chunks
+from millstream.decode.compression import FileSource
 from millstream.decode.rejects import Reject
 from millstream.errors import RunError, UsageError
 from millstream.local.report import PREVIEW_ROWS, Report
-from millstream.local.source import CHUNK_BYTES, Chunk, find_files, read_chunks
+from millstream.local.source import InputFile, find_files
 from millstream.native.bind import kernels
 from millstream.sinks.landing import Landed, Origin, Output, land, prepare
 from millstream.sinks.store import DirectoryStore, check_apart, is_within, open_store
@@ -27,6 +29,7 @@ Inputs = Sequence[str | os.PathLike[str]]
 Progress = Callable[[int, int], None]
 """Told of bytes of text and of records, as chunks are done."""
 
+_Piece: TypeAlias = tuple[InputFile, Chunk]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,13 +96,14 @@ def attempt(
     fingerprint = pipeline.fingerprint
     report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[_Piece]:
         for file in files:
             report.deliveries += 1
-            yield from read_chunks(file, chunk_bytes=chunk_bytes, **settings)
+            for chunk in read_chunks(FileSource(file.path), chunk_bytes=chunk_bytes, **settings):
+                yield file, chunk
 
-    def work(chunk: Chunk) -> _Done:
-        return _land_chunk(pipeline, fingerprint, chunk, output, sink_store, rejects_store)
+    def work(piece: _Piece) -> _Done:
+        return _land_chunk(pipeline, fingerprint, *piece, output, sink_store, rejects_store)
 
     error: RunError | None = None
     # More threads than that gain nothing, and each holds a chunk.
@@ -122,7 +126,7 @@ def attempt(
     return report, error
 
 
-def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int) -> Generator[_Done, None, None]:
+def _in_order(chunks: Iterator[_Piece], work: Callable[[_Piece], _Done], jobs: int) -> Generator[_Done, None, None]:
     """Results in the order of chunks. With several jobs, at most one chunk more than there are threads is held."""
     if jobs == 1:
         yield from map(work, chunks)
@@ -142,7 +146,13 @@ def _in_order(chunks: Iterator[Chunk], work: Callable[[Chunk], _Done], jobs: int
 
 
 def _land_chunk(
-    pipeline: Pipeline, fingerprint: str, chunk: Chunk, output: Output, sink: DirectoryStore, rejects: DirectoryStore
+    pipeline: Pipeline,
+    fingerprint: str,
+    file: InputFile,
+    chunk: Chunk,
+    output: Output,
+    sink: DirectoryStore,
+    rejects: DirectoryStore,
 ) -> _Done:
     payloads = chunk.payloads
     outcome = pipeline.run(payloads)
@@ -152,12 +162,12 @@ def _land_chunk(
     def payload(position: int) -> bytes:
         return payloads.payload(position) if position < count else chunk.faults[position - count].payload
 
-    changed = _EPOCH + timedelta(milliseconds=chunk.file.changed_ns // 1_000_000)
-    base = f"{chunk.file.identity}-{chunk.number}"
+    changed = _EPOCH + timedelta(milliseconds=file.changed_ns // 1_000_000)
+    base = f"{file.identity}-{chunk.number}"
     origin = Origin(
         base=base,
         range=f"{chunk.first}+{chunk.records}",
-        source=chunk.file.path.as_uri(),
+        source=file.path.as_uri(),
         identity=lambda position: base,
         arrived=lambda position: changed,
         arrival=changed.date(),

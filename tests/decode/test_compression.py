@@ -9,9 +9,9 @@ import zlib
 import pyarrow as pa
 import pytest
 
-from millstream.local import compression
-from millstream.local.compression import open_stream
-from millstream.local.framing import Text, frame
+from millstream.decode import compression
+from millstream.decode.compression import FileSource, open_stream
+from millstream.decode.framing import Text, frame
 
 DATA = b"".join(b'{"n": %d, "s": "%016x"}\n' % (i, random.Random(i).getrandbits(64)) for i in range(20_000))
 
@@ -47,7 +47,7 @@ def write(tmp_path, data):
 def read(path, name="auto", size=1 << 30, **limits):
     """All the bytes, and the code of the fault."""
     pieces = []
-    with open_stream(path, name, **limits) as stream:
+    with open_stream(FileSource(path), name, **limits) as stream:
         while data := stream.read(size):
             pieces.append(data)
         return b"".join(pieces), stream.fault and stream.fault[0].name
@@ -140,7 +140,7 @@ def test_what_follows_the_last_whole_record_is_one_reject(tmp_path, form):
     text = b"[" + DATA.replace(b"\n", b",") + b"{}]" if form == "json" else DATA
     path = write(tmp_path, gzip.compress(text)[:-3000])
     found, faults = [], []
-    with open_stream(path) as stream:
+    with open_stream(FileSource(path)) as stream:
         for piece in frame(Text(stream), form, 10_000, 10_000):
             found += [piece.payloads.payload(i) for i in range(piece.payloads.count)]
             faults += [fault.code.name for fault in piece.faults]
@@ -152,7 +152,7 @@ def test_what_follows_the_last_whole_record_is_one_reject(tmp_path, form):
 def test_a_limit_on_plain_files_holds_too(tmp_path):
     path = write(tmp_path, DATA)
     assert read(path, max_bytes=1000) == (DATA[:1000], "TOO_LARGE")
-    with open_stream(path, max_bytes=1000) as stream:
+    with open_stream(FileSource(path), max_bytes=1000) as stream:
         view = memoryview(bytearray(5000))
         assert (stream.readinto(view), bytes(view[:1000])) == (1000, DATA[:1000])
         assert stream.fault is not None

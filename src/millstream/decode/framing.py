@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from millstream.decode.compression import Stream
 from millstream.decode.payloads import Payloads, spans_of_lines
-from millstream.local.compression import Stream
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_bytes, from_numbers
 from millstream.schema import Code

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from millstream.local.compression import open_stream
-from millstream.local.framing import Text, frame, told_by
+from millstream.decode.compression import FileSource, open_stream
+from millstream.decode.framing import Text, frame, told_by
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, from_numbers
 from tests.guard import guarded, guarded_bytes
@@ -19,7 +19,7 @@ BLANKS = b" \t\r\n"
 def read(path, form="concatenated", chunk_bytes=1 << 20, record_bytes=1 << 20, compression="none"):
     """Records and faults, in order."""
     found = []
-    with open_stream(path, compression) as stream:
+    with open_stream(FileSource(path), compression) as stream:
         for piece in frame(Text(stream), form, chunk_bytes, record_bytes):
             found += [piece.payloads.payload(i) for i in range(piece.payloads.count)]
             found += [(fault.code.name, fault.payload) for fault in piece.faults]

@@ -1,4 +1,4 @@
-"""Plain and compressed files as streams of bytes that give all that is whole before they break.
+"""Plain and compressed sources as streams of bytes that give all that is whole before they break.
 
 Which library reads what, and how fast: docs/decisions/0006-compression.md. gzip and zlib go by isal where it is installed.
 """
@@ -6,12 +6,13 @@ Which library reads what, and how fast: docs/decisions/0006-compression.md. gzip
 from __future__ import annotations
 
 import bz2
-import os
+import io
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
@@ -37,14 +38,62 @@ _MAGIC = (
 _FAULTS = (OSError, EOFError)
 
 
-class Stream:
-    """The decompressed bytes of a file. `fault` is set once there is one: code and message; no more bytes come."""
+class Source(Protocol):
+    """Bytes that can be read from their start, again if need be."""
 
-    def __init__(self, path: Path, compression: str, limit: int) -> None:
+    @property
+    def name(self) -> str:
+        """What errors say of it."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes. Raises OSError."""
+
+    def open(self) -> Any:
+        """A binary file, unbuffered. Raises OSError, or SourceError."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file's bytes."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb", buffering=0)
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """Bytes in memory."""
+
+    data: bytes
+    name: str = "the payload"
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.data)
+
+
+class Stream:
+    """The decompressed bytes of a source. `fault` is set once there is one: code and message; no more bytes come."""
+
+    def __init__(self, source: Source, compression: str, limit: int) -> None:
         self.fault: tuple[Code, str] | None = None
-        self._path, self._compression, self._limit = path, compression, limit
+        self._from, self._compression, self._limit = source, compression, limit
         self._place = 0
-        self._source = _source(path, compression)
+        self._source = _opened(source, compression)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer as it suits the codec; none at the end and past a fault."""
@@ -55,12 +104,12 @@ class Stream:
             data: bytes = self._source.read(size)
         except _FAULTS as error:
             if isinstance(error, OSError) and error.errno:
-                raise SourceError(f"cannot read {self._path}: {error.strerror}") from None
+                raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
             self.fault = Code.BAD_COMPRESSION, _CUT_SHORT
             data = self._salvaged()
         self._place += len(data)
         if self._place > self._limit:
-            self.fault = Code.TOO_LARGE, f"more than {self._limit:,} bytes come out of the file; what follows is not read"
+            self.fault = Code.TOO_LARGE, f"more than {self._limit:,} bytes come out of it; what follows is not read"
             data = data[: self._limit - self._place]
         return data
 
@@ -73,7 +122,7 @@ class Stream:
         try:
             count: int = self._source.readinto(view)
         except OSError as error:
-            raise SourceError(f"cannot read {self._path}: {error.strerror}") from None
+            raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
         self._place += count
         return count
 
@@ -82,7 +131,7 @@ class Stream:
         pieces: list[bytes] = []
         if self._compression == "bzip2":  # a broken block is scrambled from its start
             return b""
-        source = _source(self._path, self._compression, careful=True)
+        source = _opened(self._from, self._compression, careful=True)
         try:
             left = self._place
             while left and (data := source.read(min(left, _BLOCK))):
@@ -102,30 +151,36 @@ class Stream:
         self._source.close()
 
 
-def open_stream(path: Path, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO) -> Stream:
-    """Open a file; `auto` goes by its first bytes. Of a compressed file at most `max_bytes` are read, and not more than
+def told_by_magic(start: bytes) -> str:
+    """The compression of what starts so, by its first four bytes; none if it is no compression known."""
+    return next((name for magic, name in _MAGIC if start.startswith(magic)), "none")
+
+
+def open_stream(
+    source: Source, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO
+) -> Stream:
+    """Open a source; `auto` goes by its first bytes. Of a compressed one at most `max_bytes` are read, and not more than
     `max_ratio` times its size where that is over 256 MiB. Raises SourceError if it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        size = path.stat().st_size
+        size = source.size
+        if compression == "auto":
+            with source.open() as file:
+                compression = told_by_magic(file.read(4))
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from None
-    if compression == "auto":
-        compression = next((name for start, name in _MAGIC if magic.startswith(start)), "none")
+        raise SourceError(f"cannot read {source.name}: {error.strerror}") from None
     limit = (1 << 62) if compression == "none" else max(FREE_BYTES, max_ratio * size)
-    return Stream(path, compression, limit if max_bytes is None else min(limit, max_bytes))
+    return Stream(source, compression, limit if max_bytes is None else min(limit, max_bytes))
 
 
-def _source(path: Path, compression: str, careful: bool = False) -> Any:
-    """What reads a file: `read(size)` gives decompressed bytes or raises one of `_FAULTS`. `careful`: one that keeps little back."""
+def _opened(source: Source, compression: str, careful: bool = False) -> Any:
+    """What reads a source: `read(size)` gives decompressed bytes or raises one of `_FAULTS`. `careful`: one that keeps little back."""
     try:
-        if compression in ("zstd", "lz4"):
-            return pa.CompressedInputStream(pa.OSFile(os.fsencode(path), "rb"), compression)
-        file = path.open("rb", buffering=0)
+        file = source.open()
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SourceError(f"cannot read {source.name}: {error.strerror or error}") from None
+    if compression in ("zstd", "lz4"):
+        return pa.CompressedInputStream(pa.PythonFile(file, "r"), compression)
     if compression == "none":
         return file
     return _Members(file, _decompressor(compression, careful), _SMALL if careful else _BLOCK)

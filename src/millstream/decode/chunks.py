@@ -1,0 +1,73 @@
+"""Records of one source as chunks: bounded memory, the same chunks on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from millstream.decode.compression import MAX_RATIO, Source, open_stream
+from millstream.decode.framing import Fault, Text, frame
+from millstream.decode.payloads import Payloads
+
+CHUNK_BYTES = 16 << 20
+"""Text of one chunk, decompressed."""
+RECORD_BYTES = 16 << 20
+"""A longer record is rejected TOO_LONG."""
+
+COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".lz4", ".zz", ".zlib")
+LINES = (".ndjson", ".jsonl")
+
+
+@dataclass
+class Chunk:
+    """The records of one piece of a source.
+
+    number: the chunk's, from 0. first: the number in the source of its first record, from 0; blank lines are not counted.
+    faults come after the payloads. bytes_in: the text that was read for it.
+    """
+
+    number: int
+    first: int
+    payloads: Payloads
+    faults: list[Fault] = field(default_factory=list)
+    bytes_in: int = 0
+
+    @property
+    def records(self) -> int:
+        return self.payloads.count + len(self.faults)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that tells the format, in lower case, without that of a compression."""
+    suffixes = [one.lower() for one in PurePosixPath(name).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def form_of(name: str, form: str) -> str:
+    """The framing of a source by its name, where `form` is auto: .ndjson and .jsonl are lines, the rest is looked at."""
+    if form != "auto":
+        return form
+    return "ndjson" if suffix_of(name) in LINES else "json"
+
+
+def read_chunks(
+    source: Source,
+    *,
+    form: str = "auto",
+    compression: str = "auto",
+    max_bytes: int | None = None,
+    max_ratio: int = MAX_RATIO,
+    max_record_bytes: int = RECORD_BYTES,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Iterator[Chunk]:
+    """The chunks of a JSON source. The settings are those of a pipeline's input. Raises SourceError if it cannot be read."""
+    with open_stream(source, compression, max_bytes=max_bytes, max_ratio=max_ratio) as stream:
+        text = Text(stream)
+        first = taken = 0
+        for number, piece in enumerate(frame(text, form_of(source.name, form), chunk_bytes, max_record_bytes)):
+            chunk = Chunk(number, first, piece.payloads, piece.faults, text.taken - taken)
+            first, taken = first + chunk.records, text.taken
+            yield chunk

@@ -1,0 +1,198 @@
+"""Event text: where the payload, the identity and the arrival of each delivery stand in it.
+
+The text is the event's own copy: NUL and 63 more bytes lie behind it, and what is decoded is written over what it was decoded from.
+"""
+
+from numba import int64
+
+from millstream.kernels.base64 import decode_base64
+from millstream.kernels.json_text import end_of_string, find_close, skip_any, skip_colon, skip_number, skip_space, unescape
+from millstream.kernels.simd import differing_bytes
+from millstream.kernels.spec import I64, INT, U8, helper, kernel
+
+UNEXPECTED = -2
+MORE_ROOM = -1
+NAME = 32
+
+# What a field holds.
+STRING, NUMBER, OPTIONAL_STRING = 0, 1, 2
+
+
+@helper
+def find_name(text, p, size, names, lengths, first, end):
+    """Which of names `first` to `end`, 32 bytes each, text[p:p + size] is, or -1."""
+    for i in range(first, end):
+        if lengths[i] == size:
+            differing = differing_bytes(text, p, names, i * NAME)
+            if (differing & ((int64(1) << size) - 1)) == 0:
+                return int64(i)
+    return int64(-1)
+
+
+@helper
+def is_key(text, p, names, lengths, name):
+    """The position of the value behind the key at text[p], if it is a quote and the key is `name`; else -1."""
+    if text[p] != 34:
+        return int64(-1)
+    close, unusual = find_close(text, p + 1)
+    if unusual or find_name(text, p + 1, close - p - 1, names, lengths, name, name + 1) < 0:
+        return int64(-1)
+    p, code = skip_colon(text, close + 1)
+    return p if code == 0 else int64(-1)
+
+
+@helper
+def read_delivery(text, p, names, lengths, kinds, nested, room, row, stack, out):
+    """The fields of the object at text[p], a brace: the position behind it, or UNEXPECTED."""
+    fields = len(kinds)
+    for field in range(fields):
+        out[2 * field * room + row] = -1
+    inside = False
+    p = skip_space(text, p + 1)
+    while True:
+        if text[p] != 34:
+            return int64(UNEXPECTED)
+        start = p + 1
+        close, unusual = find_close(text, start)
+        if unusual:
+            return int64(UNEXPECTED)
+        if inside:
+            field = find_name(text, start, close - start, names, lengths, nested + 1, fields)
+        else:
+            field = find_name(text, start, close - start, names, lengths, 0, nested + 1)
+        p, code = skip_colon(text, close + 1)
+        if code != 0:
+            return int64(UNEXPECTED)
+        opened = False
+        if field < 0:
+            p, code = skip_any(text, p, 4, stack)
+            if code != 0:
+                return int64(UNEXPECTED)
+        else:
+            at = 2 * field * room + row
+            if out[at] >= 0:  # twice
+                return int64(UNEXPECTED)
+            out[at] = p
+            if field == nested:
+                if text[p] != 123:
+                    return int64(UNEXPECTED)
+                p = skip_space(text, p + 1)
+                inside = text[p] != 125
+                opened = inside
+                if not inside:
+                    p += 1
+            elif kinds[field] == NUMBER:
+                end = skip_number(text, p) if text[p] == 45 or (text[p] >= 48 and text[p] <= 57) else int64(-1)
+                if end < 0:
+                    return int64(UNEXPECTED)
+                out[at + room] = end
+                p = end
+            else:
+                if text[p] != 34:
+                    return int64(UNEXPECTED)
+                p += 1
+                out[at] = p
+                slashes = False
+                close, unusual = find_close(text, p)
+                if unusual:
+                    close, slashes, code = end_of_string(text, close, p)
+                    if code != 0:
+                        return int64(UNEXPECTED)
+                out[at + room] = ~close if slashes else close
+                p = close + 1
+        while not opened:
+            p = skip_space(text, p)
+            if text[p] == 44:
+                p = skip_space(text, p + 1)
+                opened = True
+            elif text[p] != 125:
+                return int64(UNEXPECTED)
+            elif inside:
+                inside = False
+                p += 1
+            else:
+                for field in range(fields):
+                    if out[2 * field * room + row] < 0 and kinds[field] != OPTIONAL_STRING:
+                        return int64(UNEXPECTED)
+                return p + 1
+
+
+@kernel
+def find_deliveries(text: U8, end: INT, names: U8, lengths: I64, kinds: I64, nested: INT, room: INT, stack: I64, out: I64):
+    """The deliveries of text[:end], `{"Records": [{...}, ...]}`: where their fields are.
+
+    Field f of delivery r starts at out[2 * f * room + r] and ends at out[(2 * f + 1) * room + r]; at ~end where a string has escapes. An
+    optional string that is not there starts at -1. names: 32 bytes each; `nested` is the one object, those before stand beside it,
+    those behind in it; behind all, "Records". `stack` holds 1,024 words.
+    Returns how many there are; -1 if they are more than `room`; -2 where the text is otherwise: it may still be an event.
+    """
+    p = skip_space(text, 0)
+    if text[p] != 123:
+        return int64(UNEXPECTED)
+    p = is_key(text, skip_space(text, p + 1), names, lengths, len(kinds))
+    if p < 0 or text[p] != 91:
+        return int64(UNEXPECTED)
+    row = int64(0)
+    while True:
+        p = skip_space(text, p + 1)
+        if text[p] != 123:
+            return int64(UNEXPECTED)
+        if row == room:
+            return int64(MORE_ROOM)
+        p = read_delivery(text, p, names, lengths, kinds, nested, room, row, stack, out)
+        if p < 0:
+            return int64(UNEXPECTED)
+        row += 1
+        p = skip_space(text, p)
+        if text[p] == 93:
+            break
+        if text[p] != 44:
+            return int64(UNEXPECTED)
+    p = skip_space(text, p + 1)
+    if text[p] != 125 or skip_space(text, p + 1) != end:
+        return int64(UNEXPECTED)
+    return row
+
+
+@kernel
+def count_same(text: U8, starts: I64, ends: I64, size: INT):
+    """How many spans from the first on are the same as it; with `size` >= 0, have the same first `size` bytes."""
+    if len(starts) == 0:
+        return int64(0)
+    first = starts[0]
+    wanted = ends[0] - first if size < 0 else size
+    for i in range(len(starts)):
+        start = starts[i]
+        length = ends[i] - start
+        if length < wanted or (size < 0 and length != wanted):
+            return int64(i)
+        at = int64(0)
+        while at < wanted:
+            live = (int64(1) << min(wanted - at, 32)) - 1
+            if (differing_bytes(text, first + at, text, start + at) & live) != 0:
+                return int64(i)
+            at += 32
+    return int64(len(starts))
+
+
+@kernel
+def decode_spans(text: U8, starts: I64, ends: I64, out: I64):
+    """Decode base64 in place: where each span ends then, -1 where it is none. Returns how many are none."""
+    bad = int64(0)
+    for i in range(len(starts)):
+        out[i] = decode_base64(text, starts[i], ends[i], starts[i])
+        if out[i] < 0:
+            bad += 1
+    return bad
+
+
+@kernel
+def unescape_spans(text: U8, starts: I64, ends: I64):
+    """Decode in place the JSON strings that have escapes: their end is ~end. Returns 0, or the code of the first fault."""
+    for i in range(len(starts)):
+        if ends[i] < 0 and starts[i] >= 0:
+            end, code = unescape(text, starts[i], ~ends[i], starts[i], True)
+            if code != 0:
+                return int64(code)
+            ends[i] = end
+    return int64(0)
