@@ -57,7 +57,8 @@ class Origin:
     """Where a batch came from, and what its objects are called.
 
     base: the start of the objects' names. range: the records of the source that the batch holds, as text.
-    identity, arrived: of a record, by its position. first: the number of the batch's first record in its source.
+    identity, arrived, sub: of a record, by its position; sub is its number within its delivery. first: the number of the batch's
+    first record in its source.
     """
 
     base: str
@@ -68,6 +69,7 @@ class Origin:
     arrival: date
     format: str = "json"
     first: int = 0
+    sub: Callable[[int], int] = lambda position: 0
 
 
 @dataclass
@@ -79,12 +81,43 @@ class Landed:
     rejected_by_code: dict[str, int] = field(default_factory=dict)
     files: list[tuple[Stored, int]] = field(default_factory=list)
     error: SinkError | None = None
+    bytes_in: int = 0
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Landed:
+        """Of a batch of which nothing is written."""
+        return cls(dict(prepared.counts))
+
+    @classmethod
+    def none(cls) -> Landed:
+        """Of no record."""
+        return cls(dict.fromkeys(NAMES, 0))
+
+    @classmethod
+    def duplicate(cls, records: int) -> Landed:
+        """Of records that were landed before."""
+        return cls(dict.fromkeys(NAMES, 0) | {"delivered": records, "duplicate": records})
+
+    @classmethod
+    def failed(cls, records: int) -> Landed:
+        """Of records that nothing was done with."""
+        return cls(dict.fromkeys(NAMES, 0) | {"delivered": records, "failed": records})
 
     def fail(self, name: str, error: SinkError) -> None:
         """Count the records of one kind as failed."""
         self.counts["failed"] += self.counts[name]
         self.counts[name] = 0
         self.error = error
+
+    def add(self, other: Landed) -> None:
+        """Count what became of more records of the same source."""
+        for name, count in other.counts.items():
+            self.counts[name] += count
+        for code, count in other.rejected_by_code.items():
+            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
+        self.rows += other.rows
+        self.files += other.files
+        self.error = self.error or other.error
 
     @property
     def bytes_out(self) -> int:
@@ -93,11 +126,17 @@ class Landed:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch that is ready to be written: its rows by partition, all its rejects."""
+    """A batch that is ready to be written: its rows by partition, all its rejects. stage_ms: what that took."""
 
     partitioned: Partitioned
     rejects: pa.RecordBatch
     counts: dict[str, int]
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    def fail(self, records: int) -> None:
+        """Count records of the batch that go again, and so were left out."""
+        self.counts["delivered"] += records
+        self.counts["failed"] += records
 
 
 def prepare(
@@ -141,7 +180,7 @@ def prepare(
         "failed": int(given["failed"]),
     }
     check_law(counts)
-    return Prepared(partitioned, rejects, counts)
+    return Prepared(partitioned, rejects, counts, {name: 1000 * taken for name, taken in outcome.seconds.items()})
 
 
 def _place(positions: Sequence[int] | None, number: int) -> int:
@@ -160,7 +199,13 @@ def _without(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
 
 
 def land(
-    prepared: Prepared, origin: Origin, output: Output, fingerprint: str, sink: DirectoryStore, rejects: DirectoryStore | None
+    prepared: Prepared,
+    origin: Origin,
+    output: Output,
+    fingerprint: str,
+    sink: DirectoryStore,
+    rejects: DirectoryStore | None,
+    until: float = 0,
 ) -> Landed:
     """Write the rejects (unless `rejects` is None), then the rows.
 
@@ -195,11 +240,14 @@ def _put_rejects(batch: pa.RecordBatch, origin: Origin, fingerprint: str, store:
         source=origin.source,
         identity=origin.identity,
         arrived=origin.arrived,
+        sub=origin.sub,
         first=origin.first,
         form=origin.format,
         fingerprint=fingerprint,
     )
-    digested = [i for i, one in enumerate(stored.schema) if one.name in ("position", "code", "column", "offset", "identity")]
+    digested = [
+        i for i, one in enumerate(stored.schema) if one.name in ("position", "code", "column", "offset", "identity", "sub")
+    ]
     columns = [open_array(stored.column(i)) for i in digested]
     digest = digest_rows([stored.schema.names[i] for i in digested], columns, 0, stored.num_rows)
     metadata = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}

@@ -32,11 +32,12 @@ def stored_batch(
     source: str,
     identity: Callable[[int], str],
     arrived: Callable[[int], datetime],
+    sub: Callable[[int], int],
     first: int,
     form: str,
     fingerprint: str,
 ) -> pa.RecordBatch:
-    """Rejects as they are stored. `identity` and `arrived` are asked by position in the batch; `first` is added to it."""
+    """Rejects as they are stored. `identity`, `arrived` and `sub` are asked by position in the batch; `first` is added to it."""
     positions: Sequence[int] = rejects.column(0).to_pylist()
     count = len(positions)
     columns = [
@@ -44,10 +45,18 @@ def stored_batch(
         *rejects.columns[1:],
         pa.array([source] * count, pa.string()),
         pa.array([identity(position) for position in positions], pa.string()),
-        pa.array([0] * count, pa.int32()),
+        pa.array([sub(position) for position in positions], pa.int32()),
         pa.array([form] * count, pa.string()),
         pa.nulls(count, pa.binary()),
         pa.array([fingerprint] * count, pa.string()),
         pa.array([arrived(position) for position in positions], ARRIVED),
     ]
     return pa.record_batch(columns, SCHEMA)
+
+
+def open_rejects(url, what, sink, *, kms_key=None):  # SHIM
+    from millstream.sinks.store import check_apart, open_store
+
+    store = open_store(url, what)
+    check_apart(sink, store)
+    return store

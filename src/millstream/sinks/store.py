@@ -104,7 +104,7 @@ def _link(temporary: Path, path: Path) -> bool:
     return True
 
 
-def open_store(url: str | os.PathLike[str], what: str) -> DirectoryStore:
+def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = None) -> DirectoryStore:
     """The store at a path or URL; `what` names the setting in errors.
 
     Raises SettingsError for a URL that this version cannot write to, SinkError for a path that is a file.
