@@ -25,14 +25,20 @@ def one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def medians(runs: Mapping[str, Run], rounds: int = 31) -> dict[str, float]:
-    """Seconds that each takes, medians over rounds after two that are not counted."""
+def medians(runs: Mapping[str, Run], rounds: int = 31, *, settle: bool = False) -> dict[str, float]:
+    """Seconds that each takes, medians over rounds after two that are not counted.
+
+    settle: each runs twice in its turn, and the first is not counted: memory is then as it left it itself, as in a process
+    of its own. Otherwise, where many objects are made and freed, the neighbour in the turn can be worth a third.
+    """
     seconds: dict[str, list[float]] = {who: [] for who in runs}
     gc.collect()
     gc.disable()
     try:
         for one in range(rounds + 2):
             for who, run in runs.items():
+                if settle:
+                    run()
                 started = time.perf_counter()
                 run()
                 taken = time.perf_counter() - started
