@@ -45,6 +45,8 @@ bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/stages.py
+	@$(BIN)/python benchmarks/handlers.py
+	@$(BIN)/python benchmarks/objects.py
 
 SECONDS ?= 60
 fuzz: $(DEV)
