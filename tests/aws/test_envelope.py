@@ -24,9 +24,9 @@ def seen(found):
             one.source,
             one.shard,
             [one.payloads.payload(i) for i in range(one.count)],
-            one.identities(),
+            one.identities.all(),
             [one.arrived(i) for i in range(one.count)],
-            [one.group(i) for i in range(one.count)] if one.group else None,
+            one.groups.all(),
             list(one.broken),
             one.payloads.bytes_in,
         )

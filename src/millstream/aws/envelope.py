@@ -7,11 +7,11 @@ objects: `read_records`. Both give the same.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from millstream.decode.payloads import Payloads
 from millstream.errors import UsageError
@@ -25,53 +25,113 @@ _DEPTH = 1024
 _STRING, _NUMBER, _OPTIONAL = 0, 1, 2
 
 
+class Texts(Protocol):
+    """A text of each delivery: of one by its position, or of all."""
+
+    def __call__(self, position: int) -> str: ...
+
+    def all(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Texts in a list."""
+
+    texts: list[str]
+
+    def __call__(self, position: int) -> str:
+        return self.texts[position]
+
+    def all(self) -> list[str]:
+        return self.texts
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Texts as spans of one buffer; one that is not there starts at -1 and is empty."""
+
+    text: Memory
+    starts: Memory
+    ends: Memory
+
+    def __call__(self, position: int) -> str:
+        start, end = (one.part(8 * position, 1, 8).tolist()[0] for one in (self.starts, self.ends))
+        return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
+
+    def all(self) -> list[str]:
+        whole = self.text.tobytes()
+        places = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return ["" if start < 0 else whole[start:end].decode() for start, end in places]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The texts of some deliveries."""
+
+    texts: Texts
+    positions: Sequence[int]
+
+    def __call__(self, position: int) -> str:
+        return self.texts(self.positions[position])
+
+    def all(self) -> list[str]:
+        every = self.texts.all()
+        return [every[i] for i in self.positions]
+
+
 @dataclass
 class Deliveries:
     """What one shard or one queue delivered, in order.
 
-    payloads: their bytes; of those in `broken`, whose base64 is none, the text as it came. identity: what Lambda calls a delivery by.
-    arrived: when it came to the source, in milliseconds since 1970. raw: read by the kernel. group: of a FIFO queue's message.
+    payloads: their bytes; of those in `broken`, whose base64 is none, the text as it came. identities: what Lambda calls them by.
+    arrivals: when each came to its source, as text, in units of which `per_second` are a second. raw: read by the kernel.
+    groups: of a FIFO queue's messages.
     """
 
     source: str
     shard: str
     payloads: Payloads
-    identity: Callable[[int], str]
-    milliseconds: Callable[[int], float]
+    identities: Texts
+    arrivals: Texts
+    per_second: int
     broken: Sequence[int] = ()
     raw: bool = False
-    group: Callable[[int], str] | None = None
+    groups: Texts = Listed([])
 
     @property
     def count(self) -> int:
         return self.payloads.count
-
-    def identities(self) -> list[str]:
-        """The identity of each delivery."""
-        return [self.identity(i) for i in range(self.count)]
 
     def only(self, positions: Sequence[int]) -> Deliveries:
         """Some of the deliveries, in their order."""
         indices, starts, ends = from_numbers("q", positions), allocate(len(positions), 8), allocate(len(positions), 8)
         kernels.take_int64(self.payloads.starts, indices, starts)
         kernels.take_int64(self.payloads.ends, indices, ends)
-        size, group = kernels.sum_spans(starts, ends), self.group
+        size = kernels.sum_spans(starts, ends)
         hit = set(self.broken)
         return Deliveries(
             source=self.source,
             shard=self.shard,
             payloads=Payloads(self.payloads.text, size, starts, ends, size),
-            identity=lambda position: self.identity(positions[position]),
-            milliseconds=lambda position: self.milliseconds(positions[position]),
+            identities=Chosen(self.identities, positions),
+            arrivals=Chosen(self.arrivals, positions),
+            per_second=self.per_second,
             broken=[i for i, position in enumerate(positions) if position in hit],
             raw=self.raw,
-            group=None if group is None else lambda position: group(positions[position]),
+            groups=Chosen(self.groups, positions),
         )
 
     def arrived(self, position: int) -> datetime:
         """When a delivery came to its source, by the source's clock. What is no time counts as 1970."""
-        found = self.milliseconds(position)
-        return _EPOCH + timedelta(milliseconds=round(found) if 0 <= found <= _LATEST else 0)
+        return _EPOCH + timedelta(milliseconds=self.milliseconds(position))
+
+    def milliseconds(self, position: int) -> int:
+        """The same in milliseconds since 1970."""
+        try:
+            found = float(self.arrivals(position)) * 1000 / self.per_second
+        except ValueError:
+            return 0
+        return round(found) if 0 <= found <= _LATEST else 0
 
 
 @dataclass(frozen=True)
@@ -112,15 +172,9 @@ class Fields:
         at = 16 * self._room * self.shape.names.index(name)
         return self._found.part(at, self.count, 8), self._found.part(at + 8 * self._room, self.count, 8)
 
-    def reader(self, name: str) -> Callable[[int], str]:
-        """A field's text by the number of the record; "" where it is not there."""
-        starts, ends = self.spans(name)
-
-        def read(position: int) -> str:
-            start, end = (one.part(8 * position, 1, 8).tolist()[0] for one in (starts, ends))
-            return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
-
-        return read
+    def texts(self, name: str) -> Spans:
+        """A field's texts."""
+        return Spans(self.text, *self.spans(name))
 
     def same(self, name: str, size: int = -1) -> bool:
         """Do all records have the same text in a field, or the same first `size` bytes of it?"""

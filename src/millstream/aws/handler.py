@@ -127,18 +127,18 @@ class Handler:
     def line(self, deliveries: Deliveries, stage_ms: dict[str, float]) -> Batch:
         """What the log says of a batch, besides what landed."""
         last = deliveries.count - 1
-        age = time.time() * 1000 - deliveries.milliseconds(last)
+        age = int(time.time() * 1000) - deliveries.milliseconds(last)
         return Batch(
             pipeline=self.pipeline.name,
             fingerprint=self.fingerprint,
             source=self.source,
             source_id=deliveries.source,
             shard=deliveries.shard,
-            first=deliveries.identity(0),
-            last=deliveries.identity(last),
+            first=deliveries.identities(0),
+            last=deliveries.identities(last),
             deliveries=deliveries.count,
             bytes_in=deliveries.payloads.bytes_in,
-            iterator_age_ms=max(0, int(age)) if math.isfinite(age) else 0,
+            iterator_age_ms=max(0, age),
             raw=deliveries.raw,
             stage_ms=stage_ms,
         )

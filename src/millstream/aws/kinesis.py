@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from millstream.aws.envelope import Deliveries, Shape, find_fields, records_in, source_of, text_of
+from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
@@ -50,7 +50,7 @@ class KinesisHandler(Handler):
             first, reason = self._shard(deliveries, envelope, until)
             done += first
             if first < deliveries.count:
-                failed.append(deliveries.identity(first))
+                failed.append(deliveries.identities(first))
                 reasons.append(reason)
         return answer(failed, done, reasons)
 
@@ -94,24 +94,24 @@ def kinesis_text(text: bytes) -> list[Deliveries] | None:
     fields = find_fields(text, SHAPE)
     if fields is None or not fields.same("eventSource") or not fields.same("eventSourceARN"):
         return None
-    arn, event_id = fields.reader("eventSourceARN")(0), fields.reader("eventID")(0)
+    arn, event_id = fields.texts("eventSourceARN")(0), fields.texts("eventID")(0)
     shard = event_id.partition(":")[0]
-    if fields.reader("eventSource")(0) != _SOURCE or not fields.same("eventID", len(shard.encode()) + 1):
+    if fields.texts("eventSource")(0) != _SOURCE or not fields.same("eventID", len(shard.encode()) + 1):
         return None
     starts, encoded = fields.spans("data")
     ends = allocate(fields.count, 8)
     if kernels.decode_spans(fields.text, starts, encoded, ends):
         return None
     size = kernels.sum_spans(starts, ends)
-    arrivals = fields.reader("approximateArrivalTimestamp")
     return [
         _checked(
             Deliveries(
                 source=arn,
                 shard=shard,
                 payloads=Payloads(fields.text, size, starts, ends, size),
-                identity=fields.reader("sequenceNumber"),
-                milliseconds=lambda position: 1000 * float(arrivals(position)),
+                identities=fields.texts("sequenceNumber"),
+                arrivals=fields.texts("approximateArrivalTimestamp"),
+                per_second=1,
                 raw=True,
             )
         )
@@ -153,8 +153,9 @@ def _delivered(arn: str, shard: str, records: list[_Record]) -> Deliveries:
         source=arn,
         shard=shard,
         payloads=Payloads(payloads.text, size, payloads.starts, ends, size),
-        identity=lambda position: records[position].sequence,
-        milliseconds=lambda position: 1000 * records[position].seconds,
+        identities=Listed([one.sequence for one in records]),
+        arrivals=Listed([repr(one.seconds) for one in records]),
+        per_second=1,
         broken=broken,
     )
 
@@ -163,8 +164,8 @@ def _checked(deliveries: Deliveries) -> Deliveries:
     """These, if what stands in their objects' names can stand there. Raises UsageError."""
     for name, value in (
         ("eventID", deliveries.shard),
-        ("kinesis.sequenceNumber", deliveries.identity(0)),
-        ("kinesis.sequenceNumber", deliveries.identity(deliveries.count - 1)),
+        ("kinesis.sequenceNumber", deliveries.identities(0)),
+        ("kinesis.sequenceNumber", deliveries.identities(deliveries.count - 1)),
     ):
         if not value or not all(one.isascii() and (one.isalnum() or one == "-") for one in value):
             raise UsageError(f"a record's {name} is not one of Kinesis; {_EXPECTED}")
@@ -172,13 +173,13 @@ def _checked(deliveries: Deliveries) -> Deliveries:
 
 
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
-    first, last = deliveries.identity(0), deliveries.identity(done - 1)
+    first, last = deliveries.identities(0), deliveries.identities(done - 1)
     arn = hashlib.sha256(deliveries.source.encode()).hexdigest()[:8]
     return Origin(
         base=f"{arn}-{deliveries.shard}-{first}-{last}-a1",
         range=f"{deliveries.shard}:{first}-{last}",
         source=deliveries.source,
-        identity=lambda position: deliveries.identity(records.delivery(position)),
+        identity=lambda position: deliveries.identities(records.delivery(position)),
         arrived=lambda position: deliveries.arrived(records.delivery(position)),
         sub=records.sub,
         arrival=deliveries.arrived(0).date(),

@@ -75,7 +75,9 @@ class S3Source:
                 if code in ("InvalidRange", "416"):  # an empty object has no first byte
                     return self._empty(asked)
                 if code in ("PreconditionFailed", "412"):
-                    raise GoneError(f"{self.name} was overwritten since this was told of it; its new version is told of itself") from None
+                    raise GoneError(
+                        f"{self.name} was overwritten since this was told of it; its new version is told of itself"
+                    ) from None
                 if code in ("NoSuchKey", "NoSuchVersion", "404"):
                     raise SourceError(f"{self.name} is not there: it was deleted, or its name is another") from None
                 raise

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from millstream.aws.envelope import Deliveries, Shape, find_fields, records_in, source_of, text_of
+from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
 from millstream.aws.notification import MARKS, ObjectRef, text_objects
 from millstream.aws.objects import Objects
@@ -59,7 +59,7 @@ class SqsHandler(Handler):
         for deliveries in queues:
             batch = _Batch(self, deliveries, until, context)
             batch.land(envelope)
-            names = deliveries.identities()
+            names = deliveries.identities.all()
             failed += [names[i] for i in sorted(batch.failed)]
             reasons += batch.reasons
         return answer(failed, sum(one.count for one in queues) - len(failed), reasons)
@@ -79,13 +79,12 @@ class _Batch:
         """These must come again; and of a FIFO queue, those behind them in their groups."""
         self.failed.update(positions)
         self.reasons.append(reason)
-        group = self.deliveries.group
-        if self.is_fifo and group is not None and len(self.failed) < self.deliveries.count:
+        if self.is_fifo and len(self.failed) < self.deliveries.count:
+            groups = self.deliveries.groups.all()
             firsts: dict[str, int] = {}
             for i in sorted(self.failed):
-                firsts.setdefault(group(i), i)
-            names = ((i, group(i)) for i in range(self.deliveries.count))
-            self.failed.update(i for i, name in names if i > firsts.get(name, self.deliveries.count))
+                firsts.setdefault(groups[i], i)
+            self.failed.update(i for i, name in enumerate(groups) if i > firsts.get(name, len(groups)))
 
     def land(self, envelope: float) -> None:
         handler, deliveries = self.handler, self.deliveries
@@ -95,11 +94,24 @@ class _Batch:
             return
         notified = self._notifications()
         told = notified.keys() | self.failed
-        plain = [i for i in range(deliveries.count) if i not in told] if told else range(deliveries.count)
+        plain = [i for i in self._order() if i not in told]
         if plain:
             self._land_records(plain, envelope)
         for position, objects in notified.items():
             self._land_objects(position, objects)
+
+    def _order(self) -> list[int]:
+        """The messages in an order that is the same however they were delivered: what is written is, then.
+
+        Of a FIFO queue, by group, each in its order; else by the time they were sent.
+        """
+        deliveries = self.deliveries
+        places = range(deliveries.count)
+        if self.is_fifo:
+            groups = deliveries.groups.all()
+            return sorted(places, key=groups.__getitem__)
+        names, sent = deliveries.identities.all(), deliveries.arrivals.all()
+        return sorted(places, key=lambda i: (len(sent[i]), sent[i], names[i]))
 
     def _notifications(self) -> dict[int, list[ObjectRef]]:
         """The messages that tell of objects, by position."""
@@ -124,9 +136,10 @@ class _Batch:
     def _land_records(self, plain: Sequence[int], envelope: float) -> None:
         handler = self.handler
         clock = time.perf_counter()
-        chosen = self.deliveries if len(plain) == self.deliveries.count else self.deliveries.only(plain)
+        chosen = self.deliveries if plain == list(range(self.deliveries.count)) else self.deliveries.only(plain)
+        line = handler.line(chosen, stages := {"envelope": envelope})
         records = records_of(chosen.payloads, handler.pipeline.input)
-        stages = {"envelope": envelope + milliseconds_since(clock)}
+        stages["envelope"] += milliseconds_since(clock)
         prepared = handler.prepared(records)
         left_out = chosen.count - records.deliveries
         self.fail_last(plain, left_out)
@@ -139,7 +152,6 @@ class _Batch:
             prepared = handler.prepared(records)
             left_out += whole - records.count
         prepared.fail(left_out)
-        line = handler.line(self.deliveries.only(plain) if len(plain) < self.deliveries.count else self.deliveries, stages)
         stages |= prepared.stage_ms
         clock = time.perf_counter()
         landed = handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed.of(prepared)
@@ -165,12 +177,12 @@ class _Batch:
 
 
 def _origin(deliveries: Deliveries, records: Records) -> Origin:
-    names = hashlib.sha256("\n".join(sorted(deliveries.identities())).encode()).hexdigest()[:32]
+    names = hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
     return Origin(
         base=names,
         range=names,
         source=deliveries.source,
-        identity=lambda position: deliveries.identity(records.delivery(position)),
+        identity=lambda position: deliveries.identities(records.delivery(position)),
         arrived=lambda position: deliveries.arrived(records.delivery(position)),
         sub=records.sub,
         arrival=deliveries.arrived(0).date(),
@@ -210,9 +222,10 @@ def _delivered(arn: str, messages: list[_Message]) -> Deliveries:
         source=arn,
         shard="",
         payloads=Payloads.of_records([one.body for one in messages]),
-        identity=lambda position: messages[position].id,
-        milliseconds=lambda position: _number(messages[position].sent),
-        group=lambda position: messages[position].group,
+        identities=Listed([one.id for one in messages]),
+        arrivals=Listed([one.sent for one in messages]),
+        per_second=1000,
+        groups=Listed([one.group for one in messages]),
     )
 
 
@@ -221,23 +234,19 @@ def sqs_text(text: bytes) -> list[Deliveries] | None:
     fields = find_fields(text, SHAPE)
     if fields is None or not fields.same("eventSource") or not fields.same("eventSourceARN"):
         return None
-    if fields.reader("eventSource")(0) != _SOURCE:
+    if fields.texts("eventSource")(0) != _SOURCE:
         return None
     starts, ends = fields.spans("body")
     size = kernels.sum_spans(starts, ends)
-    sent = fields.reader("SentTimestamp")
     return [
         Deliveries(
-            source=fields.reader("eventSourceARN")(0),
+            source=fields.texts("eventSourceARN")(0),
             shard="",
             payloads=Payloads(fields.text, size, starts, ends, size),
-            identity=fields.reader("messageId"),
-            milliseconds=lambda position: _number(sent(position)),
-            group=fields.reader("MessageGroupId"),
+            identities=fields.texts("messageId"),
+            arrivals=fields.texts("SentTimestamp"),
+            per_second=1000,
+            groups=fields.texts("MessageGroupId"),
             raw=True,
         )
     ]
-
-
-def _number(text: str) -> float:
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1.0

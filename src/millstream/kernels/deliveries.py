@@ -14,9 +14,7 @@ _MD5 = 16
 @helper
 def kind_of(text, start, end):
     """What a payload is, by its first bytes; 8 bytes from `start` can be read."""
-    if end - start < 4:
-        return int64(PLAIN)
-    word = load_word(text, start)
+    word = load_word(text, start) if end - start >= 4 else int64(0)
     four = word & 0xFFFFFFFF
     first = word & 0xFF
     if first == 123 or first == 34:  # { "

@@ -18,11 +18,34 @@ T = TypeVar("T")
 
 # Throttling, what a service calls its own fault, and bytes that were changed or lost on their way.
 _WORTH_IT = frozenset(
-    """SlowDown Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException KmsThrottled
-    KMS.ThrottlingException TooManyRequestsException RequestLimitExceeded BandwidthLimitExceeded LimitExceededException
-    ProvisionedThroughputExceededException PriorRequestNotComplete InternalError InternalFailure ServiceUnavailable
-    RequestTimeout RequestTimeoutException BadDigest IncompleteBody XAmzContentChecksumMismatch ConditionalRequestConflict
-    OperationAborted 408 429""".split()
+    [
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "KmsThrottled",
+        "KMS.ThrottlingException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "PriorRequestNotComplete",
+        "InternalError",
+        "InternalFailure",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "BadDigest",
+        "IncompleteBody",
+        "XAmzContentChecksumMismatch",
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "408",
+        "429",
+    ]
 )
 _NEVER_STATUS = (501, 505)
 
@@ -54,7 +77,7 @@ _ADVICE = {
     "AWS.SimpleQueueService.NonExistentQueue": _QUEUE,
     "QueueDoesNotExist": _QUEUE,
 }
-_DENIED = frozenset("AccessDenied AccessDeniedException AllAccessDisabled UnauthorizedOperation 401 403".split())
+_DENIED = frozenset(["AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "401", "403"])
 _NETWORK = "check the network and AWS_ENDPOINT_URL; a function in a VPC needs a VPC endpoint or a NAT gateway"
 
 
