@@ -244,6 +244,6 @@ def test_what_cannot_work_is_told_when_the_handler_is_made(tmp_path):
             Pipeline({"id": "int64"}, output={"partition_by": ["nope"]}), sink=tmp_path / "out", rejects=tmp_path / "bad"
         )
     with pytest.raises(SettingsError, match="s3"):
-        kinesis_handler(PIPELINE, sink="s3://bucket/", rejects=tmp_path / "bad")
+        kinesis_handler(PIPELINE, sink="gs://bucket/", rejects=tmp_path / "bad")
     with pytest.raises(UsageError, match="inside the sink"):
         kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "out")

@@ -15,7 +15,8 @@ from millstream.decode.rejects import Reject
 from millstream.errors import SettingsError, UsageError
 from millstream.schema import Code
 from millstream.sinks.landing import Landed, Origin, Output, Prepared, land, prepare
-from millstream.sinks.store import check_apart, open_store
+from millstream.sinks.rejects import open_rejects
+from millstream.sinks.store import open_store
 
 if TYPE_CHECKING:
     from millstream.pipeline import Pipeline
@@ -77,9 +78,7 @@ class KinesisHandler:
         self.fingerprint = pipeline.fingerprint
         self.output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
         self.sink = open_store(sink, "the sink")
-        self.rejects = None if rejects is None else open_store(rejects, "the rejects' folder")
-        if self.rejects is not None:
-            check_apart(self.sink, self.rejects)
+        self.rejects = None if rejects is None else open_rejects(rejects, "the rejects' place", self.sink)
 
     def __call__(self, event: Mapping[str, Any] | bytes, context: Any = None) -> dict[str, list[dict[str, str]]]:
         """Land a batch. Answers the first sequence number of each shard that must come again, as Lambda wants it.

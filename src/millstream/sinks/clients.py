@@ -1,0 +1,51 @@
+"""boto3's clients: dear to make (some 240 ms), so each is made once in a process, when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from millstream._version import __version__
+from millstream.errors import SettingsError
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 10
+CONNECTIONS = 32
+
+_clients: dict[tuple[str, str | None], Any] = {}
+_lock = threading.Lock()
+
+
+def client(service: str, region: str | None = None) -> Any:
+    """The client of a service, for all threads. Endpoint, credentials and region are those of the AWS_* environment.
+
+    It makes one attempt a call: `millstream.sinks.retry` makes the next, for it knows how much time there is.
+    Raises SettingsError where boto3 is not installed, or cannot use its settings.
+    """
+    with _lock:
+        found = _clients.get((service, region))
+        if found is None:
+            found = _clients[service, region] = _made(service, region)
+        return found
+
+
+def _made(service: str, region: str | None) -> Any:
+    try:
+        from boto3.session import Session
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, NoRegionError
+    except ImportError:
+        raise SettingsError(f"{service} needs boto3, which is not installed: pip install 'millstream[aws]'") from None
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=CONNECTIONS,
+        user_agent_extra=f"millstream/{__version__}",
+    )
+    try:
+        return Session().client(service, region_name=region, config=config)
+    except NoRegionError:
+        raise SettingsError(f"{service} has no region: set AWS_DEFAULT_REGION") from None
+    except (BotoCoreError, ValueError) as error:  # a profile that is not there, an endpoint that is no URL
+        raise SettingsError(f"the AWS settings for {service} cannot be used: {error}") from None
