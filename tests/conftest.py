@@ -12,6 +12,8 @@ from hypothesis import settings
 from millstream.errors import MillstreamError
 from millstream.native import bind
 
+pytest_plugins = ["tests.servers"]
+
 ROOT = Path(__file__).parent.parent
 
 # A loaded machine is no failure: no deadline for one example.

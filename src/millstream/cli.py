@@ -29,9 +29,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
     run.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
-    run.add_argument("--out", metavar="DIR", required=True, help="the folder to write to; made if need be")
     run.add_argument(
-        "--rejects", metavar="DIR", help="the folder for rejected records (default: DIR-rejects, beside the output)"
+        "--out", metavar="DIR", required=True, help="the folder to write to, made if need be; or s3://bucket/prefix/"
+    )
+    run.add_argument(
+        "--rejects",
+        metavar="DIR",
+        help="where rejected records go, a folder, s3://bucket/prefix/ or sqs+https://QUEUE_URL (default: DIR-rejects)",
     )
     run.add_argument("--ledger", metavar="URL", help="a record of what was committed; comes with a later version")
     run.add_argument("--jobs", metavar="N", type=int, default=1, help="threads; the files are the same for any N (default: 1)")

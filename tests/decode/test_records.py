@@ -54,9 +54,7 @@ def test_plain_objects_are_one_record_each_and_nothing_is_copied():
     assert not found.faults
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("kpl_generated_rec_with_ehks", 4), ("kpl_generated_rec_no_ehks", 8)]
-)
+@pytest.mark.parametrize(("name", "count"), [("kpl_generated_rec_with_ehks", 4), ("kpl_generated_rec_no_ehks", 8)])
 def test_records_of_the_real_producer_library(name, count):
     found = read(base64.b64decode(KPL[name]["kinesis"]["data"]))
     assert [(delivery, sub) for delivery, sub, _ in found] == [(0, i) for i in range(count)]
@@ -113,7 +111,9 @@ def test_a_corrupt_aggregate_is_rejected_whole(what, aggregate):
 
 
 def test_fields_that_are_new_to_an_aggregate_are_skipped():
-    message = b"\x0a\x01a" + b"\x1a\x05\x08\x00\x1a\x01x" + b"\x22\x02hi" + b"\x28\x05" + b"\x31" + bytes(8) + b"\x3d" + bytes(4)
+    message = (
+        b"\x0a\x01a" + b"\x1a\x05\x08\x00\x1a\x01x" + b"\x22\x02hi" + b"\x28\x05" + b"\x31" + bytes(8) + b"\x3d" + bytes(4)
+    )
     import hashlib
 
     sealed = events.KPL_MAGIC + message + hashlib.md5(message, usedforsecurity=False).digest()
@@ -125,13 +125,19 @@ def test_compressed_payloads(kind):
     lines = [json.dumps({"i": i}).encode() for i in range(50)]
     for text in (b"\n".join(lines), b"[" + b",".join(lines) + b"]", b" ".join(lines)):
         whole = packed(kind, text)
-        assert read(b"{}", whole, b'{"z":1}') == [(0, 0, b"{}"), *((1, i, one) for i, one in enumerate(lines)), (2, 0, b'{"z":1}')]
+        assert read(b"{}", whole, b'{"z":1}') == [
+            (0, 0, b"{}"),
+            *((1, i, one) for i, one in enumerate(lines)),
+            (2, 0, b'{"z":1}'),
+        ]
     inside = events.kpl_aggregate([packed(kind, lines[0]), lines[1], packed(kind, lines[2] + b"\n" + lines[3])])
     assert read(inside) == [(0, i, one) for i, one in enumerate(lines[:4])]
 
 
 def test_what_is_whole_before_a_fault_is_kept():
-    whole = gzip.compress(b'{"i":1}\n' * 1000 + b"".join(b'{"i":%d}\n' % random.Random(5).randrange(10**9) for _ in range(9000)))
+    whole = gzip.compress(
+        b'{"i":1}\n' * 1000 + b"".join(b'{"i":%d}\n' % random.Random(5).randrange(10**9) for _ in range(9000))
+    )
     found = read(b"{}", whole[: len(whole) // 2], b'{"z":1}')
     assert found[0] == (0, 0, b"{}")
     assert found[-1] == (2, 0, b'{"z":1}')
@@ -182,7 +188,11 @@ def test_log_events_of_a_subscription():
     one, two = (json.loads(payload) for _, _, payload in found[:2])
     assert one["message"] == "one"
     assert two["message"] == 'tw"o'
-    assert {key: two[key] for key in ("owner", "logGroup", "logStream")} == {"owner": events.ACCOUNT, "logGroup": "/g", "logStream": "s"}
+    assert {key: two[key] for key in ("owner", "logGroup", "logStream")} == {
+        "owner": events.ACCOUNT,
+        "logGroup": "/g",
+        "logStream": "s",
+    }
     assert set(one) == {"owner", "logGroup", "logStream", "id", "timestamp", "message"}
     assert list(read(events.cloudwatch_logs())) == []
 

@@ -283,7 +283,7 @@ def test_what_the_caller_can_fix(tmp_path, lines):
     with pytest.raises(PlanError, match="'price'"):
         run_files(pipeline(partition_by=["price"]), lines, sink=tmp_path / "out")
     with pytest.raises(SettingsError, match="s3"):
-        run_files(pipeline(), lines, sink="s3://bucket/x")
+        run_files(pipeline(), lines, sink="gs://bucket/x")
     with pytest.raises(SinkError, match="is a file"):
         run_files(pipeline(), lines, sink=tmp_path / "file")
     with pytest.raises(SinkError, match="File name too long"):

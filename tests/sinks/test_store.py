@@ -19,7 +19,7 @@ def same(path):
 
 def test_put_makes_folders_and_leaves_only_the_file(tmp_path):
     store = DirectoryStore(tmp_path / "a" / "b")
-    stored = store.put("k=1/x.bin", b"body", same)
+    stored = store.put("k=1/x.bin", b"body", {}, same)
     assert stored == (str(tmp_path / "a/b/k=1/x.bin"), 4, True)
     assert [path.name for path in (tmp_path / "a/b/k=1").iterdir()] == ["x.bin"]
     assert Path(stored.url).read_bytes() == b"body"
@@ -30,10 +30,10 @@ def test_put_makes_folders_and_leaves_only_the_file(tmp_path):
 
 def test_what_stands_there_is_never_replaced(tmp_path):
     store = DirectoryStore(tmp_path)
-    store.put("x", b"one", same)
-    assert store.put("x", b"two", same).fresh is False
+    store.put("x", b"one", {}, same)
+    assert store.put("x", b"two", {}, same).fresh is False
     with pytest.raises(SinkError, match="another object: why"):
-        store.put("x", b"two", lambda path: "why")
+        store.put("x", b"two", {}, lambda path: "why")
     assert (tmp_path / "x").read_bytes() == b"one"
     assert os.listdir(tmp_path) == ["x"]
 
@@ -41,7 +41,7 @@ def test_what_stands_there_is_never_replaced(tmp_path):
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="is a file"):
-        DirectoryStore(tmp_path / "file" / "sub").put("x", b"", same)
+        DirectoryStore(tmp_path / "file" / "sub").put("x", b"", {}, same)
     with pytest.raises(SinkError, match="is a file"):
         open_store(tmp_path / "file", "the sink")
 
@@ -51,7 +51,7 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
         pytest.skip("root may write anywhere")
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(SinkError, match="Permission denied"):
-        DirectoryStore(tmp_path / "closed").put("x", b"", same)
+        DirectoryStore(tmp_path / "closed").put("x", b"", {}, same)
 
 
 def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
@@ -63,9 +63,9 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
         store = DirectoryStore(sys.argv[1])
-        store.put("small", bytes(1000), None)
+        store.put("small", bytes(1000), {}, None)
         try:
-            store.put("large", bytes(1 << 20), None)
+            store.put("large", bytes(1 << 20), {}, None)
         except SinkError as error:
             print(error)
     """
@@ -80,7 +80,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
 def test_urls(tmp_path):
     assert open_store(f"file://{tmp_path}/a%20b", "the sink").root == tmp_path / "a b"
     assert open_store("rel", "the sink").root == Path.cwd() / "rel"
-    for url in ("s3://bucket/x", "", "file://host/x", "sqs+https://x"):
+    for url in ("gs://bucket/x", "", "file://host/x", "sqs+https://x"):
         with pytest.raises(SettingsError, match="the sink"):
             open_store(url, "the sink")
 

@@ -15,7 +15,9 @@ from millstream.aws.raw import RawEvent
 from millstream.aws.settings import ON_REJECT, Settings
 from millstream.decode.records import Records
 from millstream.errors import RunError, SettingsError, UsageError
-from millstream.sinks.landing import Landed, Origin, Output, Prepared, land, prepare
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Output, Prepared, land, prepare
+from millstream.sinks.origin import Origin
 from millstream.sinks.rejects import open_rejects
 from millstream.sinks.store import open_store
 

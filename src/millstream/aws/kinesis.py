@@ -15,7 +15,8 @@ from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate, from_numbers
-from millstream.sinks.landing import Landed, Origin
+from millstream.sinks.landed import Landed
+from millstream.sinks.origin import Origin
 
 SHAPE = Shape(
     outer=("eventSource", "eventID", "eventSourceARN"),
@@ -73,7 +74,7 @@ class KinesisHandler(Handler):
         prepared.fail(failed + deliveries.count - records.deliveries)
         stages |= prepared.stage_ms
         clock = time.perf_counter()
-        landed = self.land(prepared, _origin(deliveries, records, done), until) if done else Landed.of(prepared)
+        landed = self.land(prepared, _origin(deliveries, records, done), until) if done else Landed(dict(prepared.counts))
         if landed.error is not None:
             done, reason = 0, str(landed.error)
         self.report(self.line(deliveries, {**stages, "write": milliseconds_since(clock)}), landed)

@@ -17,7 +17,9 @@ from millstream.aws.ranges import GoneError, S3Source
 from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.rejects import Reject
 from millstream.errors import RunError, SettingsError
-from millstream.sinks.landing import Landed, Origin, Prepared, prepare
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Prepared, prepare
+from millstream.sinks.origin import Origin
 
 if TYPE_CHECKING:
     from millstream.aws.handler import Handler
@@ -44,7 +46,7 @@ class Objects:
         handler = self.handler
         pattern = handler.settings.file_pattern
         if pattern and not fnmatchcase(ref.key if "/" in pattern else ref.key.rpartition("/")[2], pattern):
-            return Landed.none()
+            return Landed()
         self._refuse_loop(ref)
         if handler.ledger is None:
             return self._landed(ref)
@@ -105,7 +107,7 @@ class Objects:
             source = self._source(ref)
         except GoneError as error:
             warn(self.handler.pipeline.name, str(error))
-            return Landed.none()
+            return Landed()
         work = _Object(self.handler, ref, source, self.until)
         try:
             work.run()
@@ -142,7 +144,7 @@ class _Object:
 
     def __init__(self, handler: Handler, ref: ObjectRef, source: S3Source, until: float) -> None:
         self.handler, self.ref, self.source, self.until = handler, ref, source, until
-        self.landed = Landed.none()
+        self.landed = Landed()
         self.stages = {"decode": 0.0, "steps": 0.0, "write": 0.0}
         self.chunks = ("", "")
         name = "\0".join((ref.bucket, ref.key, source.version))

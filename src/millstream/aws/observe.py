@@ -9,7 +9,7 @@ from typing import Any
 
 from millstream._version import __version__
 from millstream.native.bind import kernels
-from millstream.sinks.landing import Landed
+from millstream.sinks.landed import Landed
 
 NAMESPACE = "Millstream"
 

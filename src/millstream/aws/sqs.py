@@ -17,7 +17,8 @@ from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.native.bind import kernels
-from millstream.sinks.landing import Landed, Origin
+from millstream.sinks.landed import Landed
+from millstream.sinks.origin import Origin
 
 SHAPE = Shape(
     outer=("eventSource", "eventSourceARN", "messageId", "body"),
@@ -154,7 +155,9 @@ class _Batch:
         prepared.fail(left_out)
         stages |= prepared.stage_ms
         clock = time.perf_counter()
-        landed = handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed.of(prepared)
+        landed = (
+            handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed(dict(prepared.counts))
+        )
         if landed.error is not None:
             self.fail(plain, str(landed.error))
         stages["write"] = milliseconds_since(clock)

@@ -19,8 +19,11 @@ from millstream.errors import RunError, UsageError
 from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import InputFile, find_files
 from millstream.native.bind import kernels
-from millstream.sinks.landing import Landed, Origin, Output, land, prepare
-from millstream.sinks.store import DirectoryStore, check_apart, is_within, open_store
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Output, land, prepare
+from millstream.sinks.origin import Origin
+from millstream.sinks.rejects import Rejects, beside, open_rejects
+from millstream.sinks.store import DirectoryStore, Store, is_within, open_store
 
 if TYPE_CHECKING:
     from millstream.pipeline import Pipeline
@@ -49,9 +52,10 @@ def run_files(
     jobs: int = 1,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Report:
-    """Run a pipeline over files, folders (their supported files, by name) and glob patterns; write to the folder `sink`.
+    """Run a pipeline over files, folders (their supported files, by name) and glob patterns; write to `sink`.
 
-    Rejected records go to `rejects`, by default a folder beside the sink: `<sink>-rejects`. With `jobs` threads the files are
+    The sink is a folder or `s3://bucket/prefix/`. Rejected records go to `rejects`, which may also be a queue
+    (`sqs+https://QUEUE_URL`); by default to a folder or prefix beside the sink: `<sink>-rejects`. With `jobs` threads the files are
     the same as with one. Raises UsageError for what the caller can fix, SourceError and SinkError for what fails on the
     way: then whole files stay, nothing half-written does, and running again completes the work.
     """
@@ -84,17 +88,16 @@ def attempt(
     started = time.perf_counter()
     output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
     sink_store = open_store(sink, "the sink")
-    rejects_store = open_store(f"{sink_store.root}-rejects" if rejects is None else rejects, "the rejects' folder")
-    check_apart(sink_store, rejects_store)
+    rejects_to = open_rejects(beside(sink_store) if rejects is None else rejects, "the rejects' place", sink_store)
     for file in files:
-        if is_within(file.path, sink_store.root):
+        if isinstance(sink_store, DirectoryStore) and is_within(file.path, sink_store.root):
             raise UsageError(
                 f"the input {file.path} is inside the sink, where readers would take it for output; choose another"
             )
     settings = dict(pipeline.input)
     settings["form"] = settings.pop("format")
     fingerprint = pipeline.fingerprint
-    report = Report(pipeline.name, fingerprint, "file", rejects=str(rejects_store.root))
+    report = Report(pipeline.name, fingerprint, "file", rejects=rejects_to.url)
 
     def chunks() -> Iterator[_Piece]:
         for file in files:
@@ -103,7 +106,7 @@ def attempt(
                 yield file, chunk
 
     def work(piece: _Piece) -> _Done:
-        return _land_chunk(pipeline, fingerprint, *piece, output, sink_store, rejects_store)
+        return _land_chunk(pipeline, fingerprint, *piece, output, sink_store, rejects_to)
 
     error: RunError | None = None
     # More threads than that gain nothing, and each holds a chunk.
@@ -151,8 +154,8 @@ def _land_chunk(
     file: InputFile,
     chunk: Chunk,
     output: Output,
-    sink: DirectoryStore,
-    rejects: DirectoryStore,
+    sink: Store,
+    rejects: Rejects,
 ) -> _Done:
     payloads = chunk.payloads
     outcome = pipeline.run(payloads)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,13 +24,13 @@ from millstream.outcome import Outcome
 from millstream.schema import Code
 from millstream.sinks import parquet
 from millstream.sinks.digest import digest_rows
+from millstream.sinks.landed import NAMES, Landed, check_law
+from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
-from millstream.sinks.rejects import stored_batch
-from millstream.sinks.store import DirectoryStore, Stored
+from millstream.sinks.rejects import Rejects, stored_batch
+from millstream.sinks.store import Store, Stored
 
 FORMATS = ("parquet", "json", "ndjson")
-NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
-"""What the law counts: the first is the sum of the rest."""
 
 
 @dataclass(frozen=True)
@@ -53,80 +57,8 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a batch came from, and what its objects are called.
-
-    base: the start of the objects' names. range: the records of the source that the batch holds, as text.
-    identity, arrived, sub: of a record, by its position; sub is its number within its delivery. first: the number of the batch's
-    first record in its source.
-    """
-
-    base: str
-    range: str
-    source: str
-    identity: Callable[[int], str]
-    arrived: Callable[[int], datetime]
-    arrival: date
-    format: str = "json"
-    first: int = 0
-    sub: Callable[[int], int] = lambda position: 0
-
-
-@dataclass
-class Landed:
-    """What became of a batch. The law holds in `counts`. `error` is set if its rows, or its rejects, could not be written."""
-
-    counts: dict[str, int]
-    rows: int = 0
-    rejected_by_code: dict[str, int] = field(default_factory=dict)
-    files: list[tuple[Stored, int]] = field(default_factory=list)
-    error: SinkError | None = None
-    bytes_in: int = 0
-
-    @classmethod
-    def of(cls, prepared: Prepared) -> Landed:
-        """Of a batch of which nothing is written."""
-        return cls(dict(prepared.counts))
-
-    @classmethod
-    def none(cls) -> Landed:
-        """Of no record."""
-        return cls(dict.fromkeys(NAMES, 0))
-
-    @classmethod
-    def duplicate(cls, records: int) -> Landed:
-        """Of records that were landed before."""
-        return cls(dict.fromkeys(NAMES, 0) | {"delivered": records, "duplicate": records})
-
-    @classmethod
-    def failed(cls, records: int) -> Landed:
-        """Of records that nothing was done with."""
-        return cls(dict.fromkeys(NAMES, 0) | {"delivered": records, "failed": records})
-
-    def fail(self, name: str, error: SinkError) -> None:
-        """Count the records of one kind as failed."""
-        self.counts["failed"] += self.counts[name]
-        self.counts[name] = 0
-        self.error = error
-
-    def add(self, other: Landed) -> None:
-        """Count what became of more records of the same source."""
-        for name, count in other.counts.items():
-            self.counts[name] += count
-        for code, count in other.rejected_by_code.items():
-            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
-        self.rows += other.rows
-        self.files += other.files
-        self.error = self.error or other.error
-
-    @property
-    def bytes_out(self) -> int:
-        return sum(stored.bytes for stored, _ in self.files)
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """A batch that is ready to be written: its rows by partition, all its rejects. stage_ms: what that took."""
+    """A batch that is ready to be written: its rows by partition, all its rejects. stage_ms: what it took to get there."""
 
     partitioned: Partitioned
     rejects: pa.RecordBatch
@@ -187,12 +119,6 @@ def _place(positions: Sequence[int] | None, number: int) -> int:
     return number if positions is None else positions[number]
 
 
-def check_law(counts: dict[str, int]) -> None:
-    """Every record is accounted for, or this raises: it is a fault of ours."""
-    if counts["delivered"] != sum(counts[name] for name in NAMES[1:]):
-        raise AssertionError(f"records are not accounted for: {counts}")
-
-
 def _without(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
     indices = from_numbers("q", rows)
     return pa.record_batch([close(take(open_array(column), indices)) for column in batch.columns], batch.schema)
@@ -203,11 +129,11 @@ def land(
     origin: Origin,
     output: Output,
     fingerprint: str,
-    sink: DirectoryStore,
-    rejects: DirectoryStore | None,
-    until: float = 0,
+    sink: Store,
+    rejects: Rejects | None,
+    until: float = math.inf,
 ) -> Landed:
-    """Write the rejects (unless `rejects` is None), then the rows.
+    """Write the rejects (unless `rejects` is None), then the rows. No attempt is begun after `until`, by time.monotonic().
 
     When something cannot be written, `error` says what, and every record that was to be written counts as failed: it
     goes again; so does every rejected record if the rejects cannot be. Files that are whole stay, and are found then.
@@ -217,16 +143,12 @@ def land(
         landed.rejected_by_code[code] = landed.rejected_by_code.get(code, 0) + 1
     try:
         if rejects is not None and prepared.rejects.num_rows:
-            _put_rejects(prepared.rejects, origin, fingerprint, rejects)
+            rejects.write(_stored(prepared.rejects, origin, fingerprint), origin, fingerprint, until)
     except SinkError as error:
         landed.fail("rejected", error)
         landed.rejected_by_code.clear()
-    try:
-        for part in prepared.partitioned.parts if landed.error is None else ():
-            stored = _put_rows(prepared.partitioned, part, origin, output, fingerprint, sink)
-            landed.files.append((stored, part.rows))
-    except SinkError as error:
-        landed.error = error
+    if landed.error is None:
+        _Writer(prepared.partitioned, origin, output, fingerprint, sink, until).write(landed)
     if landed.error is not None:
         landed.fail("written", landed.error)
         landed.rows = sum(rows for _, rows in landed.files)
@@ -234,8 +156,8 @@ def land(
     return landed
 
 
-def _put_rejects(batch: pa.RecordBatch, origin: Origin, fingerprint: str, store: DirectoryStore) -> None:
-    stored = stored_batch(
+def _stored(batch: pa.RecordBatch, origin: Origin, fingerprint: str) -> pa.RecordBatch:
+    return stored_batch(
         batch,
         source=origin.source,
         identity=origin.identity,
@@ -245,28 +167,84 @@ def _put_rejects(batch: pa.RecordBatch, origin: Origin, fingerprint: str, store:
         form=origin.format,
         fingerprint=fingerprint,
     )
-    digested = [
-        i for i, one in enumerate(stored.schema) if one.name in ("position", "code", "column", "offset", "identity", "sub")
-    ]
-    columns = [open_array(stored.column(i)) for i in digested]
-    digest = digest_rows([stored.schema.names[i] for i in digested], columns, 0, stored.num_rows)
-    metadata = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
-    store.put(
-        f"date={origin.arrival.isoformat()}/{origin.base}{parquet.SUFFIX}",
-        parquet.encode(stored, metadata),
-        lambda path: parquet.difference(path, metadata),
-    )
 
 
-def _put_rows(rows: Partitioned, part: Part, origin: Origin, output: Output, fingerprint: str, store: DirectoryStore) -> Stored:
-    batch = rows.batch.slice(part.first, part.rows)
-    name = f"{part.folder}/{origin.base}-0000" if part.folder else f"{origin.base}-0000"
-    if output.format != "parquet":
-        body = json.encode_array(batch) if output.format == "json" else json.encode_lines(batch)
-        return store.put(
-            f"{name}.{output.format}", body, lambda path: None if path.read_bytes() == body else "it holds other rows"
-        )
-    digest = digest_rows(batch.schema.names, rows.columns, part.first, part.rows)
-    metadata = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
-    encoded = parquet.encode(batch, metadata, output.compression)
-    return store.put(name + parquet.SUFFIX, encoded, lambda path: parquet.difference(path, metadata))
+@dataclass(frozen=True)
+class _Writer:
+    """Puts the rows of a batch, an object a part."""
+
+    rows: Partitioned
+    origin: Origin
+    output: Output
+    fingerprint: str
+    sink: Store
+    until: float
+
+    def write(self, landed: Landed) -> None:
+        """Fill in the files, in the order of parts, and the first error in that order."""
+        parts = self.rows.parts
+        threads = min(self.sink.threads, len(parts))
+        if threads > 1:
+            self._write_many(threads, landed)
+        else:
+            self._write_each(landed)
+        if landed.error is None and len(landed.files) < len(parts):
+            done = f"{len(landed.files)} of {len(parts)} files"
+            landed.error = SinkError(
+                f"cannot write to {self.sink.url}: time is up after {done}; give it more time, or less to do"
+            )
+
+    def _write_each(self, landed: Landed) -> None:
+        try:
+            for part in self.rows.parts:
+                if time.monotonic() >= self.until:
+                    break
+                landed.files.append((self.sink.put(*self._object(part), self.until), part.rows))
+        except SinkError as error:
+            landed.error = error
+
+    def _write_many(self, threads: int, landed: Landed) -> None:
+        """Encode one by one, put by threads; all have ended when this returns. At most 2 bodies a thread are held."""
+        waiting: deque[tuple[Part, Future[Stored]]] = deque()
+
+        def settle() -> None:
+            part, put = waiting.popleft()
+            try:
+                landed.files.append((put.result(), part.rows))
+            except SinkError as error:
+                landed.error = landed.error or error
+            except CancelledError:
+                pass
+
+        with ThreadPoolExecutor(threads, thread_name_prefix="millstream-put") as pool:
+            try:
+                for part in self.rows.parts:
+                    if len(waiting) == 2 * threads:
+                        settle()
+                    if landed.error is not None or time.monotonic() >= self.until:
+                        break
+                    waiting.append((part, pool.submit(self.sink.put, *self._object(part), self.until)))
+                while waiting:
+                    if landed.error is not None:
+                        _cancel(waiting)
+                    settle()
+            finally:
+                _cancel(waiting)
+
+    def _object(self, part: Part) -> tuple[str, Any, dict[str, str], Callable[[Path], str | None]]:
+        """A part's name, body, tags, and how a file that stands there is another one."""
+        batch = self.rows.batch.slice(part.first, part.rows)
+        name = f"{part.folder}/{self.origin.base}-0000" if part.folder else f"{self.origin.base}-0000"
+        digest = digest_rows(batch.schema.names, self.rows.columns, part.first, part.rows)
+        tags = {"fingerprint": self.fingerprint, "source": self.origin.range, "digest": digest}
+        form = self.output.format
+        if form == "parquet":
+            body = parquet.encode(batch, tags, self.output.compression)
+            return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
+        text = json.encode_array(batch) if form == "json" else json.encode_lines(batch)
+        return f"{name}.{form}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"
+
+
+def _cancel(waiting: Iterable[tuple[Part, Future[Stored]]]) -> None:
+    for _, put in waiting:
+        put.cancel()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from millstream.errors import SettingsError
+from millstream.sinks import tags
 
 SUFFIX = ".parquet"
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "none")
 PREFIX = "millstream."
-_NAMED = {"fingerprint": "pipeline", "source": "source range", "digest": "rows"}
 
 
 def check_compression(name: str) -> str:
@@ -54,10 +54,4 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def difference(path: Path, metadata: Mapping[str, str]) -> str | None:
     """How the file at `path` is another object than one with this metadata, in words; None if it is the same."""
-    found = read_metadata(path)
-    if not found:
-        return "it was not written by millstream"
-    differing = [name for name, value in metadata.items() if found.get(name) != value]
-    if not differing:
-        return None
-    return "; ".join(f"its {_NAMED.get(name, name)} is {found.get(name)}, this one is {metadata[name]}" for name in differing)
+    return tags.difference(read_metadata(path), metadata)

@@ -1,13 +1,21 @@
-"""Rejected records as Parquet: why, and what it takes to send them again."""
+"""Rejected records: why, and what it takes to send them again; as Parquet in a store, or as messages of a queue."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import pyarrow as pa
 
+from millstream.columns import open_array
 from millstream.decode.rejects import SCHEMA as OUTCOME_SCHEMA
+from millstream.errors import SettingsError
+from millstream.sinks import parquet
+from millstream.sinks.digest import digest_rows
+from millstream.sinks.origin import Origin
+from millstream.sinks.store import Store, check_apart, open_store, require_boto3
 
 ARRIVED = pa.timestamp("ms", "UTC")
 
@@ -24,6 +32,68 @@ SCHEMA = pa.schema(
     ]
 )
 """An Outcome's rejects, and where they came from. `position` counts the records of the file, or of the batch."""
+
+_DIGESTED = ("position", "code", "column", "offset", "identity", "sub")
+
+
+class Rejects(Protocol):
+    """Where rejected records go."""
+
+    @property
+    def url(self) -> str: ...
+
+    def write(self, batch: pa.RecordBatch, origin: Origin, fingerprint: str, until: float) -> None:
+        """Keep rejects, in their stored form. Raises SinkError."""
+
+
+class StoredRejects:
+    """One Parquet object a batch: `date=<arrival>/<base>.parquet`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @property
+    def url(self) -> str:
+        return self.store.url
+
+    def write(self, batch: pa.RecordBatch, origin: Origin, fingerprint: str, until: float) -> None:
+        """Put the object, or find that the same one stands there. Raises SinkError."""
+        digested = [i for i, one in enumerate(batch.schema) if one.name in _DIGESTED]
+        columns = [open_array(batch.column(i)) for i in digested]
+        digest = digest_rows([batch.schema.names[i] for i in digested], columns, 0, batch.num_rows)
+        tags = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
+        self.store.put(
+            f"date={origin.arrival.isoformat()}/{origin.base}{parquet.SUFFIX}",
+            parquet.encode(batch, tags),
+            tags,
+            lambda path: parquet.difference(path, tags),
+            until,
+        )
+
+
+def open_rejects(url: str | os.PathLike[str], what: str, sink: Store, *, kms_key: str | None = None) -> Rejects:
+    """Where rejects go, by a path or URL: a store beside the sink, or a queue. `what` names the setting in errors.
+
+    Raises SettingsError for a URL that cannot be written to, UsageError for a place where readers of the sink would find rejects.
+    """
+    text = os.fspath(url)
+    if text.startswith(("sqs+", "sqs:")):
+        require_boto3(f"{what} {text}")
+        from millstream.sinks.queue import QueueRejects, check_queue
+
+        check_queue(text, what)
+        return QueueRejects(text)
+    store = open_store(text, what, kms_key=kms_key)
+    check_apart(sink, store)
+    return StoredRejects(store)
+
+
+def beside(sink: Store) -> str:
+    """Where rejects go by default: beside the sink, where its readers do not look. Raises SettingsError where nothing is."""
+    text = sink.url.rstrip("/")
+    if sink.url.startswith("s3://") and text.count("/") < 3:
+        raise SettingsError(f"the sink {sink.url} is a whole bucket, with no place beside it; name a prefix for the rejects")
+    return f"{text}-rejects"
 
 
 def stored_batch(
@@ -52,11 +122,3 @@ def stored_batch(
         pa.array([arrived(position) for position in positions], ARRIVED),
     ]
     return pa.record_batch(columns, SCHEMA)
-
-
-def open_rejects(url, what, sink, *, kms_key=None):  # SHIM
-    from millstream.sinks.store import check_apart, open_store
-
-    store = open_store(url, what)
-    check_apart(sink, store)
-    return store

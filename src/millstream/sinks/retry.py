@@ -9,7 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from botocore import exceptions as botocore
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+)
 from botocore.parsers import ResponseParserError
 
 from millstream.errors import SinkError
@@ -125,7 +139,7 @@ def retry(attempt: Callable[[], T], backoff: Backoff, until: float, *, doing: st
             return attempt()
         except Again as again:
             fault = Fault(str(again), True)
-        except (botocore.ClientError, botocore.BotoCoreError, ResponseParserError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             fault = judge(error, action)
         if not fault.again:
             raise SinkError("; ".join(filter(None, (f"{doing}: {fault.found}", fault.advice))))
@@ -144,7 +158,7 @@ def _late(doing: str, failed: int, fault: Fault) -> SinkError:
     return SinkError(f"{doing}: time is up{after}; give it more time, or less to do at once")
 
 
-def code_of(error: botocore.ClientError) -> str:
+def code_of(error: ClientError) -> str:
     """The code of an answer that tells an error: a word, or the HTTP status of an answer without a body."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return re.sub(r"[^\w.-]", "", code, flags=re.ASCII)[:80] or "unknown"
@@ -153,17 +167,17 @@ def code_of(error: botocore.ClientError) -> str:
 def judge(error: Exception, action: str) -> Fault:
     """What to make of an error of botocore's. Nothing of its text is told: that may hold what was sent, or a URL."""
     match error:
-        case botocore.ClientError():
+        case ClientError():
             return _judge_answer(error, action)
-        case botocore.ConnectTimeoutError() | botocore.ReadTimeoutError():
+        case ConnectTimeoutError() | ReadTimeoutError():
             return Fault("no answer came in time", True, _NETWORK)
-        case botocore.ConnectionClosedError() | botocore.ResponseStreamingError() | ResponseParserError():
+        case ConnectionClosedError() | ResponseStreamingError() | ResponseParserError():
             return Fault("the connection was lost", True)
-        case botocore.SSLError():
+        case SSLError():
             return Fault("no secure connection could be made", True, _NETWORK)
-        case botocore.HTTPClientError() | botocore.ConnectionError():
+        case EndpointConnectionError() | ProxyConnectionError() | HTTPClientError():
             return Fault("no connection could be made", True, _NETWORK)
-        case botocore.NoCredentialsError() | botocore.PartialCredentialsError() | botocore.CredentialRetrievalError():
+        case NoCredentialsError() | PartialCredentialsError() | CredentialRetrievalError():
             return Fault("there are no AWS credentials", False, _CREDENTIALS)
     return Fault(f"botocore refuses it ({type(error).__name__})", False)
 

@@ -1,13 +1,15 @@
-"""A folder that holds objects: each is written whole or not at all, and never replaced."""
+"""Places that hold objects: each is written whole or not at all, and never replaced. Folders are here, S3 is in `s3`."""
 
 from __future__ import annotations
 
 import errno
+import importlib.util
+import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from millstream.errors import SettingsError, SinkError, UsageError
@@ -21,19 +23,60 @@ class Stored(NamedTuple):
     fresh: bool
 
 
+class Store(Protocol):
+    """Where objects go."""
+
+    @property
+    def url(self) -> str:
+        """The place, as logs and errors tell it."""
+
+    @property
+    def threads(self) -> int:
+        """How many puts at a time are worth it."""
+
+    def put(
+        self,
+        name: str,
+        body: Any,
+        tags: Mapping[str, str],
+        difference: Callable[[Path], str | None],
+        until: float = math.inf,
+    ) -> Stored:
+        """Write `body` (a buffer) as the object `name`, folders parted by `/`, or find that the same object stands there.
+
+        tags: what the object holds, as far as it tells two objects apart; a store that keeps metadata keeps and compares them.
+        difference: for a store without, how a file is another object, in words; None if it is the same one.
+        until: the time by time.monotonic() at which no attempt is begun any more, where a put takes several.
+        Raises SinkError with nothing half-written left.
+        """
+
+    def covers(self, other: Store) -> bool:
+        """Would readers of this store find what is written to the other?"""
+
+
 class DirectoryStore:
     """Objects as files under a folder, which is made when the first one comes."""
 
+    threads = 1
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.abspath(root))
+        self.url = str(self.root)
         self._folders: set[Path] = set()
 
-    def put(self, name: str, body: Any, difference: Callable[[Path], str | None]) -> Stored:
-        """Write `body` (a buffer) as the file `name`, folders parted by `/`, or find that the same object stands there.
+    def covers(self, other: Store) -> bool:
+        """Does the other's folder lie in this one, links followed?"""
+        return isinstance(other, DirectoryStore) and is_within(other.root, self.root)
 
-        `difference` tells how a file that stands there is another object; None if it is the same one.
-        Raises SinkError with nothing half-written left.
-        """
+    def put(
+        self,
+        name: str,
+        body: Any,
+        tags: Mapping[str, str],
+        difference: Callable[[Path], str | None],
+        until: float = math.inf,
+    ) -> Stored:
+        """Write a file, or find that the same object stands there; see `Store`. The tags are in the file, if anywhere."""
         path = self.root / name
         self._make_folder(path.parent)
         view = memoryview(body)
@@ -104,14 +147,21 @@ def _link(temporary: Path, path: Path) -> bool:
     return True
 
 
-def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = None) -> DirectoryStore:
-    """The store at a path or URL; `what` names the setting in errors.
+def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = None) -> Store:
+    """The store at a path or URL; `what` names the setting in errors. `kms_key`: what S3 is to encrypt objects with.
 
     Raises SettingsError for a URL that this version cannot write to, SinkError for a path that is a file.
     """
     text = os.fspath(url)
     if not text:
-        raise SettingsError(f"{what} is empty; write a folder's path")
+        raise SettingsError(f"{what} is empty; write a folder's path, or s3://bucket/prefix/")
+    if text.startswith("s3://"):
+        require_boto3(f"{what} {text}")
+        from millstream.sinks.s3 import S3Store, parse_s3
+
+        return S3Store(*parse_s3(text, what), kms_key=kms_key)
+    if kms_key is not None:
+        raise SettingsError(f"{what} is the folder {text}, which no KMS key encrypts; leave the key out, or write to s3://")
     scheme = urlsplit(text).scheme if "://" in text else ""
     if scheme == "file":
         parts = urlsplit(text)
@@ -119,7 +169,9 @@ def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = 
             raise SettingsError(f"{what} is {text!r}; write file:///path")
         text = unquote(parts.path)
     elif scheme:
-        raise SettingsError(f"{what} is {text!r}: this version writes to folders only; write a path or file:///path")
+        raise SettingsError(
+            f"{what} is {text!r}, which cannot be written to; write a path, file:///path or s3://bucket/prefix/"
+        )
     if "\0" in text:
         raise SettingsError(f"{what} has a NUL character in its name; write a folder's path")
     path = Path(text)
@@ -131,14 +183,18 @@ def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = 
     return DirectoryStore(path)
 
 
-def check_apart(sink: DirectoryStore, rejects: DirectoryStore) -> None:
+def require_boto3(place: str) -> None:
+    """Raise SettingsError if boto3 is not installed; it is not imported yet."""
+    if importlib.util.find_spec("boto3") is None:
+        raise SettingsError(f"{place} needs boto3, which is not installed: pip install 'millstream[aws]'")
+
+
+def check_apart(sink: Store, rejects: Store) -> None:
     """Raise UsageError if readers of the sink would find the rejects."""
-    if is_within(rejects.root, sink.root):
-        raise UsageError(
-            f"rejects {rejects.root} are inside the sink, where readers would find them; choose a folder beside it"
-        )
-    if is_within(sink.root, rejects.root):
-        raise UsageError(f"the sink {sink.root} is inside the rejects' folder; choose a folder beside it")
+    if sink.covers(rejects):
+        raise UsageError(f"rejects {rejects.url} are inside the sink, where readers would find them; choose a folder beside it")
+    if rejects.covers(sink):
+        raise UsageError(f"the sink {sink.url} is inside the rejects' folder; choose a folder beside it")
 
 
 def is_within(path: Path, folder: Path) -> bool:

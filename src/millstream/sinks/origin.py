@@ -1,0 +1,27 @@
+"""Where a batch came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a batch came from, and what its objects are called.
+
+    base: the start of the objects' names. range: the records of the source that the batch holds, as text.
+    identity, arrived, sub: of a record, by its position; sub is its number within its delivery. first: the number of the batch's
+    first record in its source.
+    """
+
+    base: str
+    range: str
+    source: str
+    identity: Callable[[int], str]
+    arrived: Callable[[int], datetime]
+    arrival: date
+    format: str = "json"
+    first: int = 0
+    sub: Callable[[int], int] = lambda position: 0

@@ -1,0 +1,141 @@
+"""AWS on this machine: a moto server for the whole session, buckets and queues in it, and faults between it and the client."""
+
+import io
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
+from botocore.httpsession import URLLib3Session
+
+from millstream.sinks import clients
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """The URL of a moto server that answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(url, server)
+        yield url
+    finally:
+        clients._clients.clear()
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for _ in range(600):
+        assert server.poll() is None, "moto's server ended"
+        try:
+            opener.open(f"{url}/moto-api/data.json", timeout=5).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("moto's server does not answer")
+
+
+@pytest.fixture
+def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment in which boto3 talks to the moto server; its URL."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return moto_server
+
+
+@pytest.fixture
+def bucket(aws: str) -> str:
+    """A bucket with nothing in it."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    clients.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+Fault = Callable[..., AWSResponse | None]
+
+
+class _Raw(io.BytesIO):
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def answer(code: str, status: int = 400, root: str = "Error") -> Fault:
+    """An answer of S3's that tells an error, in the place of the call."""
+    body = f"<{root}><Code>{code}</Code><Message>secret</Message></{root}>".encode()
+
+    def respond(request):
+        headers = {"x-amz-request-id": "4442587FB7D0A2F9"}
+        return AWSResponse(request.url, status, headers, _Raw(b"" if request.method == "HEAD" else body))
+
+    return respond
+
+
+def passes(request):
+    """No fault."""
+
+
+def lost_before(request):
+    """The call does not reach the service."""
+    raise ReadTimeoutError(endpoint_url=request.url)
+
+
+def lost_after(request):
+    """The call has its effect; its answer does not come."""
+    URLLib3Session().send(request)
+    raise ReadTimeoutError(endpoint_url=request.url)
+
+
+class Faults:
+    """Faults of one service, by operation: the first call meets the first one. `calls` names the operations that were called."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.calls: list[str] = []
+        self._waiting: dict[str, deque[Fault]] = {}
+        clients.client(service).meta.events.register(f"before-send.{service}", self._met)
+
+    def on(self, operation: str, *faults: Fault) -> None:
+        self._waiting.setdefault(operation, deque()).extend(faults)
+
+    def _met(self, request, event_name, **_):
+        operation = event_name.rpartition(".")[2]
+        self.calls.append(operation)
+        waiting = self._waiting.get(operation)
+        return waiting.popleft()(request) if waiting else None
+
+    def end(self) -> None:
+        clients.client(self.service).meta.events.unregister(f"before-send.{self.service}", self._met)
+
+
+@pytest.fixture
+def s3_faults(aws: str) -> Iterator[Faults]:
+    faults = Faults("s3")
+    yield faults
+    faults.end()
+
+
+@pytest.fixture
+def sqs_faults(aws: str) -> Iterator[Faults]:
+    faults = Faults("sqs")
+    yield faults
+    faults.end()
