@@ -90,7 +90,7 @@ class Handler:
         remaining = getattr(context, "get_remaining_time_in_millis", None)
         if remaining is None:
             return math.inf
-        return time.monotonic() + (remaining() - self.settings.deadline_margin_ms) / 1000
+        return time.monotonic() + (int(remaining()) - self.settings.deadline_margin_ms) / 1000
 
     def opened(self, event: Event, read_text: Callable[[bytes], Any], read_event: Callable[[Mapping[str, Any]], Any]) -> Any:
         """The event by its text, where that is as expected, or by its dict. Raises UsageError for one of another kind."""

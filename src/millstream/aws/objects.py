@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 8 << 20
 """Text of one chunk. It decides the names of what is written: another figure writes an object anew."""
+_NOTE_SECONDS = 1.0
 KEPT_SECONDS = 31 * 86400
 """How long what was done is remembered: longer than a message lives in a queue and then in its dead-letter queue, 14 days each."""
 
@@ -167,7 +168,7 @@ class _Object:
             began = True
             self._land(chunk)
         if start.number:
-            handler.sink.forget(self.note)
+            handler.sink.forget(self.note, self.until)
 
     def _noted(self) -> Start:
         found = self.handler.sink.noted(self.note, self.until)
@@ -182,9 +183,14 @@ class _Object:
         return Start()
 
     def _note(self, at: Start) -> None:
-        told = {"chunk": at.number, "first": at.first, "offset": at.offset}
-        told |= {"fingerprint": self.handler.fingerprint, "chunk_bytes": CHUNK_BYTES}
-        self.handler.sink.note(self.note, orjson.dumps(told), self.until)
+        told = {
+            "chunk": at.number,
+            "first": at.first,
+            "offset": at.offset,
+            "fingerprint": self.handler.fingerprint,
+            "chunk_bytes": CHUNK_BYTES,
+        }
+        self.handler.sink.note(self.note, orjson.dumps(told), time.monotonic() + _NOTE_SECONDS)  # out of the margin
 
     def _land(self, chunk: Chunk) -> None:
         handler = self.handler
