@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
+from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +15,7 @@ from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
 from millstream.decode.chunks import Chunk, Start, read_chunks
+from millstream.decode.compression import told_by_magic
 from millstream.decode.rejects import Reject
 from millstream.errors import RunError, SettingsError
 from millstream.sinks.landed import Landed
@@ -103,7 +104,7 @@ class Objects:
         return S3Source(ref, self.until)
 
     def _landed(self, ref: ObjectRef) -> Landed:
-        clock = time.perf_counter()
+        clock = perf_counter()
         try:
             source = self._source(ref)
         except GoneError as error:
@@ -113,14 +114,14 @@ class Objects:
         try:
             work.run()
         finally:
-            work.stages["read"] = 1000 * (time.perf_counter() - clock) - sum(work.stages.values())
+            work.stages["read"] = 1000 * (perf_counter() - clock) - sum(work.stages.values())
             self._report(ref, work.landed, source.size, work.stages, work.chunks)
         work.landed.bytes_in = source.size
         return work.landed
 
     def _report(self, ref: ObjectRef, landed: Landed, size: int, stages: dict[str, float], chunks: tuple[str, str]) -> None:
         handler = self.handler
-        age = time.time() * 1000 - ref.milliseconds if ref.milliseconds else 0
+        age = time() * 1000 - ref.milliseconds if ref.milliseconds else 0
         handler.report(
             Batch(
                 pipeline=handler.pipeline.name,
@@ -156,10 +157,10 @@ class _Object:
         handler = self.handler
         settings = dict(handler.pipeline.input)
         settings["form"] = settings.pop("format")
-        start = self._noted() if self.source.size > CHUNK_BYTES else Start()
+        start = self._noted() if self._may_be_long() else Start()
         began = False
         for chunk in read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings):
-            if time.monotonic() >= self.until:
+            if monotonic() >= self.until:
                 if began:
                     self._note(chunk.start)
                 raise RunError(
@@ -169,6 +170,10 @@ class _Object:
             self._land(chunk)
         if start.number:
             handler.sink.forget(self.note, self.until)
+
+    def _may_be_long(self) -> bool:
+        """May it be more than one chunk? Of what is compressed nobody knows."""
+        return self.source.size > CHUNK_BYTES or told_by_magic(self.source.block(0)[:4]) != "none"
 
     def _noted(self) -> Start:
         found = self.handler.sink.noted(self.note, self.until)
@@ -190,7 +195,7 @@ class _Object:
             "fingerprint": self.handler.fingerprint,
             "chunk_bytes": CHUNK_BYTES,
         }
-        self.handler.sink.note(self.note, orjson.dumps(told), time.monotonic() + _NOTE_SECONDS)  # out of the margin
+        self.handler.sink.note(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
 
     def _land(self, chunk: Chunk) -> None:
         handler = self.handler
@@ -201,9 +206,9 @@ class _Object:
         if handler.fails and prepared.rejects.num_rows:
             self.landed.add(Landed.failed(prepared.counts["delivered"]))
             raise RunError(f"a record of {self.ref.url} is rejected ({prepared.rejects.column(1)[0]})")
-        clock = time.perf_counter()
+        clock = perf_counter()
         landed = handler.land(prepared, self._origin(chunk), self.until)
-        self.stages["write"] += 1000 * (time.perf_counter() - clock)
+        self.stages["write"] += 1000 * (perf_counter() - clock)
         self.landed.add(landed)
         if landed.error is not None:
             raise landed.error

@@ -1,0 +1,311 @@
+"""Objects of a real (moto) S3 through the handlers: every way of being told, every size, every fault."""
+
+import gzip
+import json
+import logging
+import time
+import uuid
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from millstream.aws import objects, observe, ranges, s3_handler, sqs_handler
+from millstream.errors import RunError, SettingsError, UsageError
+from millstream.pipeline import Pipeline
+from millstream.sinks.clients import client
+from tests.aws import events
+from tests.servers import aws as aws
+from tests.servers import bucket as bucket
+from tests.servers import lost_before, moto_server, s3_faults
+
+__all__ = ["aws", "bucket", "moto_server", "s3_faults"]
+
+PIPELINE = Pipeline({"id": "int64", "kind": "string"}, name="orders")
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger():
+    """Powertools' logger keeps the stdout of the test that made it."""
+    logging.root.manager.loggerDict.pop("orders", None)
+    observe._logger.cache_clear()
+
+
+def lines_of(count, first=0):
+    return b"".join(b'{"id":%d,"kind":"secret-value"}\n' % (first + i) for i in range(count))
+
+
+def put(bucket, key, body):
+    found = client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+    return events.Stored(key, len(body), bucket, found["ETag"].strip('"'), found.get("VersionId"))
+
+
+def keys(bucket, prefix=""):
+    return [one["Key"] for one in client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+
+
+def rows(bucket, prefix="out/"):
+    found = []
+    for key in keys(bucket, prefix):
+        if key.endswith(".parquet"):
+            body = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            found += pq.read_table(pa.BufferReader(body)).to_pylist()
+    return found
+
+
+def ids(bucket, prefix="out/"):
+    return sorted(row["id"] for row in rows(bucket, prefix))
+
+
+def handler_for(bucket, make=s3_handler, **more):
+    options = {"sink": f"s3://{bucket}/out/", "rejects": f"s3://{bucket}/bad/"} | more
+    return make(PIPELINE, **{name: value for name, value in options.items() if value is not None})
+
+
+def logged(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+KEY = "in/a b+ü%2F&=1.ndjson"
+WAYS = {
+    "s3": lambda one: events.s3(one),
+    "eventbridge": lambda one: events.s3_eventbridge(one),
+    "sns": lambda one: events.s3_by_sns(one),
+    "sqs": lambda one: events.s3_by_sqs(one),
+    "eventbridge, sqs": lambda one: events.sqs(json.dumps(events.s3_eventbridge(one))),
+    "sns, sqs": lambda one: events.sqs(events.sns_body(json.dumps(events.s3(one)))),
+}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_being_told_of_an_object(bucket, way, raw, capsys):
+    event = WAYS[way](put(bucket, KEY, lines_of(3) + b"nonsense\n"))
+    answer = handler_for(bucket)(events.to_bytes(event) if raw else event)
+    if "sqs" in way:
+        assert answer == {"batchItemFailures": []}
+    else:
+        assert answer["counts"] == {"delivered": 4, "written": 3, "filtered": 0, "duplicate": 0, "rejected": 1, "failed": 0}
+        assert (answer["source"], answer["deliveries"], answer["files_total"]) == ("s3", 1, 1)
+    assert ids(bucket) == [0, 1, 2]
+    (reject,) = rows(bucket, "bad/")
+    assert (reject["payload"], reject["position"]) == (b"nonsense", 3)
+    assert reject["source"].startswith(f"s3://{bucket}/{KEY}?version=")
+    (line,) = logged(capsys)
+    assert (line["source"], line["source_id"], line["counts"]["written"]) == ("s3", f"s3://{bucket}/{KEY}", 3)
+    assert "secret-value" not in json.dumps(line)
+
+
+def test_the_queue_handler_takes_records_and_notifications(bucket):
+    one, two = (
+        put(bucket, "a.json", b"[" + lines_of(2).strip().replace(b"\n", b",") + b"]"),
+        put(bucket, "b.json", lines_of(1, 9)),
+    )
+    event = events.sqs(
+        '{"id":5}', json.dumps(events.s3(one)), '{"id":6}', json.dumps(events.s3_test()), json.dumps(events.s3(two))
+    )
+    assert handler_for(bucket, sqs_handler)(event) == {"batchItemFailures": []}
+    assert ids(bucket) == [0, 1, 5, 6, 9]
+
+
+def test_told_twice_is_written_once(bucket):
+    event = events.s3(put(bucket, "in.ndjson", lines_of(5)))
+    handler = handler_for(bucket)
+    assert handler(event)["counts"] == handler(event)["counts"]
+    assert ids(bucket) == [0, 1, 2, 3, 4]
+    assert len(keys(bucket, "out/")) == 1
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Chunks and blocks of a few kilobytes."""
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(ranges, "BLOCK_BYTES", 3000)
+
+
+@pytest.mark.parametrize("form", ["ndjson", "json", "ndjson.gz"])
+def test_large_objects_come_in_chunks_that_are_always_the_same(bucket, small, form):
+    text = lines_of(1000)
+    if form == "json":
+        text = b"[" + text.strip().replace(b"\n", b",") + b"]"
+    body = gzip.compress(text) if form.endswith("gz") else text
+    event = events.s3(put(bucket, f"in.{form}", body))
+    report = handler_for(bucket)(event)
+    assert report["counts"]["written"] == 1000
+    assert report["bytes_in"] == len(body)
+    assert ids(bucket) == list(range(1000))
+    assert len(keys(bucket, "out/")) == report["files_total"] > 5
+    names = keys(bucket, "out/")
+    assert handler_for(bucket)(event)["counts"]["written"] == 1000
+    assert keys(bucket, "out/") == names
+
+
+class Ticks:
+    """A clock for one handler: time is up after so many looks at it."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    def __call__(self):
+        self.looks -= 1
+        return 0.0 if self.looks >= 0 else 1e9
+
+
+@pytest.mark.parametrize("form", ["ndjson", "ndjson.gz", "json"])
+def test_when_time_is_up_it_goes_on_where_it_was(bucket, small, form, monkeypatch, capsys):
+    text = lines_of(1000)
+    if form == "json":
+        text = b"[" + text.strip().replace(b"\n", b",") + b"]"
+    event = events.s3(put(bucket, f"in.{form}", gzip.compress(text) if form.endswith("gz") else text))
+    whole = handler_for(bucket, sink=f"s3://{bucket}/whole/")
+    whole(event)
+    capsys.readouterr()
+    handler = handler_for(bucket)
+    stops: list[str] = []
+    while True:
+        monkeypatch.setattr(objects, "monotonic", Ticks(3))
+        try:
+            report = handler(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000))
+        except RunError as error:
+            stops.append(str(error))
+            continue
+        break
+    assert len(stops) >= 2
+    assert all("time is up before chunk" in stop for stop in stops)
+    lines = logged(capsys)
+    assert sum(line["counts"]["written"] for line in lines) == 1000  # each chunk once
+    assert report["counts"]["written"] < 400
+    assert [key.removeprefix("out/") for key in keys(bucket, "out/")] == [
+        key.removeprefix("whole/") for key in keys(bucket, "whole/")
+    ]
+    assert ids(bucket) == list(range(1000))
+
+
+def test_an_object_of_nothing(bucket):
+    report = handler_for(bucket)(events.s3(put(bucket, "in.json", b"")))
+    assert report["counts"]["delivered"] == 0
+    assert keys(bucket, "out/") == []
+
+
+def test_a_version_is_read_though_another_is_on_top_of_it(bucket):
+    client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    old = put(bucket, "in.json", lines_of(1, 1))
+    new = put(bucket, "in.json", lines_of(1, 2))
+    handler = handler_for(bucket)
+    handler(events.s3(old))
+    assert ids(bucket) == [1]
+    handler(events.s3_eventbridge(new))
+    assert ids(bucket) == [1, 2]
+
+
+def test_an_object_that_was_overwritten_is_left_to_its_own_notice(bucket, capsys):
+    old = put(bucket, "in.json", lines_of(1, 1))
+    new = put(bucket, "in.json", lines_of(1, 2))
+    handler = handler_for(bucket)
+    assert handler(events.s3(old))["counts"]["delivered"] == 0
+    assert "was overwritten" in capsys.readouterr().out
+    handler(events.s3(new))
+    assert ids(bucket) == [2]
+
+
+def test_an_object_that_is_gone_comes_again(bucket):
+    with pytest.raises(RunError, match=r"in\.json is not there"):
+        handler_for(bucket)(events.s3(events.Stored("in.json", bucket=bucket)))
+    event = events.sqs(json.dumps(events.s3(events.Stored("in.json", bucket=bucket))), '{"id":1}')
+    answer = handler_for(bucket, sqs_handler)(event)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": events.message_id(0)}]}
+    assert ids(bucket) == [1]
+
+
+def test_a_read_that_fails_is_made_again(bucket, s3_faults, small):
+    event = events.s3(put(bucket, "in.ndjson", lines_of(1000)))
+    s3_faults.on("GetObject", lost_before, *[lambda request: None] * 3, lost_before)
+    assert handler_for(bucket)(event)["counts"]["written"] == 1000
+
+
+def test_what_would_trigger_itself_is_refused(bucket):
+    for key in ("out/x.json", "bad/x.json"):
+        with pytest.raises(SettingsError, match="each object would trigger the next"):
+            handler_for(bucket)(events.s3(put(bucket, key, lines_of(1))))
+    assert ids(bucket) == []
+
+
+def test_a_pattern_chooses(bucket, monkeypatch):
+    monkeypatch.setenv("MILLSTREAM_FILE_PATTERN", "*.ndjson")
+    handler = handler_for(bucket)
+    for i, key in enumerate(("in/a.ndjson", "in/b.csv", "a.ndjson.tmp")):
+        handler(events.s3(put(bucket, key, lines_of(1, i))))
+    assert ids(bucket) == [0]
+    monkeypatch.setenv("MILLSTREAM_FILE_PATTERN", "in/*/a.*")
+    handler = handler_for(bucket)
+    for i, key in enumerate(("in/x/a.json", "in/a.json"), 10):
+        handler(events.s3(put(bucket, key, lines_of(1, i))))
+    assert ids(bucket) == [0, 10]
+
+
+def test_without_rejects_a_bad_record_has_the_object_come_again(bucket):
+    handler = handler_for(bucket, rejects=None, on_reject="fail")
+    with pytest.raises(RunError, match=r"a record of .* is rejected"):
+        handler(events.s3(put(bucket, "in.json", lines_of(2) + b"x\n")))
+    assert ids(bucket) == []
+
+
+@pytest.fixture
+def table(aws):
+    name = f"table-{uuid.uuid4().hex[:12]}"
+    client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
+def test_with_a_ledger_an_object_that_was_done_is_not_read_again(bucket, table, capsys, s3_faults):
+    handler = handler_for(bucket, ledger=f"dynamodb://{table}")
+    stored = put(bucket, "in.json", lines_of(3))
+    handler(events.s3(stored))
+    s3_faults.calls.clear()
+    report = handler(events.s3_eventbridge(stored))
+    assert report["counts"] == {"delivered": 3, "written": 0, "filtered": 0, "duplicate": 3, "rejected": 0, "failed": 0}
+    assert s3_faults.calls == []
+    assert [line["counts"]["duplicate"] for line in logged(capsys)] == [0, 3]
+    (item,) = client("dynamodb").scan(TableName=table)["Items"]
+    assert item["id"]["S"].startswith("millstream#orders#")
+    assert int(item["expiration"]["N"]) > time.time() + 28 * 86400
+    assert "secret-value" not in json.dumps(item)
+
+
+def test_with_a_ledger_what_failed_is_done_when_it_comes_again(bucket, table):
+    handler = handler_for(bucket, ledger=f"dynamodb://{table}")
+    event = events.s3(events.Stored("in.json", bucket=bucket, etag=None))
+    with pytest.raises(RunError, match="is not there"):
+        handler(event)
+    put(bucket, "in.json", lines_of(3))
+    assert handler(event)["counts"]["written"] == 3
+
+
+def test_a_ledger_that_is_not_there_is_told(bucket):
+    handler = handler_for(bucket, ledger="dynamodb://not-there")
+    with pytest.raises(RunError, match="the ledger dynamodb://not-there cannot be used"):
+        handler(events.s3(put(bucket, "in.json", lines_of(3))))
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {},
+        {"Records": []},
+        events.kinesis(b"{}"),
+        {"detail-type": "Scheduled Event", "source": "aws.events"},
+        events.s3("x", name="ObjectRemoved:Delete"),
+        {"Records": [{"eventSource": "aws:s3"}]},
+        [],
+        b"nonsense",
+    ],
+)
+def test_a_foreign_event_is_refused(bucket, foreign):
+    with pytest.raises(UsageError, match="expected a notification of S3's"):
+        handler_for(bucket)(foreign)
