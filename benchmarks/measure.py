@@ -19,14 +19,26 @@ def one_thread_each() -> None:
     os.environ.update(dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"))
 
 
-def medians(runs: Mapping[str, Run], rounds: int = 31) -> dict[str, float]:
-    """Seconds that each takes, medians over rounds after two that are not counted."""
+def one_core() -> None:
+    """Keep this process, its threads and what it starts to one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def medians(runs: Mapping[str, Run], rounds: int = 31, *, settle: bool = False) -> dict[str, float]:
+    """Seconds that each takes, medians over rounds after two that are not counted.
+
+    settle: each runs twice in its turn, and the first is not counted: memory is then as it left it itself, as in a process
+    of its own. Otherwise, where many objects are made and freed, the neighbour in the turn can be worth a third.
+    """
     seconds: dict[str, list[float]] = {who: [] for who in runs}
     gc.collect()
     gc.disable()
     try:
         for one in range(rounds + 2):
             for who, run in runs.items():
+                if settle:
+                    run()
                 started = time.perf_counter()
                 run()
                 taken = time.perf_counter() - started
@@ -60,12 +72,22 @@ def machine(packages: Sequence[str]) -> str:
 def table(
     title: str, size: int, taken: Mapping[str, float], names: Mapping[str, str], bars: Sequence[tuple[str, float]]
 ) -> str:
-    """Medians, rates, and times ours (the first of `names`); then each bar: at least so many times a peer's speed."""
-    ours = taken[next(iter(names))]
+    """Medians, rates, and times ours (the first of `names`); then each bar: at least so many times a peer's speed.
+
+    Where ours is not among `taken`, it is said to be not there yet.
+    """
+    first = next(iter(names))
+    ours = taken.get(first)
     lines = [f"{title:<60} {'median':>10} {'rate':>11} {'times ours':>11}"]
     for who, seconds in sorted(taken.items(), key=lambda pair: pair[1]):
-        lines.append(f"  {names[who]:<58} {seconds * 1e3:>7.2f} ms {size / seconds / 1e9:>6.3f} GB/s {seconds / ours:>11.2f}")
+        times = f"{seconds / ours:>11.2f}" if ours else f"{'-':>11}"
+        lines.append(f"  {names[who]:<58} {seconds * 1e3:>7.2f} ms {size / seconds / 1e9:>6.3f} GB/s {times}")
+    if ours is None:
+        lines.append(f"  {names[first]}: not there yet")
     for peer, bar in bars:
+        if ours is None:
+            lines.append(f"  bar {bar:g} x {peer}: not there yet; it asks for {taken[peer] / bar * 1e3:.2f} ms")
+            continue
         reached = size / ours / 1e9 if peer == "GB/s" else taken[peer] / ours
         what = f"{bar:g} GB/s" if peer == "GB/s" else f"{bar:g} x {peer}"
         lines.append(f"  bar {what}: {'met' if reached >= bar else 'MISSED'} with {reached:.2f}")

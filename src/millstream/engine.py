@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import pyarrow as pa
 
@@ -32,7 +33,9 @@ class Batch:
 
 def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
     """What the plan makes of a batch. Raises only for a batch that is not what the plan was made for; bad records are rejected."""
+    started = perf_counter()
     batch, account = _open_batch(plan, source) if isinstance(source, pa.RecordBatch) else _decode(plan, source)
+    decoded = perf_counter()
     for step in plan.steps:
         match step:
             case Assign():
@@ -42,7 +45,9 @@ def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
             case Probe():
                 _probe(step, batch)
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
-    return _close(plan, source, batch, account)
+    outcome = _close(plan, source, batch, account)
+    outcome.seconds.update(decode=decoded - started, steps=perf_counter() - decoded)
+    return outcome
 
 
 def evaluate(bound: Bound, batch: Batch) -> Vector:

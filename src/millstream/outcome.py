@@ -28,7 +28,8 @@ class Outcome:
 
     batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset,
     message, payload of each rejected record; disposition: one `Disposition` a record (uint8); counts: delivered = kept + filtered
-    + duplicate + rejected + failed, in records, and rows, bytes_in, rejected_by_code, nulls_on_error, unknown_keys.
+    + duplicate + rejected + failed, in records, and rows, bytes_in, rejected_by_code, nulls_on_error, unknown_keys; seconds: what
+    decode and steps took.
     """
 
     batch: pa.RecordBatch
@@ -36,6 +37,7 @@ class Outcome:
     rejects: pa.RecordBatch
     disposition: pa.Array
     counts: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

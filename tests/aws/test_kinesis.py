@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+from types import SimpleNamespace
 
 import orjson
 import pyarrow.dataset as ds
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from millstream.aws import kinesis_handler, observe
-from millstream.errors import PlanError, SettingsError, UsageError
+from millstream.errors import PlanError, RunError, SettingsError, UsageError
 from millstream.pipeline import Pipeline
+from tests.aws import events
 
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 PIPELINE = Pipeline({"id": "int64", "kind": "string"}, name="orders")
@@ -152,7 +154,8 @@ def test_a_sink_that_fails_sends_the_whole_batch_again(tmp_path, capsys):
     handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "bad")
     (tmp_path / "out").write_text("in the way")
     given = event(good(1), b"x", good(2))
-    assert handler(given, None) == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    with pytest.raises(RunError, match="the whole batch must come again: cannot write into"):
+        handler(given, None)
     (line,) = lines(capsys)
     assert line["level"] == "ERROR"
     assert "is a file" in line["error"]
@@ -174,7 +177,8 @@ def test_without_rejects_one_must_choose(tmp_path, capsys):
     assert failing(given, None) == {"batchItemFailures": [{"itemIdentifier": str(FIRST + 2)}]}
     assert ids(tmp_path / "failing") == [1, 2]
     rest = {"Records": given["Records"][2:]}
-    assert failing(rest, None) == {"batchItemFailures": [{"itemIdentifier": str(FIRST + 2)}]}
+    with pytest.raises(RunError, match="a record is rejected"):
+        failing(rest, None)
     assert ids(tmp_path / "failing") == [1, 2]
     counts = [line["counts"] for line in lines(capsys)]
     assert counts[0] == {"delivered": 4, "written": 3, "filtered": 0, "duplicate": 0, "rejected": 1, "failed": 0}
@@ -198,8 +202,49 @@ def test_shards_and_streams_are_kept_apart(tmp_path):
     assert ids(tmp_path / "out") == [1, 2, 3, 4]
     (tmp_path / "no").write_text("")
     handler.sink.root = tmp_path / "no"
+    with pytest.raises(RunError, match="is a file"):
+        handler(given, None)
+
+
+def test_of_several_shards_each_goes_on_from_its_first_failure(tmp_path):
+    given = {
+        "Records": [
+            record(good(1), 0, "shardId-000000000001"),
+            record(b"x", 1, "shardId-000000000002"),
+            record(b"x", 2, "shardId-000000000001"),
+            record(good(4), 3, "shardId-000000000002"),
+            record(good(5), 4, "shardId-000000000003"),
+        ]
+    }
+    handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", on_reject="fail")
     failures = handler(given, None)["batchItemFailures"]
-    assert [one["itemIdentifier"] for one in failures] == [str(FIRST), str(FIRST + 1), str(FIRST + 3)]
+    assert [one["itemIdentifier"] for one in failures] == [str(FIRST + 2), str(FIRST + 1)]
+    assert ids(tmp_path / "out") == [1, 5]
+
+
+def test_user_records_of_an_aggregate_are_told_by_their_number(tmp_path, capsys):
+    aggregate = events.kpl_aggregate([good(1), b"x", good(2), b"y"])
+    handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "bad")
+    assert handler(event(good(0), aggregate, b"z"), None) == {"batchItemFailures": []}
+    assert ids(tmp_path / "out") == [0, 1, 2]
+    found = ds.dataset(tmp_path / "bad").to_table().to_pylist()
+    assert [(row["identity"], row["sub"], row["payload"]) for row in found] == [
+        (str(FIRST + 1), 1, b"x"),
+        (str(FIRST + 1), 3, b"y"),
+        (str(FIRST + 2), 0, b"z"),
+    ]
+    (line,) = lines(capsys)
+    assert (line["deliveries"], line["counts"]["delivered"]) == (3, 6)
+
+
+def test_time_that_is_up_before_a_batch_leaves_it_whole(tmp_path, capsys):
+    handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "bad")
+    with pytest.raises(RunError, match="time is up"):
+        handler(event(good(1), good(2)), SimpleNamespace(get_remaining_time_in_millis=lambda: 1500))
+    (line,) = lines(capsys)
+    assert line["counts"] == {"delivered": 2, "written": 0, "filtered": 0, "duplicate": 0, "rejected": 0, "failed": 2}
+    assert not (tmp_path / "out").exists()
+    assert handler(event(good(1)), SimpleNamespace(get_remaining_time_in_millis=lambda: 9000)) == {"batchItemFailures": []}
 
 
 def broken(change):
@@ -243,7 +288,7 @@ def test_what_cannot_work_is_told_when_the_handler_is_made(tmp_path):
         kinesis_handler(
             Pipeline({"id": "int64"}, output={"partition_by": ["nope"]}), sink=tmp_path / "out", rejects=tmp_path / "bad"
         )
-    with pytest.raises(SettingsError, match="s3"):
-        kinesis_handler(PIPELINE, sink="gs://bucket/", rejects=tmp_path / "bad")
+    with pytest.raises(SettingsError, match="ftp"):
+        kinesis_handler(PIPELINE, sink="ftp://host/", rejects=tmp_path / "bad")
     with pytest.raises(UsageError, match="inside the sink"):
         kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "out")

@@ -1,14 +1,17 @@
-"""The one log line of a batch, through Powertools. No record's bytes are ever in it."""
+"""What is told of a batch, through Powertools: one log line, and metrics. No record's bytes are ever in it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from millstream._version import __version__
 from millstream.native.bind import kernels
-from millstream.sinks.landing import Landed
+from millstream.sinks.landed import Landed
+
+NAMESPACE = "Millstream"
 
 
 @dataclass
@@ -32,15 +35,24 @@ class Batch:
 @cache
 def _logger(service: str) -> Any:
     """Made on first use: importing Powertools takes a part of a cold start."""
-    import os
-
     from aws_lambda_powertools import Logger
 
     return Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or service)
 
 
-def log_batch(batch: Batch, landed: Landed) -> None:
-    """Write the line: at level error if the batch failed, else info."""
+def warn(service: str, text: str) -> None:
+    """Warn of something."""
+    _logger(service).warning(text)
+
+
+@cache
+def say(service: str, text: str) -> None:
+    """Warn of something, once."""
+    _logger(service).warning(text)
+
+
+def report_batch(batch: Batch, landed: Landed) -> None:
+    """Write the line, at level error if the batch failed, else info; in a function, metrics too."""
     fields: dict[str, Any] = {
         "pipeline": batch.pipeline,
         "fingerprint": batch.fingerprint,
@@ -67,3 +79,37 @@ def log_batch(batch: Batch, landed: Landed) -> None:
         logger.error("batch", extra={**fields, "error": str(landed.error)})
     else:
         logger.info("batch", extra=fields)
+    if measures():
+        emit_metrics(batch, landed)
+
+
+def measures() -> bool:
+    """Are metrics wanted: in a function, or where a namespace is set?"""
+    return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or os.environ.get("POWERTOOLS_METRICS_NAMESPACE"))
+
+
+def emit_metrics(batch: Batch, landed: Landed) -> None:
+    """CloudWatch metrics in the embedded metric format: dimensions service and source; code only on rejected records by code."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or NAMESPACE
+    service = os.environ.get("POWERTOOLS_SERVICE_NAME") or batch.pipeline
+    metrics = EphemeralMetrics(namespace=namespace, service=service)
+    metrics.add_dimension("source", batch.source)
+    for name, count in landed.counts.items():
+        metrics.add_metric(name.capitalize(), MetricUnit.Count, count)
+    metrics.add_metric("Deliveries", MetricUnit.Count, batch.deliveries)
+    metrics.add_metric("Rows", MetricUnit.Count, landed.rows)
+    metrics.add_metric("BytesIn", MetricUnit.Bytes, batch.bytes_in)
+    metrics.add_metric("BytesOut", MetricUnit.Bytes, landed.bytes_out)
+    metrics.add_metric("IteratorAge", MetricUnit.Milliseconds, batch.iterator_age_ms)
+    metrics.add_metric("Duration", MetricUnit.Milliseconds, sum(batch.stage_ms.values()))
+    for stored, _ in landed.files:
+        metrics.add_metric("BytesPerObject", MetricUnit.Bytes, stored.bytes)
+    metrics.flush_metrics()
+    for code, count in landed.rejected_by_code.items():
+        metrics = EphemeralMetrics(namespace=namespace, service=service)
+        metrics.add_dimension("source", batch.source)
+        metrics.add_dimension("code", code)
+        metrics.add_metric("RejectedByCode", MetricUnit.Count, count)
+        metrics.flush_metrics()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from millstream.decode.compression import MAX_RATIO, Source, open_stream
+from millstream.decode.compression import MAX_RATIO, Rest, Source, open_stream
 from millstream.decode.framing import Fault, Text, frame
 from millstream.decode.payloads import Payloads
 
@@ -19,19 +19,38 @@ COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".lz4", ".zz", ".zlib")
 LINES = (".ndjson", ".jsonl")
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where to begin: at a chunk, by its number and that of its first record. offset: where its text starts, 0 where that is not known."""
+
+    number: int = 0
+    first: int = 0
+    offset: int = 0
+
+
+_FIRST = Start()
+
+
 @dataclass
 class Chunk:
     """The records of one piece of a source.
 
-    number: the chunk's, from 0. first: the number in the source of its first record, from 0; blank lines are not counted.
+    start: the chunk's number, and the number in the source of its first record, from 0; blank lines are not counted.
     faults come after the payloads. bytes_in: the text that was read for it.
     """
 
-    number: int
-    first: int
+    start: Start
     payloads: Payloads
     faults: list[Fault] = field(default_factory=list)
     bytes_in: int = 0
+
+    @property
+    def number(self) -> int:
+        return self.start.number
+
+    @property
+    def first(self) -> int:
+        return self.start.first
 
     @property
     def records(self) -> int:
@@ -62,12 +81,24 @@ def read_chunks(
     max_ratio: int = MAX_RATIO,
     max_record_bytes: int = RECORD_BYTES,
     chunk_bytes: int = CHUNK_BYTES,
+    start: Start = _FIRST,
 ) -> Iterator[Chunk]:
-    """The chunks of a JSON source. The settings are those of a pipeline's input. Raises SourceError if it cannot be read."""
+    """The chunks of a JSON source, from `start` on: the same as if it were read whole, for the same `chunk_bytes`.
+
+    The settings are those of a pipeline's input. Lines that are not compressed are read from `start` on only; other text is read
+    from its beginning. Raises SourceError if it cannot be read.
+    """
+    form = form_of(source.name, form)
+    at = _FIRST
+    if start.offset:  # told of lines only
+        source, form, compression, at = Rest(source, start.offset), "ndjson", "none", start
     with open_stream(source, compression, max_bytes=max_bytes, max_ratio=max_ratio) as stream:
-        text = Text(stream)
-        first = taken = 0
-        for number, piece in enumerate(frame(text, form_of(source.name, form), chunk_bytes, max_record_bytes)):
-            chunk = Chunk(number, first, piece.payloads, piece.faults, text.taken - taken)
-            first, taken = first + chunk.records, text.taken
-            yield chunk
+        text = Text(stream, begins=not at.offset)
+        taken = 0
+        for piece in frame(text, form, chunk_bytes, max_record_bytes):
+            chunk = Chunk(at, piece.payloads, piece.faults, text.taken - taken)
+            taken = text.taken
+            offset = start.offset + piece.end if piece.end >= 0 and stream.is_plain else 0
+            if at.number >= start.number:
+                yield chunk
+            at = Start(at.number + 1, at.first + chunk.records, offset)

@@ -49,8 +49,8 @@ class Source(Protocol):
     def size(self) -> int:
         """How many bytes. Raises OSError."""
 
-    def open(self) -> Any:
-        """A binary file, unbuffered. Raises OSError, or SourceError."""
+    def open(self, offset: int = 0) -> Any:
+        """A binary file, unbuffered, from a byte on. Raises OSError, or SourceError."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ class FileSource:
     def size(self) -> int:
         return self.path.stat().st_size
 
-    def open(self) -> BinaryIO:
-        return self.path.open("rb", buffering=0)
+    def open(self, offset: int = 0) -> BinaryIO:
+        file = self.path.open("rb", buffering=0)
+        file.seek(offset)
+        return file
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,27 @@ class BytesSource:
     def size(self) -> int:
         return len(self.data)
 
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
+    def open(self, offset: int = 0) -> BinaryIO:
+        return io.BytesIO(self.data[offset:])
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The bytes of a source from one on."""
+
+    source: Source
+    offset: int
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def size(self) -> int:
+        return self.source.size - self.offset
+
+    def open(self, offset: int = 0) -> Any:
+        return self.source.open(self.offset + offset)
 
 
 class Stream:
@@ -94,6 +115,7 @@ class Stream:
         self._from, self._compression, self._limit = source, compression, limit
         self._place = 0
         self._source = _opened(source, compression)
+        self.is_plain = compression == "none"
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer as it suits the codec; none at the end and past a fault."""

@@ -43,21 +43,25 @@ class Fault:
 
 @dataclass
 class Piece:
-    """Records of one stretch of text; faults come after the payloads."""
+    """Records of one stretch of text; faults come after the payloads.
+
+    end: where in the text the next piece starts, if framing can begin anew there; else -1.
+    """
 
     payloads: Payloads
     faults: list[Fault] = field(default_factory=list)
+    end: int = -1
 
 
 class Text:
-    """A stream of text that can be looked at before it is read; a byte order mark at its start is left out."""
+    """A stream of text that can be looked at before it is read. A byte order mark at its start is left out; `begin` is past it."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, begins: bool = True) -> None:
         self.stream = stream
-        self.taken = 0
+        self.taken = self.begin = 0
         self._head = b""
-        if self.peek(3).startswith(_BOM):
-            self._head = self._head[3:]
+        if begins and self.peek(3).startswith(_BOM):
+            self.begin, self._head = 3, self._head[3:]
 
     @property
     def fault(self) -> tuple[Code, str] | None:
@@ -165,7 +169,7 @@ def _without_long(piece: Piece, limit: int) -> Iterator[Piece]:
         yield Piece(_some(payloads, first, i), [_too_long(kept, limit)])
         first = i + 1
     if first < payloads.count or piece.faults:
-        yield Piece(_some(payloads, first, payloads.count), piece.faults)
+        yield Piece(_some(payloads, first, payloads.count), piece.faults, piece.end)
 
 
 def _some(payloads: Payloads, first: int, end: int) -> Payloads:
@@ -201,7 +205,7 @@ def _joined(carry: bytes, text: Text, size: int) -> tuple[Memory, int]:
 def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
     """Whole lines, as many as a chunk holds. A line that is longer than a chunk is grown up to the limit."""
     carry, skipping = b"", False
-    size = chunk_bytes
+    size, place = chunk_bytes, text.begin
     while True:
         memory, end = _joined(carry, text, size)
         view = memory.view()
@@ -227,10 +231,11 @@ def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
             carry = b""
         elif len(carry) >= chunk_bytes:
             size = len(carry) + chunk_bytes
+        place += end - len(carry)
         if cut > begin or faults:
             starts, ends = spans_of_lines(memory, begin, cut)
             if starts.count or faults:
-                yield Piece(Payloads(memory, end, starts, ends, end), faults)
+                yield Piece(Payloads(memory, end, starts, ends, end), faults, -1 if skipping else place)
         if ended:
             return
 

@@ -14,9 +14,7 @@ _MD5 = 16
 @helper
 def kind_of(text, start, end):
     """What a payload is, by its first bytes; 8 bytes from `start` can be read."""
-    if end - start < 4:
-        return int64(PLAIN)
-    word = load_word(text, start)
+    word = load_word(text, start) if end - start >= 4 else int64(0)
     four = word & 0xFFFFFFFF
     first = word & 0xFF
     if first == 123 or first == 34:  # { "
@@ -161,16 +159,10 @@ def split_aggregates(text: U8, begins: I64, stops: I64, first: INT, at: INT, cou
 
 @kernel
 def spread_items(
-    counts: I64,
-    starts: I64,
-    ends: I64,
-    owner: I64,
-    found_starts: I64,
-    found_ends: I64,
-    out_starts: I64,
-    out_ends: I64,
-    out_owner: I64,
-):
+    counts: I64, starts: I64, ends: I64, marks: I64, owner: I64,
+    found_starts: I64, found_ends: I64, found_marks: I64,
+    out_starts: I64, out_ends: I64, out_marks: I64, out_owner: I64,
+):  # fmt: skip
     """Items in place of those they came from. Item i stays where counts[i] is -1; else the next counts[i] of those found replace it.
 
     Returns how many there are then.
@@ -181,12 +173,14 @@ def spread_items(
         if counts[i] < 0:
             out_starts[at] = starts[i]
             out_ends[at] = ends[i]
+            out_marks[at] = marks[i]
             out_owner[at] = owner[i]
             at += 1
             continue
-        for k in range(counts[i]):
-            out_starts[at] = found_starts[taken + k]
-            out_ends[at] = found_ends[taken + k]
+        for k in range(taken, taken + counts[i]):
+            out_starts[at] = found_starts[k]
+            out_ends[at] = found_ends[k]
+            out_marks[at] = found_marks[k]
             out_owner[at] = owner[i]
             at += 1
         taken += counts[i]

@@ -69,3 +69,11 @@ def longest_span(starts: I64, ends: I64):
     for i in range(len(starts)):
         longest = max(longest, ends[i] - starts[i])
     return longest
+
+
+@kernel
+def sum_spans(starts: I64, ends: I64):
+    total = int64(0)
+    for i in range(len(starts)):
+        total += ends[i] - starts[i]
+    return total

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from millstream.columns import open_array
 from millstream.encode.json import texts
-from millstream.sinks.landing import NAMES, Landed, check_law
+from millstream.sinks.landed import NAMES, Landed, check_law
 
 LISTED_FILES = 1000
 """How many files a report lists; it counts them all."""

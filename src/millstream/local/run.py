@@ -19,7 +19,8 @@ from millstream.errors import RunError, UsageError
 from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import InputFile, find_files
 from millstream.native.bind import kernels
-from millstream.sinks.landing import Landed, Output, land, prepare
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Output, land, prepare
 from millstream.sinks.origin import Origin
 from millstream.sinks.rejects import Rejects, beside, open_rejects
 from millstream.sinks.store import DirectoryStore, Store, is_within, open_store

@@ -24,14 +24,13 @@ from millstream.outcome import Outcome
 from millstream.schema import Code
 from millstream.sinks import parquet
 from millstream.sinks.digest import digest_rows
-from millstream.sinks.origin import Origin as Origin
+from millstream.sinks.landed import NAMES, Landed, check_law
+from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
 from millstream.sinks.rejects import Rejects, stored_batch
 from millstream.sinks.store import Store, Stored
 
 FORMATS = ("parquet", "json", "ndjson")
-NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
-"""What the law counts: the first is the sum of the rest."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +56,19 @@ class Output:
         return cls(form, compression, by)
 
 
-@dataclass
-class Landed:
-    """What became of a batch. The law holds in `counts`. `error` is set if its rows, or its rejects, could not be written."""
-
-    counts: dict[str, int]
-    rows: int = 0
-    rejected_by_code: dict[str, int] = field(default_factory=dict)
-    files: list[tuple[Stored, int]] = field(default_factory=list)
-    error: SinkError | None = None
-
-    def fail(self, name: str, error: SinkError) -> None:
-        """Count the records of one kind as failed."""
-        self.counts["failed"] += self.counts[name]
-        self.counts[name] = 0
-        self.error = error
-
-    @property
-    def bytes_out(self) -> int:
-        return sum(stored.bytes for stored, _ in self.files)
-
-
 @dataclass(frozen=True)
 class Prepared:
-    """A batch that is ready to be written: its rows by partition, all its rejects."""
+    """A batch that is ready to be written: its rows by partition, all its rejects. stage_ms: what it took to get there."""
 
     partitioned: Partitioned
     rejects: pa.RecordBatch
     counts: dict[str, int]
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    def fail(self, records: int) -> None:
+        """Count records of the batch that go again, and so were left out."""
+        self.counts["delivered"] += records
+        self.counts["failed"] += records
 
 
 def prepare(
@@ -128,17 +112,11 @@ def prepare(
         "failed": int(given["failed"]),
     }
     check_law(counts)
-    return Prepared(partitioned, rejects, counts)
+    return Prepared(partitioned, rejects, counts, {name: 1000 * taken for name, taken in outcome.seconds.items()})
 
 
 def _place(positions: Sequence[int] | None, number: int) -> int:
     return number if positions is None else positions[number]
-
-
-def check_law(counts: dict[str, int]) -> None:
-    """Every record is accounted for, or this raises: it is a fault of ours."""
-    if counts["delivered"] != sum(counts[name] for name in NAMES[1:]):
-        raise AssertionError(f"records are not accounted for: {counts}")
 
 
 def _without(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:

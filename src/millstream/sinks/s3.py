@@ -82,6 +82,38 @@ class S3Store:
         """
         return _Put(self, name, memoryview(body).cast("B"), tags, self._encryption, until).run()
 
+    def note(self, name: str, text: bytes, until: float) -> None:
+        target = {"Bucket": self.bucket, "Key": self.prefix + name}
+        retry(
+            lambda: client("s3").put_object(**target, Body=text, **self._encryption),
+            self.backoff,
+            until,
+            doing=f"cannot write {self.url}{name}",
+            action="s3:PutObject",
+        )
+
+    def noted(self, name: str, until: float) -> bytes | None:
+        def get() -> bytes | None:
+            try:
+                found: bytes = client("s3").get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
+            except ClientError as error:
+                if code_of(error) not in _MISSING:
+                    raise
+                return None
+            return found
+
+        return retry(get, self.backoff, until, doing=f"cannot read {self.url}{name}", action="s3:GetObject and s3:ListBucket")
+
+    def forget(self, name: str, until: float) -> None:
+        with suppress(SinkError):  # it is read again only by the version of the object that it is of
+            retry(
+                lambda: client("s3").delete_object(Bucket=self.bucket, Key=self.prefix + name),
+                self.backoff,
+                until,
+                doing=f"cannot remove {self.url}{name}",
+                action="s3:DeleteObject",
+            )
+
 
 class _Put:
     """One object on its way."""

@@ -8,6 +8,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
@@ -52,6 +53,15 @@ class Store(Protocol):
 
     def covers(self, other: Store) -> bool:
         """Would readers of this store find what is written to the other?"""
+
+    def note(self, name: str, text: bytes, until: float) -> None:
+        """Keep a small text under a name that readers of the store pass over: one that starts with `_`. It replaces the last one."""
+
+    def noted(self, name: str, until: float) -> bytes | None:
+        """The text kept under a name, if there is one."""
+
+    def forget(self, name: str, until: float) -> None:
+        """Remove it."""
 
 
 class DirectoryStore:
@@ -101,6 +111,29 @@ class DirectoryStore:
                 f"{path} stands there already and is another object: {other}; write to another folder, or move it away"
             )
         return Stored(str(path), size, False)
+
+    def note(self, name: str, text: bytes, until: float) -> None:
+        path = self.root / name
+        self._make_folder(path.parent)
+        temporary = path.parent / f".millstream-{os.urandom(8).hex()}.tmp"
+        try:
+            try:
+                _write(temporary, memoryview(text))
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {error.strerror or error}{_advice(error)}") from None
+
+    def noted(self, name: str, until: float) -> bytes | None:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError:
+            return None
+
+    def forget(self, name: str, until: float) -> None:
+        with suppress(OSError):
+            (self.root / name).unlink()
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._folders:

@@ -1,0 +1,233 @@
+"""Kinesis and SQS events as deliveries: payloads, identities, times of arrival.
+
+An event's text is read by a kernel: `read_text`. A dict, or a text of a shape that the kernel does not expect, goes through Python
+objects: `read_records`. Both give the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Protocol
+
+from millstream.decode.payloads import Payloads
+from millstream.errors import UsageError
+from millstream.native.bind import kernels
+from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from_numbers
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 253_402_300_799_000
+_NAME = 32
+_DEPTH = 1024
+_STRING, _NUMBER, _OPTIONAL = 0, 1, 2
+
+
+class Texts(Protocol):
+    """A text of each delivery: of one by its position, or of all."""
+
+    def __call__(self, position: int) -> str: ...
+
+    def all(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Texts in a list."""
+
+    texts: list[str]
+
+    def __call__(self, position: int) -> str:
+        return self.texts[position]
+
+    def all(self) -> list[str]:
+        return self.texts
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Texts as spans of one buffer; one that is not there starts at -1 and is empty."""
+
+    text: Memory
+    starts: Memory
+    ends: Memory
+
+    def __call__(self, position: int) -> str:
+        start, end = (one.part(8 * position, 1, 8).tolist()[0] for one in (self.starts, self.ends))
+        return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
+
+    def all(self) -> list[str]:
+        whole = self.text.tobytes()
+        places = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return ["" if start < 0 else whole[start:end].decode() for start, end in places]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The texts of some deliveries."""
+
+    texts: Texts
+    positions: Sequence[int]
+
+    def __call__(self, position: int) -> str:
+        return self.texts(self.positions[position])
+
+    def all(self) -> list[str]:
+        every = self.texts.all()
+        return [every[i] for i in self.positions]
+
+
+@dataclass
+class Deliveries:
+    """What one shard or one queue delivered, in order.
+
+    payloads: their bytes; of those in `broken`, whose base64 is none, the text as it came. identities: what Lambda calls them by.
+    arrivals: when each came to its source, as text, in units of which `per_second` are a second. raw: read by the kernel.
+    groups: of a FIFO queue's messages.
+    """
+
+    source: str
+    shard: str
+    payloads: Payloads
+    identities: Texts
+    arrivals: Texts
+    per_second: int
+    broken: Sequence[int] = ()
+    raw: bool = False
+    groups: Texts = Listed([])
+
+    @property
+    def count(self) -> int:
+        return self.payloads.count
+
+    def only(self, positions: Sequence[int]) -> Deliveries:
+        """Some of the deliveries, in their order."""
+        indices, starts, ends = from_numbers("q", positions), allocate(len(positions), 8), allocate(len(positions), 8)
+        kernels.take_int64(self.payloads.starts, indices, starts)
+        kernels.take_int64(self.payloads.ends, indices, ends)
+        size = kernels.sum_spans(starts, ends)
+        hit = set(self.broken)
+        return Deliveries(
+            source=self.source,
+            shard=self.shard,
+            payloads=Payloads(self.payloads.text, size, starts, ends, size),
+            identities=Chosen(self.identities, positions),
+            arrivals=Chosen(self.arrivals, positions),
+            per_second=self.per_second,
+            broken=[i for i, position in enumerate(positions) if position in hit],
+            raw=self.raw,
+            groups=Chosen(self.groups, positions),
+        )
+
+    def arrived(self, position: int) -> datetime:
+        """When a delivery came to its source, by the source's clock. What is no time counts as 1970."""
+        return _EPOCH + timedelta(milliseconds=self.milliseconds(position))
+
+    def milliseconds(self, position: int) -> int:
+        """The same in milliseconds since 1970."""
+        try:
+            found = float(self.arrivals(position)) * 1000 / self.per_second
+        except ValueError:
+            return 0
+        return round(found) if 0 <= found <= _LATEST else 0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where a source's events have what. Fields stand in the record, or in its one object `nested`."""
+
+    outer: tuple[str, ...]
+    nested: str
+    inner: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return (*self.outer, self.nested, *self.inner)
+
+    @cached_property
+    def tables(self) -> tuple[Memory, Memory, Memory]:
+        """Names, their lengths and kinds, as the kernel wants them."""
+        names = [one.encode() for one in (*self.names, "Records")]
+        kinds = [_NUMBER if one in self.numbers else _OPTIONAL if one in self.optional else _STRING for one in self.names]
+        return (
+            from_bytes(b"".join(one.ljust(_NAME, b"\0") for one in names)),
+            from_numbers("q", map(len, names)),
+            from_numbers("q", kinds),
+        )
+
+
+class Fields:
+    """The places of the fields of an event's records, in a copy of its text."""
+
+    def __init__(self, shape: Shape, text: Memory, room: int, found: Memory, count: int) -> None:
+        self.shape, self.text, self.count = shape, text, count
+        self._room, self._found = room, found
+
+    def spans(self, name: str) -> tuple[Memory, Memory]:
+        """Where a field starts and ends, of each record."""
+        at = 16 * self._room * self.shape.names.index(name)
+        return self._found.part(at, self.count, 8), self._found.part(at + 8 * self._room, self.count, 8)
+
+    def texts(self, name: str) -> Spans:
+        """A field's texts."""
+        return Spans(self.text, *self.spans(name))
+
+    def same(self, name: str, size: int = -1) -> bool:
+        """Do all records have the same text in a field, or the same first `size` bytes of it?"""
+        return bool(kernels.count_same(self.text, *self.spans(name), size) == self.count)
+
+
+def find_fields(raw: bytes, shape: Shape) -> Fields | None:
+    """The fields of an event's text, escapes decoded; None if it is not of that shape."""
+    size = len(raw)
+    text, stack = allocate(size, 1), allocate(_DEPTH, 8)
+    ctypes.memmove(text.address, raw, size)
+    ctypes.memset(text.address + size, 0, PADDING)
+    names, lengths, kinds = shape.tables
+    nested = len(shape.outer)
+    room = size // 512 + 16
+    while True:
+        found = allocate(2 * room * len(shape.names), 8)
+        count = kernels.find_deliveries(text, size, names, lengths, kinds, nested, room, stack, found)
+        if count >= 0:
+            break
+        if count != -1:
+            return None
+        room *= 4
+    fields = Fields(shape, text, room, found, count)
+    for name in shape.names:
+        if name != shape.nested and name not in shape.numbers and kernels.unescape_spans(text, *fields.spans(name)):
+            return None
+    return fields
+
+
+def records_in(event: Mapping[str, Any], expected: str) -> list[Any]:
+    """The records of a parsed event. Raises UsageError for an event that has none."""
+    records = event.get("Records")
+    if not isinstance(records, list) or not records:
+        keys = ", ".join(sorted(map(str, event))[:8]) or "none"
+        raise UsageError(f"the event has no list of Records (its keys: {keys}); {expected}")
+    return records
+
+
+def source_of(record: Any, number: int, wanted: str, expected: str) -> Mapping[str, Any]:
+    """A record, if it comes from the source that is wanted. Raises UsageError."""
+    place = f"Records[{number}]"
+    if not isinstance(record, Mapping):
+        raise UsageError(f"{place} is a {type(record).__name__}; {expected}")
+    source = record.get("eventSource") or record.get("EventSource")
+    if source != wanted:
+        raise UsageError(f"{place} comes from {source if isinstance(source, str) else 'an unknown source'}; {expected}")
+    return record
+
+
+def text_of(holder: Mapping[str, Any], name: str, place: str, expected: str) -> str:
+    """A field that is a string. Raises UsageError."""
+    value = holder.get(name)
+    if not isinstance(value, str):
+        raise UsageError(f"{place}.{name} is missing or no string; {expected}")
+    return value

@@ -1,0 +1,188 @@
+"""What the handlers of all sources share: settings, the way of a batch through the pipeline into its sink, the answer."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from millstream.aws import raw
+from millstream.aws.envelope import Deliveries
+from millstream.aws.observe import Batch, report_batch, say
+from millstream.aws.raw import RawEvent
+from millstream.aws.settings import ON_REJECT, Settings
+from millstream.decode.records import Records
+from millstream.errors import RunError, SettingsError, UsageError
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Output, Prepared, land, prepare
+from millstream.sinks.origin import Origin
+from millstream.sinks.rejects import open_rejects
+from millstream.sinks.store import open_store
+
+if TYPE_CHECKING:
+    from millstream.pipeline import Pipeline
+
+Event: TypeAlias = "Mapping[str, Any] | bytes | bytearray"
+Answer: TypeAlias = dict[str, Any]
+Place: TypeAlias = "str | os.PathLike[str]"
+
+
+class Handler:
+    """Callable as `handler(event, context)`. What is not given is read from the environment."""
+
+    _millstream_takes_raw_events = True
+    source: ClassVar[str]
+    expected: ClassVar[str]
+
+    def __init__(
+        self,
+        pipeline: Pipeline | None = None,
+        *,
+        sink: Place | None = None,
+        rejects: Place | None = None,
+        on_reject: str | None = None,
+        ledger: str | None = None,
+    ) -> None:
+        self.settings = settings = Settings.of()
+        sink = sink if sink is not None else settings.sink
+        if rejects is None and on_reject is None:
+            rejects, on_reject = settings.rejects, settings.on_reject
+        self.ledger = ledger if ledger is not None else settings.ledger
+        if sink is None:
+            raise SettingsError("there is no sink: set MILLSTREAM_SINK, or write sink='s3://bucket/prefix/'")
+        _check_rejects(rejects, on_reject)
+        self._check_ledger()
+        self._persistence: Any = None
+        self.pipeline = pipeline if pipeline is not None else _named(settings.pipeline)
+        self.fails = on_reject == "fail"
+        self.fingerprint = self.pipeline.fingerprint
+        self.output = Output.of(dict(self.pipeline.output or {}), self.pipeline.plan().schema)
+        self.sink = open_store(sink, "the sink", kms_key=settings.kms_key)
+        self.rejects = None
+        if rejects is not None:
+            self.rejects = open_rejects(rejects, "the rejects' place", self.sink, kms_key=settings.kms_key)
+        if settings.raw_events:
+            raw.install()
+
+    def _check_ledger(self) -> None:
+        """Raise SettingsError for a ledger that this source has no use for."""
+        if self.ledger is not None:
+            raise SettingsError(
+                f"{self.source} handlers have no ledger yet: leave MILLSTREAM_LEDGER, or ledger=, out; "
+                "running a batch again writes nothing twice"
+            )
+
+    def persistence(self) -> Any:
+        """The DynamoDB table that Powertools Idempotency keeps what was done in."""
+        if self._persistence is None:
+            from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+
+            from millstream.sinks.clients import client
+
+            table = str(self.ledger).removeprefix("dynamodb://").strip("/")
+            self._persistence = DynamoDBPersistenceLayer(table_name=table, boto3_client=client("dynamodb"))
+        return self._persistence
+
+    def until(self, context: Any) -> float:
+        """The time, by time.monotonic(), after which no new work is begun."""
+        remaining = getattr(context, "get_remaining_time_in_millis", None)
+        if remaining is None:
+            return math.inf
+        return time.monotonic() + (int(remaining()) - self.settings.deadline_margin_ms) / 1000
+
+    def opened(self, event: Event, read_text: Callable[[bytes], Any], read_event: Callable[[Mapping[str, Any]], Any]) -> Any:
+        """The event by its text, where that is as expected, or by its dict. Raises UsageError for one of another kind."""
+        text = event.raw if isinstance(event, RawEvent) else bytes(event) if isinstance(event, bytes | bytearray) else None
+        if text is not None and self.settings.raw_events:
+            found = read_text(text)
+            if found is not None:
+                return found
+        found = read_event(self._parsed(event if text is None else RawEvent(text)))
+        if text is not None and self.settings.raw_events:
+            say(self.pipeline.name, f"this {self.source} event is not of the usual shape and is read the slow way")
+        return found
+
+    def _parsed(self, event: Any) -> Mapping[str, Any]:
+        try:
+            return event.parsed() if isinstance(event, RawEvent) else _mapping(event)
+        except ValueError:
+            raise UsageError(f"the event is not JSON; {self.expected}") from None
+        except TypeError as error:
+            raise UsageError(f"{error}; {self.expected}") from None
+
+    def prepared(self, records: Records) -> Prepared:
+        """Run the pipeline over a batch's records. Those that are none are rejected in their place."""
+        payloads, positions = records.good()
+        outcome = self.pipeline.run(payloads)
+        return prepare(outcome, self.output, records.payloads.payload, records.rejects(), positions=positions)
+
+    def land(self, prepared: Prepared, origin: Origin, until: float) -> Landed:
+        """Write a batch's rejects and rows."""
+        return land(prepared, origin, self.output, self.fingerprint, self.sink, self.rejects, until)
+
+    def report(self, batch: Batch, landed: Landed) -> None:
+        """The log line of a batch, and its metrics."""
+        report_batch(batch, landed)
+
+    def line(self, deliveries: Deliveries, stage_ms: dict[str, float]) -> Batch:
+        """What the log says of a batch, besides what landed."""
+        last = deliveries.count - 1
+        age = int(time.time() * 1000) - deliveries.milliseconds(last)
+        return Batch(
+            pipeline=self.pipeline.name,
+            fingerprint=self.fingerprint,
+            source=self.source,
+            source_id=deliveries.source,
+            shard=deliveries.shard,
+            first=deliveries.identities(0),
+            last=deliveries.identities(last),
+            deliveries=deliveries.count,
+            bytes_in=deliveries.payloads.bytes_in,
+            iterator_age_ms=max(0, age),
+            raw=deliveries.raw,
+            stage_ms=stage_ms,
+        )
+
+
+def answer(failed: Sequence[str], done: int, reasons: Sequence[str]) -> Answer:
+    """Lambda's answer for deliveries that must come again, when `done` deliveries are done. Raises RunError where none is.
+
+    Where its event source is not told to look for failures in an answer, any answer is taken for success: what failed as a whole
+    must not depend on that.
+    """
+    if failed and not done:
+        raise RunError(f"the whole batch must come again: {'; '.join(dict.fromkeys(reasons))}")
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
+
+
+def milliseconds_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def _check_rejects(rejects: Place | None, on_reject: str | None) -> None:
+    if rejects is not None and on_reject is not None:
+        raise SettingsError("on_reject (MILLSTREAM_ON_REJECT) is for functions without rejects: drop one of the two")
+    if rejects is None and on_reject not in ON_REJECT:
+        found = "no rejects and no on_reject" if on_reject is None else f"on_reject {on_reject!r}"
+        raise SettingsError(
+            f"{found}: write rejects='s3://bucket/prefix/' (MILLSTREAM_REJECTS) to keep rejected records, "
+            "or on_reject='fail' or 'drop-and-count' (MILLSTREAM_ON_REJECT)"
+        )
+
+
+def _mapping(event: Any) -> Mapping[str, Any]:
+    if isinstance(event, Mapping):
+        return event
+    raise TypeError(f"the event is a {type(event).__name__}")
+
+
+def _named(text: str | None) -> Pipeline:
+    """The pipeline that MILLSTREAM_PIPELINE names, relative to the function's folder."""
+    if text is None:
+        raise SettingsError("there is no pipeline: set MILLSTREAM_PIPELINE to file.yaml or file.py:name")
+    from millstream.local.load import load_pipeline
+
+    pipeline: Pipeline = load_pipeline(os.path.join(os.environ.get("LAMBDA_TASK_ROOT", ""), text))
+    return pipeline

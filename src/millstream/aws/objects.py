@@ -1,0 +1,233 @@
+"""S3 objects in, Parquet out: one version of an object, chunk by chunk, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from millstream.aws.notification import ObjectRef
+from millstream.aws.observe import Batch, warn
+from millstream.aws.ranges import GoneError, S3Source
+from millstream.decode.chunks import Chunk, Start, read_chunks
+from millstream.decode.rejects import Reject
+from millstream.errors import RunError, SettingsError
+from millstream.sinks.landed import Landed
+from millstream.sinks.landing import Prepared, prepare
+from millstream.sinks.origin import Origin
+
+if TYPE_CHECKING:
+    from millstream.aws.handler import Handler
+
+CHUNK_BYTES = 8 << 20
+"""Text of one chunk. It decides the names of what is written: another figure writes an object anew."""
+_NOTE_SECONDS = 1.0
+KEPT_SECONDS = 31 * 86400
+"""How long what was done is remembered: longer than a message lives in a queue and then in its dead-letter queue, 14 days each."""
+
+
+@dataclass
+class Objects:
+    """Lands objects for a handler, none begun past `until`."""
+
+    handler: Handler
+    until: float
+    context: Any
+
+    def land(self, ref: ObjectRef) -> Landed:
+        """Land an object. Returns what became of its records: all of them duplicates, where it was landed before.
+
+        Raises RunError where it must come again: what was landed of it until then is kept.
+        """
+        handler = self.handler
+        pattern = handler.settings.file_pattern
+        if pattern and not fnmatchcase(ref.key if "/" in pattern else ref.key.rpartition("/")[2], pattern):
+            return Landed()
+        self._refuse_loop(ref)
+        if handler.ledger is None:
+            return self._landed(ref)
+        return self._once(ref)
+
+    def _refuse_loop(self, ref: ObjectRef) -> None:
+        for store in (self.handler.sink, self.handler.rejects):
+            bucket, prefix = getattr(store, "bucket", None), getattr(store, "prefix", "")
+            if bucket == ref.bucket and ref.key.startswith(prefix):
+                raise SettingsError(
+                    f"{ref.url} is in s3://{bucket}/{prefix}, where this function writes: each object would trigger the next. "
+                    "Write to another bucket, or to a prefix that the trigger leaves out"
+                )
+
+    def _once(self, ref: ObjectRef) -> Landed:
+        """Land it unless that was done before, or is being done elsewhere."""
+        from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
+        from aws_lambda_powertools.utilities.idempotency.exceptions import BaseError, IdempotencyAlreadyInProgressError
+
+        config = IdempotencyConfig(
+            expires_after_seconds=KEPT_SECONDS,
+            hash_function="sha256",
+            response_hook=lambda response, record: {**response, "again": True},
+        )
+        if self.context is not None:
+            config.register_lambda_context(self.context)
+        place = sha256(self.handler.sink.url.encode()).hexdigest()[:12]
+
+        def land_object(*, identity: dict[str, str]) -> dict[str, Any]:
+            return {"counts": self._landed(ref).counts}
+
+        once = idempotent_function(
+            land_object,
+            data_keyword_argument="identity",
+            persistence_store=self.handler.persistence(),
+            config=config,
+            key_prefix=f"millstream#{self.handler.pipeline.name}#{place}",
+        )
+        version = ref.version or ref.etag or self._source(ref).version
+        try:
+            found = once(identity={"bucket": ref.bucket, "key": ref.key, "version": version})
+        except IdempotencyAlreadyInProgressError:
+            raise RunError(f"{ref.url} is being processed by another invocation; it comes again") from None
+        except BaseError as error:
+            raise RunError(f"the ledger {self.handler.ledger} cannot be used: {type(error).__name__}: {error}") from None
+        landed = Landed(dict(found["counts"]))
+        if found.get("again"):
+            landed = Landed.duplicate(landed.counts["delivered"])
+            self._report(ref, landed, 0, {}, ("", ""))
+        return landed
+
+    def _source(self, ref: ObjectRef) -> S3Source:
+        return S3Source(ref, self.until)
+
+    def _landed(self, ref: ObjectRef) -> Landed:
+        clock = time.perf_counter()
+        try:
+            source = self._source(ref)
+        except GoneError as error:
+            warn(self.handler.pipeline.name, str(error))
+            return Landed()
+        work = _Object(self.handler, ref, source, self.until)
+        try:
+            work.run()
+        finally:
+            work.stages["read"] = 1000 * (time.perf_counter() - clock) - sum(work.stages.values())
+            self._report(ref, work.landed, source.size, work.stages, work.chunks)
+        work.landed.bytes_in = source.size
+        return work.landed
+
+    def _report(self, ref: ObjectRef, landed: Landed, size: int, stages: dict[str, float], chunks: tuple[str, str]) -> None:
+        handler = self.handler
+        age = time.time() * 1000 - ref.milliseconds if ref.milliseconds else 0
+        handler.report(
+            Batch(
+                pipeline=handler.pipeline.name,
+                fingerprint=handler.fingerprint,
+                source="s3",
+                source_id=ref.url,
+                shard="",
+                first=chunks[0],
+                last=chunks[1],
+                deliveries=1,
+                bytes_in=size,
+                iterator_age_ms=max(0, int(age)),
+                raw=False,
+                stage_ms=stages,
+            ),
+            landed,
+        )
+
+
+class _Object:
+    """One object on its way. Where time is up, how far it came is noted beside the sink, and read when it comes again."""
+
+    def __init__(self, handler: Handler, ref: ObjectRef, source: S3Source, until: float) -> None:
+        self.handler, self.ref, self.source, self.until = handler, ref, source, until
+        self.landed = Landed()
+        self.stages = {"decode": 0.0, "steps": 0.0, "write": 0.0}
+        self.chunks = ("", "")
+        name = "\0".join((ref.bucket, ref.key, source.version))
+        self.identity = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        self.note = f"_millstream-{self.identity}.json"
+
+    def run(self) -> None:
+        handler = self.handler
+        settings = dict(handler.pipeline.input)
+        settings["form"] = settings.pop("format")
+        start = self._noted() if self.source.size > CHUNK_BYTES else Start()
+        began = False
+        for chunk in read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings):
+            if time.monotonic() >= self.until:
+                if began:
+                    self._note(chunk.start)
+                raise RunError(
+                    f"time is up before chunk {chunk.number} of {self.ref.url}; it goes on there when it comes again"
+                )
+            began = True
+            self._land(chunk)
+        if start.number:
+            handler.sink.forget(self.note, self.until)
+
+    def _noted(self) -> Start:
+        found = self.handler.sink.noted(self.note, self.until)
+        if found is None:
+            return Start()
+        try:
+            told = orjson.loads(found)
+            if told.get("fingerprint") == self.handler.fingerprint and told.get("chunk_bytes") == CHUNK_BYTES:
+                return Start(int(told["chunk"]), int(told["first"]), int(told["offset"]))
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+            pass
+        return Start()
+
+    def _note(self, at: Start) -> None:
+        told = {
+            "chunk": at.number,
+            "first": at.first,
+            "offset": at.offset,
+            "fingerprint": self.handler.fingerprint,
+            "chunk_bytes": CHUNK_BYTES,
+        }
+        self.handler.sink.note(self.note, orjson.dumps(told), time.monotonic() + _NOTE_SECONDS)  # out of the margin
+
+    def _land(self, chunk: Chunk) -> None:
+        handler = self.handler
+        prepared = self._prepared(chunk)
+        for name, taken in prepared.stage_ms.items():
+            self.stages[name] += taken
+        self.chunks = (self.chunks[0] or str(chunk.number), str(chunk.number))
+        if handler.fails and prepared.rejects.num_rows:
+            self.landed.add(Landed.failed(prepared.counts["delivered"]))
+            raise RunError(f"a record of {self.ref.url} is rejected ({prepared.rejects.column(1)[0]})")
+        clock = time.perf_counter()
+        landed = handler.land(prepared, self._origin(chunk), self.until)
+        self.stages["write"] += 1000 * (time.perf_counter() - clock)
+        self.landed.add(landed)
+        if landed.error is not None:
+            raise landed.error
+
+    def _prepared(self, chunk: Chunk) -> Prepared:
+        payloads = chunk.payloads
+        count = payloads.count
+        faults = [Reject(count + i, fault.code, None, -1, fault.message) for i, fault in enumerate(chunk.faults)]
+
+        def payload(position: int) -> bytes:
+            return payloads.payload(position) if position < count else chunk.faults[position - count].payload
+
+        return prepare(self.handler.pipeline.run(payloads), self.handler.output, payload, faults)
+
+    def _origin(self, chunk: Chunk) -> Origin:
+        base = f"{self.identity}-{chunk.number}"
+        arrived = self.source.changed
+        constant: Callable[[int], str] = lambda position: base  # noqa: E731
+        return Origin(
+            base=base,
+            range=f"{chunk.first}+{chunk.records}",
+            source=f"{self.ref.url}?version={self.source.version}",
+            identity=constant,
+            arrived=lambda position: arrived,
+            arrival=arrived.date(),
+            first=chunk.first,
+        )

@@ -1,0 +1,255 @@
+"""SQS batches in, Parquet out: a message is a record, an array of records, or a notification of S3's that an object came."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
+from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
+from millstream.aws.notification import MARKS, ObjectRef, text_objects
+from millstream.aws.objects import Objects
+from millstream.aws.observe import warn
+from millstream.aws.settings import checked_ledger
+from millstream.decode.payloads import Payloads
+from millstream.decode.records import Records, records_of
+from millstream.errors import RunError, SettingsError, UsageError
+from millstream.native.bind import kernels
+from millstream.sinks.landed import Landed
+from millstream.sinks.origin import Origin
+
+SHAPE = Shape(
+    outer=("eventSource", "eventSourceARN", "messageId", "body"),
+    nested="attributes",
+    inner=("SentTimestamp", "MessageGroupId"),
+    optional=("SentTimestamp", "MessageGroupId"),
+)
+_SOURCE = "aws:sqs"
+_EXPECTED = (
+    "expected an SQS event, {'Records': [{'eventSource': 'aws:sqs', 'messageId': ..., 'body': ..., 'attributes': {...}, ...}]}"
+)
+
+
+class SqsHandler(Handler):
+    """Runs SQS batches through a pipeline; see `millstream.aws.sqs_handler`."""
+
+    source = "sqs"
+    expected = _EXPECTED
+    only_notifications = False
+
+    def _check_ledger(self) -> None:
+        if self.ledger is not None and not checked_ledger(self.ledger).startswith("dynamodb:"):
+            raise SettingsError(f"the ledger is {self.ledger!r}: what is done of S3 objects is kept in dynamodb://TABLE")
+
+    def __call__(self, event: Event, context: Any = None) -> Answer:
+        """Land a batch. Answers the ids of the messages that must come again, as Lambda wants it.
+
+        Raises UsageError for an event of another kind, RunError where the whole batch must come again.
+        """
+        started = time.perf_counter()
+        until = self.until(context)
+        queues: list[Deliveries] = self.opened(event, sqs_text, sqs_event)
+        return self.land_queues(queues, milliseconds_since(started) / len(queues), until, context)
+
+    def land_queues(self, queues: Sequence[Deliveries], envelope: float, until: float, context: Any) -> Answer:
+        """Land what queues delivered."""
+        failed: list[str] = []
+        reasons: list[str] = []
+        for deliveries in queues:
+            batch = _Batch(self, deliveries, until, context)
+            batch.land(envelope)
+            names = deliveries.identities.all()
+            failed += [names[i] for i in sorted(batch.failed)]
+            reasons += batch.reasons
+        return answer(failed, sum(one.count for one in queues) - len(failed), reasons)
+
+
+class _Batch:
+    """The messages of one queue on their way; `failed` are those that must come again."""
+
+    def __init__(self, handler: SqsHandler, deliveries: Deliveries, until: float, context: Any) -> None:
+        self.handler, self.deliveries, self.until, self.context = handler, deliveries, until, context
+        self.failed: set[int] = set()
+        self.reasons: list[str] = []
+        self.groups: dict[str, int] = {}
+        self.is_fifo = deliveries.source.endswith(".fifo")
+
+    def fail(self, positions: Iterable[int], reason: str) -> None:
+        """These must come again; and of a FIFO queue, those behind them in their groups."""
+        self.failed.update(positions)
+        self.reasons.append(reason)
+        if self.is_fifo and len(self.failed) < self.deliveries.count:
+            groups = self.deliveries.groups.all()
+            firsts: dict[str, int] = {}
+            for i in sorted(self.failed):
+                firsts.setdefault(groups[i], i)
+            self.failed.update(i for i, name in enumerate(groups) if i > firsts.get(name, len(groups)))
+
+    def land(self, envelope: float) -> None:
+        handler, deliveries = self.handler, self.deliveries
+        if time.monotonic() >= self.until:
+            self.fail(range(deliveries.count), "time is up")
+            handler.report(handler.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
+            return
+        notified = self._notifications()
+        told = notified.keys() | self.failed
+        plain = [i for i in self._order() if i not in told]
+        if plain:
+            self._land_records(plain, envelope)
+        for position, objects in notified.items():
+            self._land_objects(position, objects)
+
+    def _order(self) -> list[int]:
+        """The messages in an order that is the same however they were delivered: what is written is, then.
+
+        Of a FIFO queue, by group, each in its order; else by the time they were sent.
+        """
+        deliveries = self.deliveries
+        places = range(deliveries.count)
+        if self.is_fifo:
+            groups = deliveries.groups.all()
+            return sorted(places, key=groups.__getitem__)
+        names, sent = deliveries.identities.all(), deliveries.arrivals.all()
+        return sorted(places, key=lambda i: (len(sent[i]), sent[i], names[i]))
+
+    def _notifications(self) -> dict[int, list[ObjectRef]]:
+        """The messages that tell of objects, by position."""
+        payloads = self.deliveries.payloads
+        text = payloads.text.tobytes()
+        if not self.handler.only_notifications and not any(mark in text for mark in MARKS):
+            return {}
+        found: dict[int, list[ObjectRef]] = {}
+        for i in range(payloads.count):
+            try:
+                objects = text_objects(payloads.payload(i))
+                if objects is None and self.handler.only_notifications:
+                    raise UsageError(f"the message is no notification of S3's; {self.handler.expected}")
+            except UsageError as error:
+                self.fail([i], str(error))
+                warn(self.handler.pipeline.name, f"a message must come again: {error}")
+                continue
+            if objects is not None:
+                found[i] = objects
+        return found
+
+    def _land_records(self, plain: Sequence[int], envelope: float) -> None:
+        handler = self.handler
+        clock = time.perf_counter()
+        chosen = self.deliveries if plain == list(range(self.deliveries.count)) else self.deliveries.only(plain)
+        line = handler.line(chosen, stages := {"envelope": envelope})
+        records = records_of(chosen.payloads, handler.pipeline.input)
+        stages["envelope"] += milliseconds_since(clock)
+        prepared = handler.prepared(records)
+        left_out = chosen.count - records.deliveries
+        self.fail_last(plain, left_out)
+        if handler.fails and prepared.rejects.num_rows:
+            hit = {plain[records.delivery(position)] for position in prepared.rejects.column(0).to_pylist()}
+            self.fail(hit, f"a record is rejected ({prepared.rejects.column(1)[0]})")
+            kept = [i for i in plain if i not in self.failed]
+            whole, chosen = records.count, self.deliveries.only(kept)
+            records = records_of(chosen.payloads, handler.pipeline.input)
+            prepared = handler.prepared(records)
+            left_out += whole - records.count
+        prepared.fail(left_out)
+        stages |= prepared.stage_ms
+        clock = time.perf_counter()
+        landed = (
+            handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed(dict(prepared.counts))
+        )
+        if landed.error is not None:
+            self.fail(plain, str(landed.error))
+        stages["write"] = milliseconds_since(clock)
+        handler.report(line, landed)
+
+    def fail_last(self, plain: Sequence[int], count: int) -> None:
+        if count:
+            self.fail(plain[len(plain) - count :], "the text of the batch is too large for one go")
+
+    def _land_objects(self, position: int, objects: Sequence[ObjectRef]) -> None:
+        if position in self.failed:  # behind a message of its group that failed
+            return
+        runner = Objects(self.handler, self.until, self.context)
+        try:
+            for one in objects:
+                runner.land(one)
+        except RunError as error:
+            self.fail([position], str(error))
+            warn(self.handler.pipeline.name, f"a message must come again: {error}")
+
+
+def _origin(deliveries: Deliveries, records: Records) -> Origin:
+    names = hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
+    return Origin(
+        base=names,
+        range=names,
+        source=deliveries.source,
+        identity=lambda position: deliveries.identities(records.delivery(position)),
+        arrived=lambda position: deliveries.arrived(records.delivery(position)),
+        sub=records.sub,
+        arrival=deliveries.arrived(0).date(),
+    )
+
+
+def sqs_event(event: Mapping[str, Any]) -> list[Deliveries]:
+    """The event's messages by queue, each in its order. A batch is of one queue; events made by hand may be of more."""
+    queues: dict[str, list[_Message]] = {}
+    for number, record in enumerate(records_in(event, _EXPECTED)):
+        arn, found = _read(source_of(record, number, _SOURCE, _EXPECTED), f"Records[{number}]")
+        queues.setdefault(arn, []).append(found)
+    return [_delivered(arn, found) for arn, found in queues.items()]
+
+
+class _Message(NamedTuple):
+    id: str
+    body: bytes
+    sent: str
+    group: str
+
+
+def _read(record: Mapping[str, Any], place: str) -> tuple[str, _Message]:
+    arn, name, body = (text_of(record, key, place, _EXPECTED) for key in ("eventSourceARN", "messageId", "body"))
+    attributes = record.get("attributes")
+    if not isinstance(attributes, Mapping):
+        raise UsageError(f"{place} has no 'attributes' object; {_EXPECTED}")
+    sent, group = (
+        text_of(attributes, key, f"{place}.attributes", _EXPECTED) if key in attributes else ""
+        for key in ("SentTimestamp", "MessageGroupId")
+    )
+    return arn, _Message(name, body.encode("utf-8", "surrogatepass"), sent, group)
+
+
+def _delivered(arn: str, messages: list[_Message]) -> Deliveries:
+    return Deliveries(
+        source=arn,
+        shard="",
+        payloads=Payloads.of_records([one.body for one in messages]),
+        identities=Listed([one.id for one in messages]),
+        arrivals=Listed([one.sent for one in messages]),
+        per_second=1000,
+        groups=Listed([one.group for one in messages]),
+    )
+
+
+def sqs_text(text: bytes) -> list[Deliveries] | None:
+    """The event's messages by its text; None if it is not as Lambda makes them, of one queue."""
+    fields = find_fields(text, SHAPE)
+    if fields is None or not fields.same("eventSource") or not fields.same("eventSourceARN"):
+        return None
+    if fields.texts("eventSource")(0) != _SOURCE:
+        return None
+    starts, ends = fields.spans("body")
+    size = kernels.sum_spans(starts, ends)
+    return [
+        Deliveries(
+            source=fields.texts("eventSourceARN")(0),
+            shard="",
+            payloads=Payloads(fields.text, size, starts, ends, size),
+            identities=fields.texts("messageId"),
+            arrivals=fields.texts("SentTimestamp"),
+            per_second=1000,
+            groups=fields.texts("MessageGroupId"),
+            raw=True,
+        )
+    ]

@@ -1,0 +1,66 @@
+"""What became of the records of a batch, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from millstream.errors import SinkError
+from millstream.sinks.store import Stored
+
+NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
+"""What the law counts: the first is the sum of the rest."""
+
+
+def check_law(counts: dict[str, int]) -> None:
+    """Every record is accounted for, or this raises: it is a fault of ours."""
+    if counts["delivered"] != sum(counts[name] for name in NAMES[1:]):
+        raise AssertionError(f"records are not accounted for: {counts}")
+
+
+def _counts(**known: int) -> dict[str, int]:
+    return dict.fromkeys(NAMES, 0) | known
+
+
+@dataclass
+class Landed:
+    """What became of a batch. The law holds in `counts`. `error` is set if its rows, or its rejects, could not be written.
+
+    bytes_in: what was read for it, where that is told here.
+    """
+
+    counts: dict[str, int] = field(default_factory=_counts)
+    rows: int = 0
+    rejected_by_code: dict[str, int] = field(default_factory=dict)
+    files: list[tuple[Stored, int]] = field(default_factory=list)
+    error: SinkError | None = None
+    bytes_in: int = 0
+
+    @classmethod
+    def duplicate(cls, records: int) -> Landed:
+        """Of records that were landed before."""
+        return cls(_counts(delivered=records, duplicate=records))
+
+    @classmethod
+    def failed(cls, records: int) -> Landed:
+        """Of records that nothing was done with."""
+        return cls(_counts(delivered=records, failed=records))
+
+    def fail(self, name: str, error: SinkError) -> None:
+        """Count the records of one kind as failed."""
+        self.counts["failed"] += self.counts[name]
+        self.counts[name] = 0
+        self.error = error
+
+    def add(self, other: Landed) -> None:
+        """Count what became of more records of the same source."""
+        for name, count in other.counts.items():
+            self.counts[name] += count
+        for code, count in other.rejected_by_code.items():
+            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
+        self.rows += other.rows
+        self.files += other.files
+        self.error = self.error or other.error
+
+    @property
+    def bytes_out(self) -> int:
+        return sum(stored.bytes for stored, _ in self.files)
