@@ -4,6 +4,7 @@ import json
 import math
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -311,6 +312,19 @@ def test_keys_have_an_end(bucket, s3_faults):
     assert s3_faults.calls == []
 
 
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_notes_are_replaced_and_removed(bucket, tmp_path, where):
+    noting = store(bucket, "out/") if where == "s3" else DirectoryStore(tmp_path / "out")
+    later = time.monotonic() + 60
+    assert noting.noted("_x.json", later) is None
+    for text in (b"one", b"two"):
+        noting.note("_x.json", text, later)
+        assert noting.noted("_x.json", later) == text
+    for _ in range(2):
+        noting.forget("_x.json", later)
+    assert noting.noted("_x.json", later) is None
+
+
 # URLs
 
 
@@ -492,6 +506,11 @@ def test_settings_of_aws_that_cannot_be(aws, monkeypatch):
     with pytest.raises(SettingsError, match=r"AWS settings for s3 cannot be used: .*none-such"):
         clients.client("s3")
     monkeypatch.delenv("AWS_PROFILE")
+    with monkeypatch.context() as wrong:
+        wrong.setenv("AWS_ENDPOINT_URL", "user:password@host")
+        with pytest.raises(SettingsError, match="correct AWS_ENDPOINT_URL") as raised:
+            clients.client("s3")
+        assert "password" not in str(raised.value)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(SettingsError, match="set AWS_DEFAULT_REGION"):
         clients.client("sqs")
