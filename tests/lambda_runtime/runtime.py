@@ -29,12 +29,13 @@ from typing import Any, Literal, Self
 
 from millstream.errors import BackendError
 from millstream.native import bind, build
-from tests.lambda_runtime.fetch import FOLDER, Parts
+from tests.lambda_runtime.fetch import Parts
 
 SOURCE = Path(__file__).parents[2] / "src" / "millstream"
 EMULATOR_SECONDS = 15  # to listen, and what a start of the runtime may take beside the function's timeout
 _PATH = "/2015-03-31/functions/function/invocations"
 _ENDS = ("REPORT RequestId: ", "Invoke DONE failed")  # of the lines of an invocation; the second where the runtime died
+_EXCEPTION = {"errorMessage", "errorType", "requestId", "stackTrace"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,6 @@ class LambdaRuntime:
             "PYTHONPATH": os.pathsep.join(map(str, (task_root, layer, parts.clients[version or list(parts.clients)[-1]]))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "LAMBDA_TASK_ROOT": str(task_root),
-            "LAMBDA_RUNTIME_DIR": str(FOLDER),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python3.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
@@ -226,20 +226,21 @@ class LambdaRuntime:
 
 def _answer(status: int, raw: bytes, logs: list[str]) -> Answer:
     """Tell success from failure, which the emulator does not do by its status or headers."""
+    body: Any
     try:
         body = json.loads(raw)
     except ValueError:
-        text = raw.decode(errors="replace")
-        if status == 200 and text.startswith("Task timed out after "):
-            return Answer(text, "timeout", logs, raw)
-        raise RuntimeError(f"the emulator answered {status}: {text}\n" + "\n".join(logs)) from None
+        body = raw.decode(errors="replace")
+        if status == 200 and body.startswith("Task timed out after "):
+            return Answer(body, "timeout", logs, raw)
+    else:
+        if status == 200 and isinstance(body, dict) and set(body) == _EXCEPTION:
+            return Answer(body, "exception", logs, raw)
+        if status == 200:
+            return Answer(body, None, logs, raw)
     if status == 502:
         return Answer(body, "crash", logs, raw)
-    if status != 200:
-        raise RuntimeError(f"the emulator answered {status}: {body}\n" + "\n".join(logs))
-    if isinstance(body, dict) and {"errorMessage", "errorType", "requestId", "stackTrace"} == set(body):
-        return Answer(body, "exception", logs, raw)
-    return Answer(body, None, logs, raw)
+    raise RuntimeError(f"the emulator answered {status}: {body}\n" + "\n".join(logs))
 
 
 def _free_ports(count: int) -> list[int]:
