@@ -483,7 +483,7 @@ def test_a_fault_in_one_of_many_parts(bucket, lines, s3_faults):
 
 
 def test_a_whole_bucket_has_no_place_beside_it(bucket, lines):
-    with pytest.raises(SettingsError, match="name a prefix for the rejects"):
+    with pytest.raises(SettingsError, match="give the sink a prefix"):
         run_files(Pipeline(SCHEMA), lines, sink=f"s3://{bucket}/")
     with pytest.raises(UsageError, match="inside the sink"):
         run_files(Pipeline(SCHEMA), lines, sink=f"s3://{bucket}/", rejects=f"s3://{bucket}/bad/")
