@@ -1,6 +1,7 @@
 """AWS on this machine: a moto server for the whole session, buckets and queues in it, and faults between it and the client."""
 
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -26,7 +27,8 @@ def moto_server() -> Iterator[str]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = os.environ | {"S3_UPLOAD_PART_MIN_SIZE": "1"}  # S3 wants 5 MiB of each part but the last: slow, for tests
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(url, server)
         yield url

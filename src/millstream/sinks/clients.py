@@ -47,5 +47,7 @@ def _made(service: str, region: str | None) -> Any:
         return Session().client(service, region_name=region, config=config)
     except NoRegionError:
         raise SettingsError(f"{service} has no region: set AWS_DEFAULT_REGION") from None
-    except (BotoCoreError, ValueError) as error:  # a profile that is not there, an endpoint that is no URL
+    except ValueError:
+        raise SettingsError(f"the endpoint of {service} is no URL: correct AWS_ENDPOINT_URL") from None
+    except BotoCoreError as error:  # a profile that is not there, a configuration file that cannot be read
         raise SettingsError(f"the AWS settings for {service} cannot be used: {error}") from None

@@ -125,7 +125,8 @@ def check_queue(url: str, what: str) -> None:
     except ValueError:
         host = None
     names = [] if host is None else parts.path.split("/")[1:]
-    if host is None or len(names) < 2 or not all(names) or parts.query or parts.fragment or "@" in parts.netloc:
+    good = host is not None and parts.scheme in ("https", "http") and len(names) >= 2 and all(names)
+    if not good or parts.query or parts.fragment or "@" in parts.netloc:
         raise SettingsError(f"{what} is {url!r}; write sqs+https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE, the queue's URL")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise SettingsError(f"{what} is {url!r}: records are sent without encryption only on this machine; write sqs+https://")

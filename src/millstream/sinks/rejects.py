@@ -92,7 +92,9 @@ def beside(sink: Store) -> str:
     """Where rejects go by default: beside the sink, where its readers do not look. Raises SettingsError where nothing is."""
     text = sink.url.rstrip("/")
     if sink.url.startswith("s3://") and text.count("/") < 3:
-        raise SettingsError(f"the sink {sink.url} is a whole bucket, with no place beside it; name a prefix for the rejects")
+        raise SettingsError(
+            f"the sink {sink.url} is a whole bucket, with no place beside it; give the sink a prefix, or the rejects another bucket"
+        )
     return f"{text}-rejects"
 
 

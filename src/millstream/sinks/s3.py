@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,7 +28,6 @@ MOST_PARTS = 10_000
 KEY_BYTES = 1024
 PREFIX = "millstream-"
 TYPES = {".parquet": "application/vnd.apache.parquet", ".json": "application/json", ".ndjson": "application/x-ndjson"}
-_SMALL_BYTES = 1 << 20
 _ABORT_SECONDS = 1.0
 
 _TAKEN = ("PreconditionFailed", "412")
@@ -138,7 +136,7 @@ class _Put:
         self.target = {"Bucket": store.bucket, "Key": key}
         self.made = {
             "Metadata": {PREFIX + tag: value for tag, value in self.tags.items()},
-            "ContentType": TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream",
+            "ContentType": TYPES.get(Path(name).suffix, "application/octet-stream"),
             **encryption,
         }
 
@@ -239,11 +237,8 @@ def _complete(upload: Mapping[str, Any], parts: list[dict[str, Any]]) -> str | N
 
 
 def _sent(body: memoryview) -> Any:
-    """A body as botocore takes it without a copy: read in pieces, for the time to connect is also that to send one piece.
-
-    A small one as bytes: of a file, botocore first asks whether it may come, which is one more way there and back.
-    """
-    return body.tobytes() if body.nbytes <= _SMALL_BYTES else pa.BufferReader(pa.py_buffer(body))
+    """A body as botocore takes it without a copy, read in pieces: the time to connect is also the time to send one piece."""
+    return pa.BufferReader(pa.py_buffer(body))
 
 
 def parse_s3(url: str, what: str) -> tuple[str, str]:
