@@ -55,7 +55,7 @@ class Objects:
         return self._once(ref)
 
     def _refuse_loop(self, ref: ObjectRef) -> None:
-        for store in (self.handler.sink, self.handler.rejects):
+        for store in (self.handler.sink, getattr(self.handler.rejects, "store", None)):
             bucket, prefix = getattr(store, "bucket", None), getattr(store, "prefix", "")
             if bucket == ref.bucket and ref.key.startswith(prefix):
                 raise SettingsError(
