@@ -16,11 +16,8 @@ from millstream.errors import RunError, SettingsError, UsageError
 from millstream.pipeline import Pipeline
 from millstream.sinks.clients import client
 from tests.aws import events
-from tests.servers import aws as aws
-from tests.servers import bucket as bucket
-from tests.servers import lost_before, moto_server, s3_faults
+from tests.servers import lost_before
 
-__all__ = ["aws", "bucket", "moto_server", "s3_faults"]
 
 PIPELINE = Pipeline({"id": "int64", "kind": "string"}, name="orders")
 

@@ -28,6 +28,7 @@ from millstream.sinks.landed import NAMES, Landed, check_law
 from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
 from millstream.sinks.rejects import Rejects, stored_batch
+from millstream.sinks.repetition import repetitive
 from millstream.sinks.store import Store, Stored
 
 FORMATS = ("parquet", "json", "ndjson")
@@ -239,7 +240,8 @@ class _Writer:
         tags = {"fingerprint": self.fingerprint, "source": self.origin.range, "digest": digest}
         form = self.output.format
         if form == "parquet":
-            body = parquet.encode(batch, tags, self.output.compression)
+            chosen = repetitive(batch.schema.names, self.rows.columns, part.first, part.rows)
+            body = parquet.encode(batch, tags, self.output.compression, chosen)
             return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
         text = json.encode_array(batch) if form == "json" else json.encode_lines(batch)
         return f"{name}.{form}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"

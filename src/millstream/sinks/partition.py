@@ -97,7 +97,7 @@ def _time(kind: Type, value: int) -> str | None:
     return text + (f".{fraction:0{digits}}" if digits else "") + ("Z" if kind.zone else "")
 
 
-def _groups(column: Vector) -> tuple[int, Memory, Memory]:
+def groups_of(column: Vector) -> tuple[int, Memory, Memory]:
     """How many distinct values, the row where each is first met, the group of each row."""
     if column.type.physical == "decimal":
         column = as_bytes(column)
@@ -142,7 +142,7 @@ def partition(batch: pa.RecordBatch, by: Sequence[str]) -> Partitioned:
     count, groups = 1, None
     for i in chosen:
         column = columns[i]
-        own_count, own_firsts, own = _groups(column)
+        own_count, own_firsts, own = groups_of(column)
         key = quote(batch.schema.names[i], safe="")
         folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own_firsts)]
         if groups is None:
@@ -152,7 +152,7 @@ def partition(batch: pa.RecordBatch, by: Sequence[str]) -> Partitioned:
         pairs = allocate(batch.num_rows, 8)
         kernels.combine_groups(groups, own, own_count, pairs)
         dense = Vector(INT64, batch.num_rows, pairs)
-        count, firsts, combined = _groups(dense)
+        count, firsts, combined = groups_of(dense)
         at_left, at_right = (take(Vector(INT64, batch.num_rows, one), firsts).values.tolist() for one in (groups, own))
         culprit = [culprit[left] if names[left] is None else batch.schema.names[i] for left in at_left]
         names = [
