@@ -95,6 +95,8 @@ class MemoryStore:
 
     body: Any = None
 
+    url, threads = "memory:", 1
+
     def put(self, name: str, body: Any, *rest: Any, **more: Any) -> Stored:
         self.body = body
         return Stored(name, memoryview(body).nbytes, True)

@@ -36,10 +36,8 @@ class Vector:
     children: tuple[Vector, ...] = ()
 
     def validity(self) -> Memory:
-        """The validity bytes, made if there are none."""
-        if self.valid is None:
-            self.valid = filled_bytes(1, self.length)
-        return self.valid
+        """The validity bytes, to be read: where there are none, ones that are shared."""
+        return self.valid if self.valid is not None else ones(self.length)
 
 
 def filled_bytes(value: int, count: int) -> Memory:
@@ -47,6 +45,17 @@ def filled_bytes(value: int, count: int) -> Memory:
     out = allocate(count, 1)
     kernels.fill_uint8(value, out)
     return out
+
+
+_shared_ones = allocate(0, 1)
+
+
+def ones(count: int) -> Memory:
+    """So many bytes of 1, which nobody writes to."""
+    global _shared_ones
+    if _shared_ones.count < count:
+        _shared_ones = filled_bytes(1, max(2 * count, 1 << 14))
+    return _shared_ones.part(0, count, 1)
 
 
 def constant(kind: Type, value: Any, length: int) -> Vector:

@@ -202,4 +202,5 @@ def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account:
         to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
         pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
+        columns=tuple(batch.columns[name] for name, _ in plan.output),
     )

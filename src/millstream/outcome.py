@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from millstream.columns import Vector
 from millstream.decode.rejects import Reject
 from millstream.schema import Code
 
@@ -29,7 +30,7 @@ class Outcome:
     batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset,
     message, payload of each rejected record; disposition: one `Disposition` a record (uint8); counts: delivered = kept + filtered
     + duplicate + rejected + failed, in records, and rows, bytes_in, rejected_by_code, nulls_on_error, unknown_keys; seconds: what
-    decode and steps took.
+    decode and steps took; columns: those of the batch, as the engine has them.
     """
 
     batch: pa.RecordBatch
@@ -38,6 +39,7 @@ class Outcome:
     disposition: pa.Array
     counts: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
+    columns: tuple[Vector, ...] = ()
 
 
 @dataclass

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol
 
 from millstream.decode.payloads import Payloads
@@ -46,22 +47,31 @@ class Listed:
         return self.texts
 
 
-@dataclass(frozen=True)
 class Spans:
-    """Texts as spans of one buffer; one that is not there starts at -1 and is empty."""
+    """Texts as spans of one buffer; one that is not there is from -1 to -1, and empty."""
 
-    text: Memory
-    starts: Memory
-    ends: Memory
+    def __init__(self, text: Memory, starts: Memory, ends: Memory) -> None:
+        self.text, self.starts, self.ends = text, starts, ends
+        self._all: list[str] | None = None
 
     def __call__(self, position: int) -> str:
         start, end = (one.part(8 * position, 1, 8).tolist()[0] for one in (self.starts, self.ends))
         return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
 
     def all(self) -> list[str]:
-        whole = self.text.tobytes()
-        places = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
-        return ["" if start < 0 else whole[start:end].decode() for start, end in places]
+        if self._all is None:
+            self._all = self._read()
+        return self._all
+
+    def _read(self) -> list[str]:
+        sizes, out = allocate(self.starts.count, 8), allocate(kernels.sum_spans(self.starts, self.ends), 1)
+        kernels.gather_spans(self.text, self.starts, self.ends, out, sizes)
+        whole, lengths = out.tobytes(), sizes.tolist()
+        ends = list(accumulate(lengths))
+        if whole.isascii():
+            text = whole.decode()
+            return [text[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        return [whole[end - length : end].decode() for end, length in zip(ends, lengths, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def _checked(deliveries: Deliveries) -> Deliveries:
         ("kinesis.sequenceNumber", deliveries.identities(0)),
         ("kinesis.sequenceNumber", deliveries.identities(deliveries.count - 1)),
     ):
-        if not value or not all(one.isascii() and (one.isalnum() or one == "-") for one in value):
+        if not (value.isascii() and value.replace("-", "").isalnum()):
             raise UsageError(f"a record's {name} is not one of Kinesis; {_EXPECTED}")
     return deliveries
 

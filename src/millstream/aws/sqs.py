@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
-from millstream.aws.notification import MARKS, ObjectRef, text_objects
+from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.objects import Objects
 from millstream.aws.observe import warn
 from millstream.aws.settings import checked_ledger
@@ -17,6 +17,7 @@ from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.native.bind import kernels
+from millstream.native.memory import allocate
 from millstream.sinks.landed import Landed
 from millstream.sinks.origin import Origin
 
@@ -117,11 +118,13 @@ class _Batch:
     def _notifications(self) -> dict[int, list[ObjectRef]]:
         """The messages that tell of objects, by position."""
         payloads = self.deliveries.payloads
-        text = payloads.text.tobytes()
-        if not self.handler.only_notifications and not any(mark in text for mark in MARKS):
-            return {}
+        places: Iterable[int] = range(payloads.count)
+        if not self.handler.only_notifications:
+            found_at = allocate(payloads.count, 8)
+            count = kernels.find_notices(payloads.text, payloads.starts, payloads.ends, found_at)
+            places = found_at.part(0, count, 8).tolist()
         found: dict[int, list[ObjectRef]] = {}
-        for i in range(payloads.count):
+        for i in places:
             try:
                 objects = text_objects(payloads.payload(i))
                 if objects is None and self.handler.only_notifications:

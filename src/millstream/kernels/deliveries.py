@@ -2,7 +2,7 @@
 
 from numba import int64
 
-from millstream.kernels.simd import load_word
+from millstream.kernels.simd import equal_mask, load_word, trailing_zeros
 from millstream.kernels.spec import I64, INT, U8, helper, kernel
 
 # Kinds of payloads.
@@ -223,4 +223,48 @@ def prepend_text(prefix: U8, source: U8, views: I64, at: INT, out: U8, starts: I
         ends[i] = at
         out[at] = 10
         at += 1
+    return at
+
+
+@kernel
+def find_notices(text: U8, starts: I64, ends: I64, out: I64):
+    """Payloads that hold `:s3` or `.s3` before a quote or a backslash, or `s3:T`: they may be notifications of S3's. Returns how many.
+
+    `text` holds 64 more bytes.
+    """
+    count = int64(0)
+    for i in range(len(starts)):
+        at = starts[i]
+        end = ends[i]
+        found = False
+        while at < end and not found:
+            hits = equal_mask(text, at, 115) & equal_mask(text, at + 1, 51)
+            while hits != 0:
+                p = at + trailing_zeros(hits)
+                hits &= hits - 1
+                if p + 3 < end and p > starts[i]:
+                    before = text[p - 1]
+                    after = text[p + 2]
+                    if (before == 58 or before == 46) and (after == 34 or after == 92):
+                        found = True
+                    if after == 58 and text[p + 3] == 84:
+                        found = True
+            at += 64
+        if found:
+            out[count] = i
+            count += 1
+    return count
+
+
+@kernel
+def gather_spans(text: U8, starts: I64, ends: I64, out: U8, sizes: I64):
+    """Spans of `text`, one after another in `out`, and their sizes; one from -1 to -1 is empty. Returns the size of all."""
+    at = int64(0)
+    for i in range(len(starts)):
+        sizes[i] = 0
+        if starts[i] >= 0:
+            sizes[i] = ends[i] - starts[i]
+            for k in range(sizes[i]):
+                out[at + k] = text[starts[i] + k]
+            at += sizes[i]
     return at

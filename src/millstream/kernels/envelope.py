@@ -47,6 +47,7 @@ def read_delivery(text, p, names, lengths, kinds, nested, room, row, stack, out)
     fields = len(kinds)
     for field in range(fields):
         out[2 * field * room + row] = -1
+        out[(2 * field + 1) * room + row] = -1
     inside = False
     p = skip_space(text, p + 1)
     while True:
@@ -122,7 +123,7 @@ def find_deliveries(text: U8, end: INT, names: U8, lengths: I64, kinds: I64, nes
     """The deliveries of text[:end], `{"Records": [{...}, ...]}`: where their fields are.
 
     Field f of delivery r starts at out[2 * f * room + r] and ends at out[(2 * f + 1) * room + r]; at ~end where a string has escapes. An
-    optional string that is not there starts at -1. names: 32 bytes each; `nested` is the one object, those before stand beside it,
+    optional string that is not there starts and ends at -1. names: 32 bytes each; `nested` is the one object, those before stand beside it,
     those behind in it; behind all, "Records". `stack` holds 1,024 words.
     Returns how many there are; -1 if they are more than `room`; -2 where the text is otherwise: it may still be an event.
     """

@@ -19,7 +19,7 @@ _BLOCK = ir.VectorType(_BYTE, LANES)
 _HALF = ir.VectorType(_BYTE, 32)
 
 
-def _refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, size: int) -> None:
+def refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, size: int) -> None:
     """In a checked build: raise unless 0 <= offset and offset + size <= bytes of the array."""
     if not CHECKED:
         return
@@ -31,15 +31,15 @@ def _refuse_outside(context: Any, builder: Any, array_type: Any, array: Any, off
         context.call_conv.return_user_exc(builder, IndexError, (f"{size} bytes out of range",))
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, to: Any) -> Any:
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, to: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     pointer = builder.gep(builder.bitcast(data, _BYTE.as_pointer()), [offset])
     return builder.bitcast(pointer, to.as_pointer())
 
 
 def _load(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, of: Any, size: int) -> Any:
-    _refuse_outside(context, builder, array_type, array, offset, size)
-    return builder.load(_pointer(context, builder, array_type, array, offset, of), align=1, typ=of)
+    refuse_outside(context, builder, array_type, array, offset, size)
+    return builder.load(pointer(context, builder, array_type, array, offset, of), align=1, typ=of)
 
 
 def _splat(builder: Any, byte: Any, vector: Any = _BLOCK) -> Any:
@@ -152,8 +152,8 @@ def decode_sextets(typingctx: Any, source: Any, source_offset: Any, target: Any,
         order = [4 * (i // 3) + 2 - i % 3 for i in range(24)] + [0] * 8
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), 32), order)
         packed = builder.shuffle_vector(builder.bitcast(bits, _HALF), each(0), lanes)
-        _refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
-        builder.store(packed, _pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
+        refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
+        builder.store(packed, pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
         return builder.zext(builder.bitcast(builder.not_(known), ir.IntType(32)), _WORD)
 
     return types.int64(source, types.int64, target, types.int64), codegen
@@ -250,11 +250,11 @@ def load_word(typingctx: Any, array: Any, offset: Any) -> Any:
 def _store(of: Any, size: int, scalar: Any) -> Any:
     def typing(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _refuse_outside(context, builder, signature.args[0], args[0], args[1], size)
+            refuse_outside(context, builder, signature.args[0], args[0], args[1], size)
             value = args[2]
             if isinstance(value.type, ir.IntType) and value.type.width > size * 8:
                 value = builder.trunc(value, of)
-            builder.store(value, _pointer(context, builder, signature.args[0], args[0], args[1], of), align=1)
+            builder.store(value, pointer(context, builder, signature.args[0], args[0], args[1], of), align=1)
             return context.get_dummy_value()
 
         return types.void(array, types.int64, scalar), codegen
@@ -286,8 +286,8 @@ def copy_block(typingctx: Any, source: Any, source_offset: Any, target: Any, tar
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         loaded = _load(context, builder, signature.args[0], args[0], args[1], _HALF, 32)
-        _refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
-        builder.store(loaded, _pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
+        refuse_outside(context, builder, signature.args[2], args[2], args[3], 32)
+        builder.store(loaded, pointer(context, builder, signature.args[2], args[2], args[3], _HALF), align=1)
         return context.get_dummy_value()
 
     return types.void(source, types.int64, target, types.int64), codegen

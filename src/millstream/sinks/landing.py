@@ -85,7 +85,7 @@ def prepare(
     """
     given = outcome.counts
     batch, extra = outcome.batch, list(faults)
-    partitioned = partition(batch, output.partition_by)
+    partitioned = partition(batch, output.partition_by, outcome.columns)
     kept = int(given["kept"])
     if partitioned.bad:
         sources = outcome.row_source.to_pylist()

@@ -128,9 +128,12 @@ def _values(column: Vector, rows: Memory) -> list[Any]:
     return [number if one == 1 else None for number, one in zip(numbers, valid, strict=True)]
 
 
-def partition(batch: pa.RecordBatch, by: Sequence[str]) -> Partitioned:
-    """Order the rows of a batch by partition, partitions in the order of first appearance, rows in their own."""
-    columns = [open_array(batch.column(i)) for i in range(batch.num_columns)]
+def partition(batch: pa.RecordBatch, by: Sequence[str], opened: Sequence[Vector] = ()) -> Partitioned:
+    """Order the rows of a batch by partition, partitions in the order of first appearance, rows in their own.
+
+    opened: the batch's columns, where the engine has them at hand.
+    """
+    columns = list(opened) or [open_array(batch.column(i)) for i in range(batch.num_columns)]
     if not by:
         parts = [Part("", 0, batch.num_rows)] if batch.num_rows else []
         return Partitioned(batch, columns, parts, [])

@@ -8,6 +8,8 @@ from millstream.columns import Vector, rows_of
 from millstream.schema import Type
 from millstream.sinks.partition import groups_of
 
+WORTH_IT = 256
+"""Files of fewer rows get no dictionary: each would be a page more to write, and to read."""
 LOOKED_AT = 1024
 """Rows that are looked at."""
 MOST_DISTINCT = 0.5
@@ -16,6 +18,8 @@ MOST_DISTINCT = 0.5
 
 def repetitive(names: Sequence[str], columns: Sequence[Vector], first: int, rows: int) -> list[str]:
     """Paths of the columns, as Parquet names them, whose values repeat within the first of `rows` rows from `first` on."""
+    if rows < WORTH_IT:
+        return []
     count = min(rows, LOOKED_AT)
     found: list[str] = []
     for name, column in zip(names, columns, strict=True):
