@@ -32,7 +32,7 @@ DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
 STATISTICS_BYTES = 256
 """The longest string that stands in statistics."""
-RAW_BYTES = 512
+RAW_BYTES = 1024
 """A page that is not larger is put into its zstd frame as it is: what a compressor sets up takes longer than all the rest."""
 _SLACK = 64
 

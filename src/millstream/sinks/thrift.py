@@ -11,10 +11,15 @@ TRUE: Value = (1, b"")
 FALSE: Value = (2, b"")
 
 
+_ONE = [bytes((number,)) for number in range(128)]
+
+
 def varint(number: int) -> bytes:
     """An unsigned integer, seven bits a byte, the lowest first."""
     if number < 0x80:
-        return bytes((number,))
+        return _ONE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
