@@ -124,12 +124,10 @@ def split_aggregate(text, begin, end, at, starts, ends):
     count = int64(0)
     p = begin
     while p < end:
-        tag = int64(text[p])
-        p += 1
+        tag, p = read_varint(text, p, end)
+        if p < 0 or tag < 8:
+            return int64(-1)
         if tag != 10 and tag != 26:
-            tag, p = read_varint(text, p - 1, end)
-            if p < 0 or tag < 8:
-                return int64(-1)
             p = skip_field(text, p, end, tag & 7)
             if p < 0:
                 return int64(-1)
