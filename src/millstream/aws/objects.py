@@ -71,14 +71,16 @@ class Objects:
         config = IdempotencyConfig(
             expires_after_seconds=KEPT_SECONDS,
             hash_function="sha256",
-            response_hook=lambda response, record: {**response, "again": True},
         )
         if self.context is not None:
             config.register_lambda_context(self.context)
         place = sha256(self.handler.sink.url.encode()).hexdigest()[:12]
 
+        fresh: list[Landed] = []
+
         def land_object(*, identity: dict[str, str]) -> dict[str, Any]:
-            return {"counts": self._landed(ref).counts}
+            fresh.append(self._landed(ref))
+            return {"counts": fresh[0].counts}
 
         once = idempotent_function(
             land_object,
@@ -94,10 +96,10 @@ class Objects:
             raise RunError(f"{ref.url} is being processed by another invocation; it comes again") from None
         except BaseError as error:
             raise RunError(f"the ledger {self.handler.ledger} cannot be used: {type(error).__name__}: {error}") from None
-        landed = Landed(dict(found["counts"]))
-        if found.get("again"):
-            landed = Landed.duplicate(landed.counts["delivered"])
-            self._report(ref, landed, 0, {}, ("", ""))
+        if fresh:
+            return fresh[0]
+        landed = Landed.duplicate(int(found["counts"]["delivered"]))
+        self._report(ref, landed, 0, {}, ("", ""))
         return landed
 
     def _source(self, ref: ObjectRef) -> S3Source:
