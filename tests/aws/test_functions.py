@@ -28,6 +28,8 @@ steps:
 """
 
 MODULE = """
+import json
+from functools import wraps
 from aws_lambda_powertools import Logger
 from millstream import Pipeline, col
 from millstream.aws import kinesis_handler, s3_handler, sqs_handler
@@ -39,6 +41,14 @@ pipeline = Pipeline({"order": "int64", "kind": "string", "message": "string", "l
 handler = %s_handler(pipeline)
 decorated = logger.inject_lambda_context(handler)
 logging_events = logger.inject_lambda_context(log_event=True, correlation_id_path="Records[0].eventID")(handler)
+
+def strict(given):
+    @wraps(given)
+    def called(event, context):
+        return {"type": type(event).__name__, **given(json.loads(json.dumps(event)), context)}
+    return called
+
+in_a_strict_decorator = logger.inject_lambda_context(strict(handler))
 
 def own(event, context):
     return {"type": type(event).__name__, **handler(event, context)}
@@ -303,8 +313,10 @@ def test_a_handler_made_in_a_module(function, bucket, name):
     check_refused(running, events.sqs(CANARY), "expected a Kinesis event")
 
 
-def test_a_function_that_calls_a_handler_gets_its_events_as_ever(function, bucket):
-    running = function("function.own", MODULE % "kinesis", PIPELINE=None)
+@pytest.mark.parametrize("name", ["own", "in_a_strict_decorator"])
+def test_code_around_a_handler_gets_its_events_as_ever(function, bucket, name):
+    """A function that calls one, a decorator that may want a dict."""
+    running = function(f"function.{name}", MODULE % "kinesis", PIPELINE=None)
     body, line = called(running, events.kinesis(order(1), bad(1)))
     assert body == {"type": "dict", **DONE}
     assert (line["raw"], line["counts"]) == (False, counts(written=1, rejected=1))

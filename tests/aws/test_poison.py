@@ -2,18 +2,18 @@
 
 import gzip
 import json
-import logging
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from millstream import col
-from millstream.aws import kinesis_handler, observe, sqs_handler
+from millstream.aws import kinesis_handler, sqs_handler
 from millstream.native.bind import kernels
 from millstream.pipeline import Pipeline
 from millstream.sinks.store import Stored
 from tests.aws import events
+from tests.aws.events import CANARY
 
 COUNT = 100
 PIPELINE = Pipeline({"id": "int64", "price": "float64", "at": "timestamp[us, UTC]", "kind": "string"}, name="poison").filter(
@@ -22,25 +22,25 @@ PIPELINE = Pipeline({"id": "int64", "price": "float64", "at": "timestamp[us, UTC
 
 # As text, so that a message of SQS can hold it; Kinesis has four more that are no text.
 POISON = {
-    "no JSON": "nonsense",
-    "cut short": '{"id":1,"price":20',
+    "no JSON": f"no JSON {CANARY}",
+    "cut short": f'{{"kind":"{CANARY}","price":20',
     "no object": "17",
-    "a list with one bad item": '[{"id":-1,"price":20},7]',
+    "a list with one bad item": f'[{{"id":-1,"price":20}},"{CANARY}"]',
     "a number out of range": '{"id":99999999999999999999,"price":20}',
-    "another type": '{"id":"seven","price":20}',
-    "no time": '{"id":1,"price":20,"at":"yesterday"}',
-    "a lone surrogate": '{"id":1,"price":20,"kind":"\\ud800"}',
+    "another type": f'{{"id":"{CANARY}","price":20}}',
+    "no time": f'{{"id":1,"price":20,"at":"{CANARY}"}}',
+    "a lone surrogate": f'{{"id":1,"price":20,"kind":"{CANARY}\\ud800"}}',
     "a NUL": "\x00",
     "nothing": "",
     "too deep": '{"kind":' + "[" * 1100 + "]" * 1100 + "}",
-    "a control character": '{"id":1,"price":20,"kind":"\n"}',
+    "a control character": f'{{"id":1,"price":20,"kind":"{CANARY}\n"}}',
 }
 ONLY_TEXT = ("a list with one bad item", "nothing", "too deep", "a control character")[2:]
 BYTES = {
-    "no UTF-8": b'{"id":1,"price":20,"kind":"\xff\xfe"}',
+    "no UTF-8": b'{"id":1,"price":20,"kind":"%s\xff\xfe"}' % CANARY.encode(),
     "a corrupt aggregate": events.kpl_aggregate([b'{"id":-1,"price":20}'])[:-1] + b"?",
     "compressed and cut short": gzip.compress(b'{"id":-1,"price":20}')[:-9],
-    "an aggregate with a bad record": events.kpl_aggregate([b"x"]),
+    "an aggregate with a bad record": events.kpl_aggregate([CANARY.encode()]),
 }
 TEXTS = {name: text for name, text in POISON.items() if name not in ONLY_TEXT}
 
@@ -62,7 +62,7 @@ class MemoryStore:
 
 
 def good(i):
-    return json.dumps({"id": i, "price": i / 2, "at": "2026-11-24T10:00:00Z", "kind": f"k{i}"}).encode()
+    return json.dumps({"id": i, "price": i / 2, "at": "2026-11-24T10:00:00Z", "kind": f"{CANARY}{i}"}).encode()
 
 
 def kinesis_batch(payloads):
@@ -89,11 +89,6 @@ SOURCES = {
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "CRITICAL")
-    logging.root.manager.loggerDict.pop("poison", None)
-    observe._logger.cache_clear()
-    yield
-    logging.root.manager.loggerDict.pop("poison", None)
-    observe._logger.cache_clear()
 
 
 def test_there_are_ten_kinds_for_each_source():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import wraps
 
 import pytest
+from aws_lambda_powertools import Logger, Metrics
 
 from millstream.aws import kinesis_handler, raw
 from millstream.aws.raw import RawEvent, handler_takes_raw, install
@@ -142,15 +143,23 @@ def test_events_of_other_functions_are_left_to_the_runtime(runtime, function, ha
     assert runtime.marshaller.unmarshal_request(TEXT, "application/json") == ("inner", EVENT)
 
 
-def wrapped(handler, times):
+LOGGER = Logger(service="orders")
+METRICS = Metrics(namespace="Orders", service="orders")
+
+
+def decorated(handler, times, how=LOGGER.inject_lambda_context):
     for _ in range(times):
-
-        @wraps(handler)
-        def decorated(event, context, inner=handler):
-            return inner(event, context)
-
-        handler = decorated
+        handler = how(handler)
     return handler
+
+
+def of_a_user(handler):
+    @wraps(handler)
+    def decorated(event, context):
+        print(json.dumps(event))
+        return handler(event, context)
+
+    return decorated
 
 
 class Circle:
@@ -165,16 +174,19 @@ class Circle:
     ("made", "takes"),
     [
         (lambda handler: handler, True),
-        (lambda handler: wrapped(handler, 1), True),
-        (lambda handler: wrapped(handler, 15), True),
-        (lambda handler: wrapped(handler, 16), False),
-        (lambda handler: wrapped(lambda event, context: None, 3), False),
+        (lambda handler: decorated(handler, 1), True),
+        (lambda handler: decorated(handler, 15), True),
+        (lambda handler: decorated(handler, 16), False),
+        (lambda handler: METRICS.log_metrics(LOGGER.inject_lambda_context(log_event=True)(handler)), True),
+        (lambda handler: decorated(lambda event, context: None, 3), False),
+        (of_a_user, False),  # it may do with an event what only a dict can
+        (lambda handler: LOGGER.inject_lambda_context(of_a_user(handler)), False),
         (lambda handler: type(handler), False),
         (lambda handler: Circle(), False),
         (lambda handler: None, False),
     ],
 )
-def test_a_handler_is_known_through_its_decorators(function, handler, made, takes):
+def test_a_handler_is_known_through_decorators_that_take_any_event(function, handler, made, takes):
     function(made(handler))
     assert handler_takes_raw() is takes
 

@@ -7,6 +7,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tests.aws import events
+from tests.aws.events import CANARY
 from tests.lambda_runtime.fetch import FetchError, fetch
 from tests.lambda_runtime.runtime import processes_of
 
@@ -46,19 +47,19 @@ def handler(event, context):
 def test_kinesis_in_every_runtime(lambda_function, runtime_version, tmp_path):
     folders = {"OUT": str(tmp_path / "out"), "BAD": str(tmp_path / "bad")}
     function = lambda_function(KINESIS, version=runtime_version, environment=folders)
-    answer = function.invoke(events.kinesis(b'{"id": 1}', b"nonsense", b'{"id": 2}'))
+    answer = function.invoke(events.kinesis(b'{"id": 1}', CANARY.encode(), b'{"id": 2}'))
     assert (answer.function_error, answer.body) == (None, {"batchItemFailures": []})
     assert ds.dataset(tmp_path / "out").to_table().to_pylist() == [{"id": 1}, {"id": 2}]
-    assert ds.dataset(tmp_path / "bad").to_table()["payload"].to_pylist() == [b"nonsense"]
+    assert ds.dataset(tmp_path / "bad").to_table()["payload"].to_pylist() == [CANARY.encode()]
     (line,) = answer.logged("batch")
     assert line["counts"] == {"delivered": 3, "written": 2, "filtered": 0, "duplicate": 0, "rejected": 1, "failed": 0}
     assert (line["backend"], line["shard"], line["first"]) == ("native", events.SHARD, str(events.FIRST))
 
-    foreign = function.invoke(events.sqs("secret-value"))
+    foreign = function.invoke(events.sqs(CANARY))
     assert (foreign.function_error, foreign.body["errorType"]) == ("exception", "UsageError")
     assert "expected a Kinesis event" in foreign.body["errorMessage"]
     assert not foreign.logged("batch")
-    assert not any("secret-value" in one for one in function.lines)
+    assert not any(CANARY in one for one in function.lines)
 
     again = function.invoke(events.to_bytes(events.kinesis(b'{"id": 3}', first=events.FIRST + 100)))
     assert again.body == {"batchItemFailures": []}

@@ -115,7 +115,7 @@ def test_no_part_is_begun_when_time_is_up(threads):
     assert (sink.done, found.files) == (0, [])
     assert found.counts["failed"] == 2 * PARTS
     assert "time is up after 0 of 40 files" in str(found.error)
-    found = landed(SlowStore(threads), until=time.monotonic() + 0.02, parts=400)
+    found = landed(SlowStore(threads), until=time.monotonic() + 0.1, parts=400)
     assert 0 < len(found.files) < 400
     assert f"time is up after {len(found.files)} of 400 files" in str(found.error)
 

@@ -23,6 +23,8 @@ from millstream.sinks.retry import Backoff
 from millstream.sinks.store import DirectoryStore
 from tests.servers import lost_after, lost_before, passes
 
+pytestmark = pytest.mark.once
+
 ARRIVED = dt.datetime(2026, 11, 23, 15, 4, 5, 123000, dt.UTC)
 ORIGIN = Origin(
     base="base",
@@ -32,6 +34,7 @@ ORIGIN = Origin(
     arrived=lambda position: ARRIVED,
     arrival=ARRIVED.date(),
 )
+
 QUICK = Backoff(base=0.001, cap=0.002, attempts=5)
 
 

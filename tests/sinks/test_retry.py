@@ -15,6 +15,8 @@ from botocore.exceptions import (
 from millstream.errors import SinkError
 from millstream.sinks.retry import Again, Backoff, retry
 
+pytestmark = pytest.mark.once
+
 
 class Clock:
     """A clock that only waits and attempts move; waits are as long as they may be, and are kept."""

@@ -21,6 +21,8 @@ from millstream.sinks.s3 import S3Store
 from millstream.sinks.store import DirectoryStore, check_apart, open_store
 from tests.servers import answer, lost_after, lost_before, passes
 
+pytestmark = pytest.mark.once
+
 TAGS = {"fingerprint": "abc", "source": "0+3", "digest": "d"}
 OTHER = TAGS | {"fingerprint": "xyz"}
 QUICK = Backoff(base=0.001, cap=0.002, attempts=5)

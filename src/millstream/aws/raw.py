@@ -49,14 +49,21 @@ TAKES_RAW_EVENTS = "_millstream_takes_raw_events"
 """An attribute that is true on a handler which reads a RawEvent's bytes."""
 
 
+_HARMLESS = tuple(f"aws_lambda_powertools.{one}." for one in ("logging", "metrics", "tracing"))
+"""Modules whose decorators hand an event on without wanting it to be a dict. Others may write it as JSON, or ask for its type."""
+
+
 def handler_takes_raw() -> bool:
-    """Is the function's configured handler one of Millstream's, or a decorator's wrapper around one?"""
+    """Is the function's configured handler one of Millstream's, bare or in decorators that do not mind?"""
     module, _, name = os.environ.get("_HANDLER", "").rpartition(".")
     loaded = sys.modules.get(module.replace("/", "."))
     handler = getattr(loaded, name, None) if loaded is not None else None
     for _ in range(16):
         if getattr(type(handler), TAKES_RAW_EVENTS, False):
             return True
+        decorator = getattr(handler, "__globals__", {}).get("__name__", "")
+        if not decorator.startswith(_HARMLESS):
+            return False
         handler = getattr(handler, "__wrapped__", None)
     return False
 
