@@ -150,6 +150,21 @@ class Settings:
         ]
 
 
+def render(settings: Settings) -> str:
+    """Each setting to read: a line for variable, value now and default, and one for its meaning."""
+    lines = []
+    for one in settings.listed():
+        value, default = (_written(one[name]) for name in ("value", "default"))
+        lines.append(f"{one['variable']:<30}{value or 'not set'}{f' (default {default})' if default else ''}")
+        lines.append(f"    {one['meaning']}")
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    """A value as it is written in the environment; one that is not there as nothing."""
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+
+
 def _meant(variable: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
