@@ -18,7 +18,6 @@ from millstream.sinks.clients import client
 from tests.aws import events
 from tests.servers import lost_before
 
-
 PIPELINE = Pipeline({"id": "int64", "kind": "string"}, name="orders")
 
 

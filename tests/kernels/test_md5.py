@@ -31,7 +31,9 @@ def test_as_hashlib_has_it(sizes):
 
 def test_any_lengths_beside_each_other():
     for _ in range(40):
-        messages = [DRAW.randbytes(DRAW.choice((0, 5, 60, 64, 300, DRAW.randrange(5000)))) for _ in range(DRAW.randrange(1, 30))]
+        messages = [
+            DRAW.randbytes(DRAW.choice((0, 5, 60, 64, 300, DRAW.randrange(5000)))) for _ in range(DRAW.randrange(1, 30))
+        ]
         assert digests(messages) == [hashlib.md5(one).digest() for one in messages]
 
 
