@@ -75,6 +75,11 @@ class Handler:
         if settings.raw_events:
             raw.install()
 
+    @property
+    def __name__(self) -> str:
+        """What decorators ask of a function: Powertools' Tracer names its segments by it."""
+        return f"{self.source}_handler"
+
     def _check_ledger(self) -> None:
         """Raise SettingsError for a ledger that this source has no use for."""
         if self.ledger is not None:
