@@ -18,6 +18,13 @@ from botocore.httpsession import URLLib3Session
 
 from millstream.sinks import clients
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIACANARY7Q5D0EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "canary-secret-key-7q5d0",
+    "AWS_SESSION_TOKEN": "canary-session-token-7q5d0",
+}
+"""What tests talk to the moto server with; it takes any."""
+
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
@@ -54,11 +61,11 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment in which boto3 talks to the moto server; its URL."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+    for name in ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -9,7 +9,7 @@ from time import perf_counter
 import pyarrow as pa
 
 from millstream.binding import Applied, Bound, Constant, Input, Widened
-from millstream.columns import Vector, close, constant, filled_bytes, nulls, open_array, take
+from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
@@ -195,12 +195,11 @@ def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account:
         rejected = from_numbers("q", [one.position for one in account.rejects])
         kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
     kept = disposition.tobytes().count(int(Disposition.KEPT))
-    arrays = [close(batch.columns[name]) for name, _ in plan.output]
     return Outcome(
-        pa.RecordBatch.from_arrays(arrays, schema=plan.schema),
+        plan.schema,
+        tuple(batch.columns[name] for name, _ in plan.output),
         pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.row_source.buffer()]),
         to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
         pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
-        columns=tuple(batch.columns[name] for name, _ in plan.output),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector
+from millstream.columns import Vector, close
 from millstream.decode.rejects import Reject
 from millstream.schema import Code
 
@@ -27,19 +28,24 @@ MEANING = {
 class Outcome:
     """What a pipeline made of a batch.
 
-    batch: the rows that came out; row_source: the input record of each row (int64); rejects: position, code, column, offset,
-    message, payload of each rejected record; disposition: one `Disposition` a record (uint8); counts: delivered = kept + filtered
-    + duplicate + rejected + failed, in records, and rows, bytes_in, rejected_by_code, nulls_on_error, unknown_keys; seconds: what
-    decode and steps took; columns: those of the batch, as the engine has them.
+    batch: the rows that came out, of `schema`; columns: the same as the engine has them. row_source: the input record of each row
+    (int64). rejects: position, code, column, offset, message, payload of each rejected record. disposition: one `Disposition` a
+    record (uint8). counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows, bytes_in,
+    rejected_by_code, nulls_on_error, unknown_keys. seconds: what decode and steps took.
     """
 
-    batch: pa.RecordBatch
+    schema: pa.Schema
+    columns: tuple[Vector, ...]
     row_source: pa.Array
     rejects: pa.RecordBatch
     disposition: pa.Array
     counts: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
-    columns: tuple[Vector, ...] = ()
+
+    @cached_property
+    def batch(self) -> pa.RecordBatch:
+        """Made when it is first asked for. Raises RunError where one column's text is over 2 GiB."""
+        return pa.RecordBatch.from_arrays([close(one) for one in self.columns], schema=self.schema)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Functions for tests of handlers: `lambda_function(source)` runs one as Lambda does."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +11,7 @@ import pytest
 from millstream.errors import BackendError
 from tests.lambda_runtime.fetch import CLIENTS, FetchError, Parts, fetch, supported
 from tests.lambda_runtime.runtime import LambdaRuntime, make_layer
+from tests.servers import CREDENTIALS
 
 
 def _absent(reason: str) -> NoReturn:
@@ -52,16 +53,23 @@ def lambda_function(lambda_parts: Parts, layer: Path, tmp_path: Path) -> Iterato
     """Start a function, ended after the test.
 
     lambda_function(source) runs the `handler` of a module with that source; lambda_function(handler="a.b.c") one that is
-    there already. More options: see LambdaRuntime.
+    there already. `files`: more files of the function's, by name. More options: see LambdaRuntime.
     """
     with ExitStack() as running:
 
-        def start(source: str = "", handler: str = "function.handler", **options: Any) -> LambdaRuntime:
+        def start(
+            source: str = "",
+            handler: str = "function.handler",
+            *,
+            files: Mapping[str, str] | None = None,
+            environment: Mapping[str, str] | None = None,
+            **options: Any,
+        ) -> LambdaRuntime:
             task_root = tmp_path / "task"
             task_root.mkdir(exist_ok=True)
-            (task_root / "function.py").write_text(source)
-            return running.enter_context(
-                LambdaRuntime(handler, task_root=task_root, layer=layer, parts=lambda_parts, **options)
-            )
+            for name, text in {"function.py": source, **(files or {})}.items():
+                (task_root / name).write_text(text)
+            options |= {"task_root": task_root, "layer": layer, "parts": lambda_parts}
+            return running.enter_context(LambdaRuntime(handler, environment=CREDENTIALS | dict(environment or {}), **options))
 
         yield start

@@ -262,7 +262,9 @@ def table(aws):
 def test_with_a_ledger_an_object_that_was_done_is_not_read_again(bucket, table, capsys, s3_faults):
     handler = handler_for(bucket, ledger=f"dynamodb://{table}")
     stored = put(bucket, "in.json", lines_of(3))
-    handler(events.s3(stored))
+    first = handler(events.s3(stored))
+    assert [file["rows"] for file in first["files"]] == [first["rows"]] == [3]
+    assert (first["files_total"], first["bytes_in"]) == (1, stored.size)
     s3_faults.calls.clear()
     report = handler(events.s3_eventbridge(stored))
     assert report["counts"] == {"delivered": 3, "written": 0, "filtered": 0, "duplicate": 3, "rejected": 0, "failed": 0}

@@ -20,9 +20,11 @@ import orjson
 from millstream.decode.framing import Text, frame
 from millstream.decode.json import decode_json
 from millstream.schema import Column
+from tests.decode.test_framing import objects
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
+from tests.fuzz.deliveries import draw_aggregate, draw_event, draw_payload, judge_aggregate, judge_event, judge_payload
 from tests.fuzz.nested import draw_nested, judge_nested
-from tests.local.test_framing import objects
+from tests.fuzz.parquet import draw_columns, judge_columns
 
 Draw = random.Random
 NEIGHBOUR = b'{"i":7,"f":0.5,"s":"\\u00e9 fine","b":true,"o":{"n":"x"}}'
@@ -241,4 +243,8 @@ TARGETS = {
     "lines": Target(draw_lines, judge_lines),
     "objects": Target(draw_objects, judge_objects),
     "nested": Target(draw_nested, judge_nested),
+    "event": Target(draw_event, judge_event),
+    "aggregate": Target(draw_aggregate, judge_aggregate),
+    "payload": Target(draw_payload, judge_payload),
+    "parquet": Target(draw_columns, judge_columns),
 }

@@ -57,6 +57,18 @@ class Answer:
                     found.append(fields)
         return found
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines in CloudWatch's embedded metric format, each as its namespace, dimensions and metrics."""
+        found = []
+        for line in self.logs:
+            if line.startswith("{") and "_aws" in (fields := json.loads(line)):
+                (told,) = fields["_aws"]["CloudWatchMetrics"]
+                (names,) = told["Dimensions"]
+                metrics = {one["Name"]: fields[one["Name"]] for one in told["Metrics"]}
+                dimensions = {name: fields[name] for name in names}
+                found.append({"namespace": told["Namespace"], "dimensions": dimensions, "metrics": metrics})
+        return found
+
 
 def make_layer(into: Path) -> Path:
     """A folder for PYTHONPATH with the package as a layer has it: with this machine's kernels, compiled already, and `.pyc`.

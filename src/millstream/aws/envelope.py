@@ -196,7 +196,7 @@ class Fields:
 def find_fields(raw: bytes, shape: Shape) -> Fields | None:
     """The fields of an event's text, escapes decoded; None if it is not of that shape."""
     size = len(raw)
-    text, stack = allocate(size, 1), allocate(_DEPTH, 8)
+    text, stack = allocate(size + PADDING, 1), allocate(_DEPTH, 8)
     ctypes.memmove(text.address, raw, size)
     ctypes.memset(text.address + size, 0, PADDING)
     names, lengths, kinds = shape.tables

@@ -68,10 +68,10 @@ class Handler:
         self.fails = on_reject == "fail"
         self.fingerprint = self.pipeline.fingerprint
         self.output = Output.of(dict(self.pipeline.output or {}), self.pipeline.plan().schema)
-        self.sink = open_store(sink, "the sink", kms_key=settings.kms_key)
+        self.sink = open_store(sink, "sink (MILLSTREAM_SINK)", kms_key=settings.kms_key)
         self.rejects = None
         if rejects is not None:
-            self.rejects = open_rejects(rejects, "the rejects' place", self.sink, kms_key=settings.kms_key)
+            self.rejects = open_rejects(rejects, "rejects (MILLSTREAM_REJECTS)", self.sink, kms_key=settings.kms_key)
         if settings.raw_events:
             raw.install()
 

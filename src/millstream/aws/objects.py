@@ -72,14 +72,16 @@ class Objects:
         config = IdempotencyConfig(
             expires_after_seconds=KEPT_SECONDS,
             hash_function="sha256",
-            response_hook=lambda response, record: {**response, "again": True},
         )
         if self.context is not None:
             config.register_lambda_context(self.context)
         place = sha256(self.handler.sink.url.encode()).hexdigest()[:12]
 
+        fresh: list[Landed] = []
+
         def land_object(*, identity: dict[str, str]) -> dict[str, Any]:
-            return {"counts": self._landed(ref).counts}
+            fresh.append(self._landed(ref))
+            return {"counts": fresh[0].counts}
 
         once = idempotent_function(
             land_object,
@@ -98,10 +100,10 @@ class Objects:
                 f"the ledger {self.handler.ledger} cannot be used: {type(error).__name__}: {error}; the table needs a string key "
                 "named id, and the function dynamodb:PutItem, GetItem, UpdateItem and DeleteItem on it"
             ) from None
-        landed = Landed(dict(found["counts"]))
-        if found.get("again"):
-            landed = Landed.duplicate(landed.counts["delivered"])
-            self._report(ref, landed, 0, {}, ("", ""))
+        if fresh:
+            return fresh[0]
+        landed = Landed.duplicate(int(found["counts"]["delivered"]))
+        self._report(ref, landed, 0, {}, ("", ""))
         return landed
 
     def _source(self, ref: ObjectRef) -> S3Source:

@@ -55,7 +55,7 @@ def _flag(value: str) -> bool:
 
 def _number(least: int, most: int) -> Callable[[str], int]:
     def read(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and least <= int(value[:12]) <= most):
+        if not (value.isascii() and value.isdigit() and len(value) <= 12 and least <= int(value) <= most):
             raise ValueError(f"write a whole number from {least:,} to {most:,}")
         return int(value)
 

@@ -117,8 +117,8 @@ class _Batch:
         if self.is_fifo:
             groups = deliveries.groups.all()
             return sorted(places, key=groups.__getitem__)
-        names, sent = deliveries.identities.all(), deliveries.arrivals.all()
-        return sorted(places, key=lambda i: (len(sent[i]), sent[i], names[i]))
+        keys = list(zip(deliveries.arrivals.all(), deliveries.identities.all(), strict=True))
+        return sorted(places, key=keys.__getitem__)
 
     def _notifications(self) -> dict[int, list[ObjectRef]]:
         """The messages that tell of objects, by position."""

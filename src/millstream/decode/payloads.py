@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate, from_buffer, from_numbers
+from millstream.native.memory import PADDING, Memory, allocate, from_buffer, from_numbers
 
 _JOINED = 256
 
@@ -46,7 +46,7 @@ class Payloads:
         count = len(own)
         starts, ends = allocate(count, 8), allocate(count, 8)
         size = kernels.spans_of_lengths(from_numbers("q", map(len, own)), 1, starts, ends)
-        text = allocate(size, 1)
+        text = allocate(size + PADDING, 1)
         at = text.address
         for first in range(0, count, _JOINED):  # a few at a time: what is joined stays in the cache
             piece = b"\n".join(own[first : first + _JOINED])

@@ -3,7 +3,7 @@
 from numba import int64
 
 from millstream.kernels.simd import equal_mask, load_word, trailing_zeros
-from millstream.kernels.spec import I64, INT, U8, helper, kernel
+from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 
 # Kinds of payloads.
 PLAIN, AGGREGATE, ARRAY, GZIP, ZLIB, ZSTD, BZIP2, LZ4 = range(8)
@@ -51,8 +51,7 @@ def tell_kinds(text: U8, starts: I64, ends: I64, out: I64):
 
 
 @helper
-def read_varint(text, p, end):
-    """A protobuf varint at text[p]: (value, position behind it), or (-1, -1) where it does not end, or is 2**63 and more."""
+def read_long_varint(text, p, end):
     value = int64(0)
     shift = int64(0)
     while p < end and shift < 63:
@@ -63,6 +62,14 @@ def read_varint(text, p, end):
             return value, p
         shift += 7
     return int64(-1), int64(-1)
+
+
+@inlined
+def read_varint(text, p, end):
+    """A protobuf varint at text[p]: (value, position behind it), or (-1, -1) where it does not end, or is 2**63 and more."""
+    if p < end and text[p] < 0x80:
+        return int64(text[p]), p + 1
+    return read_long_varint(text, p, end)
 
 
 @helper
@@ -79,31 +86,31 @@ def skip_field(text, p, end, wire):
 
 
 @helper
-def find_data(text, p, end, keys):
-    """The data of one record of an aggregate whose table holds `keys` partition keys: (start, end), or (-1, -1) where it is corrupt."""
+def find_data(text, p, end):
+    """The data of one record of an aggregate, and the number of its partition key: (start, end, key); start is -1 where it is corrupt."""
     start = int64(-1)
     stop = int64(-1)
     key = int64(-1)
     while p < end:
         tag, p = read_varint(text, p, end)
         if p < 0 or tag < 8:
-            return int64(-1), int64(-1)
+            return int64(-1), int64(-1), int64(-1)
         if tag == 8:
             key, p = read_varint(text, p, end)
         elif tag == 26:
             size, p = read_varint(text, p, end)
             if p < 0 or size > end - p:
-                return int64(-1), int64(-1)
+                return int64(-1), int64(-1), int64(-1)
             start = p
             p += size
             stop = p
         else:
             p = skip_field(text, p, end, tag & 7)
         if p < 0:
-            return int64(-1), int64(-1)
-    if key < 0 or key >= keys:
-        return int64(-1), int64(-1)
-    return start, stop
+            return int64(-1), int64(-1), int64(-1)
+    if key < 0:
+        return int64(-1), int64(-1), int64(-1)
+    return start, stop, key
 
 
 @helper
@@ -113,32 +120,35 @@ def split_aggregate(text, begin, end, at, starts, ends):
     -1 if the message is corrupt, -2 if there is no room.
     """
     keys = int64(0)
+    needed = int64(0)  # the table of keys may come behind the records
     count = int64(0)
-    for is_second in range(2):  # the table of keys may come behind the records
-        p = begin
-        while p < end:
-            tag, p = read_varint(text, p, end)
-            if p < 0 or tag < 8:
-                return int64(-1)
-            size = int64(0)
-            first = p
-            if tag & 7 == 2:
-                size, first = read_varint(text, p, end)
+    p = begin
+    while p < end:
+        tag, p = read_varint(text, p, end)
+        if p < 0 or tag < 8:
+            return int64(-1)
+        if tag != 10 and tag != 26:
             p = skip_field(text, p, end, tag & 7)
             if p < 0:
                 return int64(-1)
-            if tag == 10 and is_second == 0:
-                keys += 1
-            if tag == 26 and is_second == 1:
-                start, stop = find_data(text, first, first + size, keys)
-                if start < 0:
-                    return int64(-1)
-                if at + count == len(starts):
-                    return int64(-2)
-                starts[at + count] = start
-                ends[at + count] = stop
-                count += 1
-    return count
+            continue
+        size, p = read_varint(text, p, end)
+        if p < 0 or size > end - p:
+            return int64(-1)
+        if tag == 10:
+            keys += 1
+        else:
+            start, stop, key = find_data(text, p, p + size)
+            if start < 0:
+                return int64(-1)
+            if at + count == len(starts):
+                return int64(-2)
+            needed = max(needed, key + 1)
+            starts[at + count] = start
+            ends[at + count] = stop
+            count += 1
+        p += size
+    return count if needed <= keys else int64(-1)
 
 
 @kernel

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import close, open_array, take
+from millstream.columns import close, take
 from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
 from millstream.decode.rejects import Reject, reject, to_batch
 from millstream.encode import json
@@ -28,7 +28,6 @@ from millstream.sinks.landed import NAMES, Landed, check_law
 from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
 from millstream.sinks.rejects import Rejects, stored_batch
-from millstream.sinks.repetition import repetitive
 from millstream.sinks.store import Store, Stored
 
 FORMATS = ("parquet", "json", "ndjson")
@@ -84,17 +83,18 @@ def prepare(
     `payload` gives a record's bytes by its position. `positions`: of the outcome's records, where faults stand between them.
     """
     given = outcome.counts
-    batch, extra = outcome.batch, list(faults)
-    partitioned = partition(batch, output.partition_by, outcome.columns)
-    kept = int(given["kept"])
+    extra, kept = list(faults), int(given["kept"])
+    partitioned = partition(outcome.schema, outcome.columns, int(given["rows"]), output.partition_by)
     if partitioned.bad:
         sources = outcome.row_source.to_pylist()
         culprits: dict[int, str] = {}
         for row, column in partitioned.bad:
             culprits.setdefault(sources[row], column)
         extra += [reject(_place(positions, one), Code.BAD_PARTITION, column) for one, column in culprits.items()]
-        batch = _without(batch, [row for row, source in enumerate(sources) if source not in culprits])
-        partitioned = partition(batch, output.partition_by)
+        rows = [row for row, source in enumerate(sources) if source not in culprits]
+        indices = from_numbers("q", rows)
+        columns = [take(column, indices) for column in outcome.columns]
+        partitioned = partition(outcome.schema, columns, len(rows), output.partition_by)
         kept -= len(culprits)
     rejects = outcome.rejects
     if extra:
@@ -120,11 +120,6 @@ def _place(positions: Sequence[int] | None, number: int) -> int:
     return number if positions is None else positions[number]
 
 
-def _without(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
-    indices = from_numbers("q", rows)
-    return pa.record_batch([close(take(open_array(column), indices)) for column in batch.columns], batch.schema)
-
-
 def land(
     prepared: Prepared,
     origin: Origin,
@@ -139,7 +134,7 @@ def land(
     When something cannot be written, `error` says what, and every record that was to be written counts as failed: it
     goes again; so does every rejected record if the rejects cannot be. Files that are whole stay, and are found then.
     """
-    landed = Landed(dict(prepared.counts), prepared.partitioned.batch.num_rows)
+    landed = Landed(dict(prepared.counts), prepared.partitioned.rows)
     for code in prepared.rejects.column(1).to_pylist():
         landed.rejected_by_code[code] = landed.rejected_by_code.get(code, 0) + 1
     try:
@@ -234,15 +229,15 @@ class _Writer:
 
     def _object(self, part: Part) -> tuple[str, Any, dict[str, str], Callable[[Path], str | None]]:
         """A part's name, body, tags, and how a file that stands there is another one."""
-        batch = self.rows.batch.slice(part.first, part.rows)
+        schema, columns = self.rows.schema, self.rows.of(part)
         name = f"{part.folder}/{self.origin.base}-0000" if part.folder else f"{self.origin.base}-0000"
-        digest = digest_rows(batch.schema.names, self.rows.columns, part.first, part.rows)
+        digest = digest_rows(schema.names, columns, 0, part.rows)
         tags = {"fingerprint": self.fingerprint, "source": self.origin.range, "digest": digest}
         form = self.output.format
         if form == "parquet":
-            chosen = repetitive(batch.schema.names, self.rows.columns, part.first, part.rows)
-            body = parquet.encode(batch, tags, self.output.compression, chosen)
+            body = parquet.encode(schema, columns, part.rows, tags, self.output.compression)
             return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
+        batch = pa.record_batch([close(column) for column in columns], schema)
         text = json.encode_array(batch) if form == "json" else json.encode_lines(batch)
         return f"{name}.{form}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from millstream.columns import Vector, as_bytes, close, open_array, take
+from millstream.columns import Vector, as_bytes, close, rows_of, take
 from millstream.errors import PlanError
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
@@ -37,16 +37,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Partitioned:
-    """A batch ordered by partition, without the partition columns.
+    """Rows ordered by partition, without the partition columns.
 
-    columns: the same as engine columns, for digests.
     bad: rows that cannot be filed, as input row and column. If there are any, the rest is left undone: drop them first.
     """
 
-    batch: pa.RecordBatch
+    schema: pa.Schema
     columns: list[Vector]
+    rows: int
     parts: list[Part]
     bad: list[tuple[int, str]]
+
+    def of(self, part: Part) -> list[Vector]:
+        """The columns of a part."""
+        if part.rows == self.rows:
+            return self.columns
+        return [rows_of(column, part.first, part.rows) for column in self.columns]
 
 
 def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
@@ -128,43 +134,37 @@ def _values(column: Vector, rows: Memory) -> list[Any]:
     return [number if one == 1 else None for number, one in zip(numbers, valid, strict=True)]
 
 
-def partition(batch: pa.RecordBatch, by: Sequence[str], opened: Sequence[Vector] = ()) -> Partitioned:
-    """Order the rows of a batch by partition, partitions in the order of first appearance, rows in their own.
-
-    opened: the batch's columns, where the engine has them at hand.
-    """
-    columns = list(opened) or [open_array(batch.column(i)) for i in range(batch.num_columns)]
+def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Sequence[str]) -> Partitioned:
+    """Order rows by partition, partitions in the order of first appearance, rows in their own."""
     if not by:
-        parts = [Part("", 0, batch.num_rows)] if batch.num_rows else []
-        return Partitioned(batch, columns, parts, [])
-    chosen = [batch.schema.names.index(name) for name in by]
-    kept = [i for i in range(batch.num_columns) if i not in chosen]
-    schema = pa.schema([batch.schema.field(i) for i in kept])
+        return Partitioned(schema, list(columns), rows, [Part("", 0, rows)] if rows else [], [])
+    chosen = [schema.names.index(name) for name in by]
+    kept = [i for i in range(len(columns)) if i not in chosen]
     names: list[str | None] = [""]
     culprit: list[str] = [""]
     count, groups = 1, None
     for i in chosen:
         column = columns[i]
         own_count, own_firsts, own = groups_of(column)
-        key = quote(batch.schema.names[i], safe="")
+        key = quote(schema.names[i], safe="")
         folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own_firsts)]
         if groups is None:
-            names, culprit = folders, [batch.schema.names[i]] * own_count
+            names, culprit = folders, [schema.names[i]] * own_count
             count, groups, firsts = own_count, own, own_firsts
             continue
-        pairs = allocate(batch.num_rows, 8)
+        pairs = allocate(rows, 8)
         kernels.combine_groups(groups, own, own_count, pairs)
-        dense = Vector(INT64, batch.num_rows, pairs)
+        dense = Vector(INT64, rows, pairs)
         count, firsts, combined = groups_of(dense)
-        at_left, at_right = (take(Vector(INT64, batch.num_rows, one), firsts).values.tolist() for one in (groups, own))
-        culprit = [culprit[left] if names[left] is None else batch.schema.names[i] for left in at_left]
+        at_left, at_right = (take(Vector(INT64, rows, one), firsts).values.tolist() for one in (groups, own))
+        culprit = [culprit[left] if names[left] is None else schema.names[i] for left in at_left]
         names = [
             None if names[left] is None or folders[right] is None else f"{names[left]}/{folders[right]}"
             for left, right in zip(at_left, at_right, strict=True)
         ]
         groups = combined
     assert groups is not None
-    ends, order = allocate(count, 8), allocate(batch.num_rows, 8)
+    ends, order = allocate(count, 8), allocate(rows, 8)
     kernels.sort_groups(groups, ends, order)
     parts, bad, start = [], [], 0
     for name, column_name, end in zip(names, culprit, ends.tolist(), strict=True):
@@ -174,12 +174,9 @@ def partition(batch: pa.RecordBatch, by: Sequence[str], opened: Sequence[Vector]
             parts.append(Part(name, start, end - start))
         start = end
     if bad:
-        return Partitioned(batch, [], [], sorted(bad))
-    columns = [columns[i] for i in kept]
-    if len(parts) > 1:
-        columns = [take(column, order) for column in columns]
-        return Partitioned(pa.record_batch([close(column) for column in columns], schema), columns, parts, [])
-    return Partitioned(pa.record_batch([batch.column(i) for i in kept], schema), columns, parts, [])
+        return Partitioned(schema, [], 0, [], sorted(bad))
+    filed = [columns[i] if len(parts) < 2 else take(columns[i], order) for i in kept]
+    return Partitioned(pa.schema([schema.field(i) for i in kept]), filed, rows, parts, [])
 
 
 def _folder(key: str, value: str | None) -> str | None:

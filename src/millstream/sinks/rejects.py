@@ -64,7 +64,7 @@ class StoredRejects:
         tags = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
         self.store.put(
             f"date={origin.arrival.isoformat()}/{origin.base}{parquet.SUFFIX}",
-            parquet.encode(batch, tags),
+            parquet.encode_batch(batch, tags),
             tags,
             lambda path: parquet.difference(path, tags),
             until,
