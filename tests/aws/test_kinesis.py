@@ -3,21 +3,18 @@
 import base64
 import copy
 import datetime as dt
-import functools
 import hashlib
 import json
 import logging
-import sys
 from types import SimpleNamespace
 
 import orjson
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Tracer
 
 from millstream.aws import kinesis_handler, observe
-from millstream.aws.raw import handler_takes_raw
 from millstream.errors import PlanError, RunError, SettingsError, UsageError
 from millstream.pipeline import Pipeline
 from tests.aws import events
@@ -298,20 +295,6 @@ def test_what_cannot_work_is_told_when_the_handler_is_made(tmp_path):
         kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    "decorate",
-    [
-        lambda handler: Logger(service="orders").inject_lambda_context(handler),
-        lambda handler: Metrics(namespace="n", service="orders").log_metrics(handler),
-        lambda handler: functools.wraps(handler)(lambda event, context: handler(event, context)),
-    ],
-    ids=["logger", "metrics", "wraps"],
-)
-def test_a_decorated_handler_still_gets_the_bytes(tmp_path, monkeypatch, decorate):
+def test_a_tracer_finds_a_name(tmp_path):
     handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", on_reject="fail")
-    assert handler.__name__ == "kinesis_handler"  # tracers name their segments by it
-    monkeypatch.setitem(sys.modules, "decorated", SimpleNamespace(handler=decorate(handler), plain=lambda event, context: {}))
-    monkeypatch.setenv("_HANDLER", "decorated.handler")
-    assert handler_takes_raw()
-    monkeypatch.setenv("_HANDLER", "decorated.plain")
-    assert not handler_takes_raw()
+    assert Tracer(service="orders", disabled=True).capture_lambda_handler(handler).__name__ == "kinesis_handler"

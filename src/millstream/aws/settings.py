@@ -34,7 +34,7 @@ class Setting:
 
 def _text(value: str) -> str:
     if not value.strip() or value != value.strip() or not value.isprintable():
-        raise ValueError("write text of printable characters, without blanks around it")
+        raise ValueError("write text without blanks around it, of characters that can be printed")
     return value
 
 
