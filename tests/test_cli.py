@@ -11,6 +11,8 @@ import time
 import pyarrow.dataset as ds
 import pytest
 
+from millstream.aws.settings import SETTINGS
+
 PIPELINE = """
 from millstream import Pipeline
 
@@ -272,3 +274,40 @@ def test_infer_prints_a_schema_that_runs(folder):
     status, out, err = run(folder, "infer", "in.ndjson", "--records", "0")
     assert (status, out) == (2, "")
     assert err == "millstream: error: --records is 0; write 1 or more\n"
+
+
+def test_settings_lists_what_a_function_reads(folder):
+    status, out, err = run(folder, "settings", MILLSTREAM_SINK="s3://lake/orders/", MILLSTREAM_RAW_EVENTS="0")
+    assert (status, err) == (0, "")
+    for line in (
+        "MILLSTREAM_SINK               s3://lake/orders/",
+        "    where rows go: s3://bucket/prefix/, or a folder",
+        "MILLSTREAM_LEDGER             not set",
+        "MILLSTREAM_DEADLINE_MARGIN_MS 2000 (default 2000)",
+        "MILLSTREAM_RAW_EVENTS         0 (default 1)",
+    ):
+        assert line in out.splitlines()
+    found = json.loads(run(folder, "settings", "--json", MILLSTREAM_DEADLINE_MARGIN_MS="500", MILLSTREAM_SINK="")[1])
+    by_name = {one.pop("variable"): one for one in found["settings"]}
+    assert by_name.keys() == {one.variable for one in SETTINGS}
+    assert all(one.keys() == {"value", "default", "meaning"} and one["meaning"] for one in by_name.values())
+    margin = by_name["MILLSTREAM_DEADLINE_MARGIN_MS"]
+    assert (margin["value"], margin["default"]) == (500, 2000)
+    assert by_name["MILLSTREAM_SINK"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "MILLSTREAM_SNK",
+            "out",
+            "MILLSTREAM_SNK is no setting; did you mean MILLSTREAM_SINK?; `millstream settings` lists them",
+        ),
+        ("MILLSTREAM_ON_REJECT", "drop", "MILLSTREAM_ON_REJECT is 'drop': write fail or drop-and-count"),
+        ("MILLSTREAM_LEDGER", "orders", "MILLSTREAM_LEDGER is 'orders': write dynamodb://TABLE or sqlite:///path"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_setting_that_cannot_be_read_is_status_2(folder, variable, value, message, more):
+    assert run(folder, "settings", *more, **{variable: value}) == (2, "", f"millstream: error: {message}\n")

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ def commands(block: Block) -> list[list[str]]:
     joined = block.text.replace("\\\n", " ")
     lines = [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
     split = [shlex.split(line, comments=True) for line in lines]
-    return [[word for i, word in enumerate(words) if i or "=" not in word] for words in split if words]
+    return [list(dropwhile(lambda word: "=" in word, words)) for words in split if words]
 
 
 COMMANDS = [

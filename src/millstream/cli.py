@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `millstream infer`, `millstream doctor`. Exit status 0 done, 1 the run failed, 2 usage."""
+"""The command line: `millstream run`, `infer`, `settings`, `doctor`. Exit status 0 done, 1 the run failed, 2 usage."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
     infer.add_argument("--json", action="store_true", help="print one JSON object")
     infer.set_defaults(call=_infer)
+    settings = commands.add_parser(
+        "settings",
+        help="list what a function reads from its environment",
+        description="List the MILLSTREAM_ variables that a function reads: value now, default, meaning. One that is misspelt, or "
+        "cannot be read, is an error.",
+    )
+    settings.add_argument("--json", action="store_true", help="print one JSON object")
+    settings.set_defaults(call=_settings)
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
@@ -135,6 +143,17 @@ def _infer(arguments: argparse.Namespace) -> int:
         _say_json(found.to_dict())
     else:
         _say(found.render())
+    return DONE
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    from millstream.aws.settings import Settings, render
+
+    found = Settings.of()
+    if arguments.json:
+        _say_json({"settings": found.listed()})
+    else:
+        _say(render(found))
     return DONE
 
 

@@ -11,6 +11,7 @@ import orjson
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from aws_lambda_powertools import Tracer
 
 from millstream.aws import kinesis_handler
 from millstream.errors import PlanError, RunError, SettingsError, UsageError
@@ -289,3 +290,8 @@ def test_what_cannot_work_is_told_when_the_handler_is_made(tmp_path):
         kinesis_handler(PIPELINE, sink="ftp://host/", rejects=tmp_path / "bad")
     with pytest.raises(UsageError, match="inside the sink"):
         kinesis_handler(PIPELINE, sink=tmp_path / "out", rejects=tmp_path / "out")
+
+
+def test_a_tracer_finds_a_name(tmp_path):
+    handler = kinesis_handler(PIPELINE, sink=tmp_path / "out", on_reject="fail")
+    assert Tracer(service="orders", disabled=True).capture_lambda_handler(handler).__name__ == "kinesis_handler"

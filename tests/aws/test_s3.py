@@ -286,6 +286,16 @@ def test_a_ledger_that_is_not_there_is_told(bucket):
         handler(events.s3(put(bucket, "in.json", lines_of(3))))
 
 
+def test_no_error_tells_what_a_message_holds(bucket):
+    secret = "card 4111-1111; " * 4
+    removed = events.s3("x", name=secret)
+    bridged = events.s3_eventbridge("x") | {"detail-type": secret}
+    for event in (removed, bridged, {secret: 1}, {"Records": [{"eventSource": secret}]}):
+        with pytest.raises(UsageError) as error:
+            handler_for(bucket)(event)
+        assert "4111" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "foreign",
     [

@@ -7,6 +7,7 @@ objects: `read_records`. Both give the same.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799_000
 _NAME = 32
+_NAMED = re.compile(r"[A-Za-z][\w:. -]{0,39}", re.ASCII)
 _DEPTH = 1024
 _STRING, _NUMBER, _OPTIONAL = 0, 1, 2
 
@@ -219,9 +221,18 @@ def records_in(event: Mapping[str, Any], expected: str) -> list[Any]:
     """The records of a parsed event. Raises UsageError for an event that has none."""
     records = event.get("Records")
     if not isinstance(records, list) or not records:
-        keys = ", ".join(sorted(map(str, event))[:8]) or "none"
-        raise UsageError(f"the event has no list of Records (its keys: {keys}); {expected}")
+        raise UsageError(f"the event has no list of Records (its keys: {keys_of(event)}); {expected}")
     return records
+
+
+def keys_of(event: Mapping[str, Any]) -> str:
+    """The first keys of an event, as an error tells them."""
+    return ", ".join(plain(one) or "…" for one in sorted(map(str, event))[:8]) or "none"
+
+
+def plain(name: Any) -> str:
+    """A name as an error may tell it: empty if it is longer, or of other characters, than AWS's own names."""
+    return name if isinstance(name, str) and _NAMED.fullmatch(name) else ""
 
 
 def source_of(record: Any, number: int, wanted: str, expected: str) -> Mapping[str, Any]:
@@ -231,7 +242,7 @@ def source_of(record: Any, number: int, wanted: str, expected: str) -> Mapping[s
         raise UsageError(f"{place} is a {type(record).__name__}; {expected}")
     source = record.get("eventSource") or record.get("EventSource")
     if source != wanted:
-        raise UsageError(f"{place} comes from {source if isinstance(source, str) else 'an unknown source'}; {expected}")
+        raise UsageError(f"{place} comes from {plain(source) or 'an unknown source'}; {expected}")
     return record
 
 

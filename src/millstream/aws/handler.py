@@ -13,7 +13,7 @@ from millstream.aws.envelope import Deliveries
 from millstream.aws.observe import Batch, report_batch, say
 from millstream.aws.raw import RawEvent
 from millstream.aws.settings import ON_REJECT, Settings
-from millstream.decode.records import Records
+from millstream.decode.records import BATCH_BYTES, Records
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Output, Prepared, land, prepare
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 Event: TypeAlias = "Mapping[str, Any] | bytes | bytearray"
 Answer: TypeAlias = dict[str, Any]
 Place: TypeAlias = "str | os.PathLike[str]"
+
+
+TOO_LARGE = (
+    f"more than {BATCH_BYTES >> 20} MiB came out of the compressed payloads before it: "
+    "what is left comes again by itself, and smaller batches avoid that"
+)
+KEPT_IF = (
+    " and on_reject is 'fail': name a place for rejects (MILLSTREAM_REJECTS) to have it kept aside, or correct what is sent"
+)
 
 
 class Handler:
@@ -66,6 +75,11 @@ class Handler:
         if settings.raw_events:
             raw.install()
 
+    @property
+    def __name__(self) -> str:
+        """What decorators ask of a function: Powertools' Tracer names its segments by it."""
+        return f"{self.source}_handler"
+
     def _check_ledger(self) -> None:
         """Raise SettingsError for a ledger that this source has no use for."""
         if self.ledger is not None:
@@ -92,6 +106,13 @@ class Handler:
             return math.inf
         return time.monotonic() + (int(remaining()) - self.settings.deadline_margin_ms) / 1000
 
+    def late(self) -> str:
+        """Why nothing was begun."""
+        return (
+            f"time is up, within {self.settings.deadline_margin_ms:,} ms of the function's timeout: "
+            "give it a longer timeout, or smaller batches"
+        )
+
     def opened(self, event: Event, read_text: Callable[[bytes], Any], read_event: Callable[[Mapping[str, Any]], Any]) -> Any:
         """The event by its text, where that is as expected, or by its dict. Raises UsageError for one of another kind."""
         text = event.raw if isinstance(event, RawEvent) else bytes(event) if isinstance(event, bytes | bytearray) else None
@@ -101,7 +122,10 @@ class Handler:
                 return found
         found = read_event(self._parsed(event if text is None else RawEvent(text)))
         if text is not None and self.settings.raw_events:
-            say(self.pipeline.name, f"this {self.source} event is not of the usual shape and is read the slow way")
+            say(
+                self.pipeline.name,
+                f"this {self.source} event is not of the usual shape: it is read the slow way, with the same result",
+            )
         return found
 
     def _parsed(self, event: Any) -> Mapping[str, Any]:
@@ -181,7 +205,9 @@ def _mapping(event: Any) -> Mapping[str, Any]:
 def _named(text: str | None) -> Pipeline:
     """The pipeline that MILLSTREAM_PIPELINE names, relative to the function's folder."""
     if text is None:
-        raise SettingsError("there is no pipeline: set MILLSTREAM_PIPELINE to file.yaml or file.py:name")
+        raise SettingsError(
+            "there is no pipeline: set MILLSTREAM_PIPELINE to file.yaml or file.py:name, or hand the handler one"
+        )
     from millstream.local.load import load_pipeline
 
     pipeline: Pipeline = load_pipeline(os.path.join(os.environ.get("LAMBDA_TASK_ROOT", ""), text))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
-from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
+from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
@@ -60,14 +60,14 @@ class KinesisHandler(Handler):
         clock = time.perf_counter()
         if time.monotonic() >= until:
             self.report(self.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
-            return 0, "time is up"
+            return 0, self.late()
         records = records_of(deliveries.payloads, self.pipeline.input, deliveries.broken)
-        done, reason, failed = records.deliveries, "the text of the batch is too large for one go", 0
+        done, reason, failed = records.deliveries, TOO_LARGE, 0
         stages = {"envelope": envelope + milliseconds_since(clock)}
         prepared = self.prepared(records)
         if self.fails and prepared.rejects.num_rows:  # what comes before the first rejected record is kept
             code, rejected = prepared.rejects.column(1)[0], prepared.rejects.column(0)[0].as_py()
-            done, reason = records.delivery(rejected), f"a record is rejected ({code})"
+            done, reason = records.delivery(rejected), f"a record is rejected ({code}){KEPT_IF}"
             failed = records.count - records.before(done)
             records = records.first(records.count - failed)
             prepared = self.prepared(records)
@@ -169,7 +169,7 @@ def _checked(deliveries: Deliveries) -> Deliveries:
         ("kinesis.sequenceNumber", deliveries.identities(deliveries.count - 1)),
     ):
         if not (value.isascii() and value.replace("-", "").isalnum()):
-            raise UsageError(f"a record's {name} is not one of Kinesis; {_EXPECTED}")
+            raise UsageError(f"a record's {name} is not of the form that Kinesis gives it; {_EXPECTED}")
     return deliveries
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
+from millstream.aws.envelope import plain
 from millstream.errors import UsageError
 
 MARKS = (b"aws:s3", b"aws.s3", b"s3:TestEvent")
@@ -87,7 +88,7 @@ def _or_none(value: Any) -> str | None:
 def _notified(record: Mapping[str, Any]) -> ObjectRef:
     name = _text(record, "eventName")
     if not name.removeprefix("s3:").startswith("ObjectCreated:"):
-        raise UsageError(f"the notification is of {name[:60]}; {EXPECTED}")
+        raise UsageError(f"the notification is of {plain(name) or 'something else'}; {EXPECTED}")
     thing = _at(record, "s3", "object")
     return ObjectRef(
         _text(record, "s3", "bucket", "name"),
@@ -101,7 +102,7 @@ def _notified(record: Mapping[str, Any]) -> ObjectRef:
 def _bridged(message: Mapping[str, Any]) -> ObjectRef:
     kind = message.get("detail-type")
     if kind != "Object Created":
-        raise UsageError(f"the event is {str(kind)[:60]!r}; {EXPECTED}")
+        raise UsageError(f"the event's detail-type is {plain(kind) or 'another'}; {EXPECTED}")
     detail = message["detail"]
     thing = _at(detail, "object")
     return ObjectRef(

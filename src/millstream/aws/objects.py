@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from millstream.aws.handler import KEPT_IF
 from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
@@ -95,7 +96,10 @@ class Objects:
         except IdempotencyAlreadyInProgressError:
             raise RunError(f"{ref.url} is being processed by another invocation; it comes again") from None
         except BaseError as error:
-            raise RunError(f"the ledger {self.handler.ledger} cannot be used: {type(error).__name__}: {error}") from None
+            raise RunError(
+                f"the ledger {self.handler.ledger} cannot be used: {type(error).__name__}: {error}; the table needs a string key "
+                "named id, and the function dynamodb:PutItem, GetItem, UpdateItem and DeleteItem on it"
+            ) from None
         if fresh:
             return fresh[0]
         landed = Landed.duplicate(int(found["counts"]["delivered"]))
@@ -166,7 +170,7 @@ class _Object:
                 if began:
                     self._note(chunk.start)
                 raise RunError(
-                    f"time is up before chunk {chunk.number} of {self.ref.url}; it goes on there when it comes again"
+                    f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on there when it comes again"
                 )
             began = True
             self._land(chunk)
@@ -207,7 +211,8 @@ class _Object:
         self.chunks = (self.chunks[0] or str(chunk.number), str(chunk.number))
         if handler.fails and prepared.rejects.num_rows:
             self.landed.add(Landed.failed(prepared.counts["delivered"]))
-            raise RunError(f"a record of {self.ref.url} is rejected ({prepared.rejects.column(1)[0]})")
+            code = prepared.rejects.column(1)[0]
+            raise RunError(f"a record of {self.ref.url}, in chunk {chunk.number}, is rejected ({code}){KEPT_IF}")
         clock = perf_counter()
         landed = handler.land(prepared, self._origin(chunk), self.until)
         self.stages["write"] += 1000 * (perf_counter() - clock)

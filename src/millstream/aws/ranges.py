@@ -20,7 +20,7 @@ BLOCK_BYTES = 8 << 20
 
 
 class GoneError(SourceError):
-    """The version that was told of is no more: another has been written over it, and told of itself."""
+    """The object that was told of is no more: another was written over it, which has a notification of its own."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,13 @@ class S3Source:
                     return self._empty(asked)
                 if code in ("PreconditionFailed", "412"):
                     raise GoneError(
-                        f"{self.name} was overwritten since this was told of it; its new version is told of itself"
+                        f"{self.name} was overwritten after this notification; the new object has one of its own, and this one is done"
                     ) from None
                 if code in ("NoSuchKey", "NoSuchVersion", "404"):
-                    raise SourceError(f"{self.name} is not there: it was deleted, or its name is another") from None
+                    raise SourceError(
+                        f"{self.name} is not there: it was deleted, or the notification names another; "
+                        "it comes again until Lambda, or its queue, gives it up"
+                    ) from None
                 raise
             data = found["Body"].read()
             ranged = found.get("ContentRange")

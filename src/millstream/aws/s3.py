@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from millstream.aws.envelope import keys_of
 from millstream.aws.handler import Answer, Event, milliseconds_since
 from millstream.aws.notification import EXPECTED, objects_of
 from millstream.aws.objects import Objects
@@ -36,8 +37,7 @@ class S3Handler(SqsHandler):
             return self.land_queues(queues, milliseconds_since(started), until, context)
         objects = objects_of(parsed)
         if objects is None:
-            keys = ", ".join(sorted(map(str, parsed))[:8]) or "none"
-            raise UsageError(f"the event is no notification of S3's (its keys: {keys}); {self.expected}")
+            raise UsageError(f"the event is no notification of S3's (its keys: {keys_of(parsed)}); {self.expected}")
         runner = Objects(self, until, context)
         report = Report(self.pipeline.name, self.fingerprint, "s3", rejects=None if self.rejects is None else self.rejects.url)
         failures: list[RunError] = []

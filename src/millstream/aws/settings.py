@@ -34,7 +34,7 @@ class Setting:
 
 def _text(value: str) -> str:
     if not value.strip() or value != value.strip() or not value.isprintable():
-        raise ValueError("write text without blanks around it")
+        raise ValueError("write text without blanks around it, of characters that can be printed")
     return value
 
 
@@ -148,6 +148,21 @@ class Settings:
             }
             for one in SETTINGS
         ]
+
+
+def render(settings: Settings) -> str:
+    """Each setting to read: a line for variable, value now and default, and one for its meaning."""
+    lines = []
+    for one in settings.listed():
+        value, default = (_written(one[name]) for name in ("value", "default"))
+        lines.append(f"{one['variable']:<30}{value or 'not set'}{f' (default {default})' if default else ''}")
+        lines.append(f"    {one['meaning']}")
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    """A value as it is written in the environment; one that is not there as nothing."""
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _meant(variable: str, known: list[str]) -> str:

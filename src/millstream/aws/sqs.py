@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
-from millstream.aws.handler import Answer, Event, Handler, answer, milliseconds_since
+from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since
 from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.objects import Objects
 from millstream.aws.observe import warn
@@ -41,8 +42,12 @@ class SqsHandler(Handler):
     only_notifications = False
 
     def _check_ledger(self) -> None:
-        if self.ledger is not None and not checked_ledger(self.ledger).startswith("dynamodb:"):
-            raise SettingsError(f"the ledger is {self.ledger!r}: what is done of S3 objects is kept in dynamodb://TABLE")
+        if self.ledger is None:
+            return
+        with suppress(ValueError):
+            if checked_ledger(self.ledger).startswith("dynamodb:"):
+                return
+        raise SettingsError(f"the ledger is {self.ledger!r}: write dynamodb://TABLE, where what was done of S3 objects is kept")
 
     def __call__(self, event: Event, context: Any = None) -> Answer:
         """Land a batch. Answers the ids of the messages that must come again, as Lambda wants it.
@@ -91,7 +96,7 @@ class _Batch:
     def land(self, envelope: float) -> None:
         handler, deliveries = self.handler, self.deliveries
         if time.monotonic() >= self.until:
-            self.fail(range(deliveries.count), "time is up")
+            self.fail(range(deliveries.count), handler.late())
             handler.report(handler.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
             return
         notified = self._notifications()
@@ -131,7 +136,7 @@ class _Batch:
                     raise UsageError(f"the message is no notification of S3's; {self.handler.expected}")
             except UsageError as error:
                 self.fail([i], str(error))
-                warn(self.handler.pipeline.name, f"a message must come again: {error}")
+                self._warn(i, error)
                 continue
             if objects is not None:
                 found[i] = objects
@@ -149,7 +154,7 @@ class _Batch:
         self.fail_last(plain, left_out)
         if handler.fails and prepared.rejects.num_rows:
             hit = {plain[records.delivery(position)] for position in prepared.rejects.column(0).to_pylist()}
-            self.fail(hit, f"a record is rejected ({prepared.rejects.column(1)[0]})")
+            self.fail(hit, f"a record is rejected ({prepared.rejects.column(1)[0]}){KEPT_IF}")
             kept = [i for i in plain if i not in self.failed]
             whole, chosen = records.count, self.deliveries.only(kept)
             records = records_of(chosen.payloads, handler.pipeline.input)
@@ -168,7 +173,7 @@ class _Batch:
 
     def fail_last(self, plain: Sequence[int], count: int) -> None:
         if count:
-            self.fail(plain[len(plain) - count :], "the text of the batch is too large for one go")
+            self.fail(plain[len(plain) - count :], TOO_LARGE)
 
     def _land_objects(self, position: int, objects: Sequence[ObjectRef]) -> None:
         if position in self.failed:  # behind a message of its group that failed
@@ -179,7 +184,10 @@ class _Batch:
                 runner.land(one)
         except RunError as error:
             self.fail([position], str(error))
-            warn(self.handler.pipeline.name, f"a message must come again: {error}")
+            self._warn(position, error)
+
+    def _warn(self, position: int, error: Exception) -> None:
+        warn(self.handler.pipeline.name, f"message {self.deliveries.identities(position)} must come again: {error}")
 
 
 def _origin(deliveries: Deliveries, records: Records) -> Origin:
