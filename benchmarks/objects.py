@@ -31,7 +31,7 @@ from typing import Any
 import loopback
 import orders
 
-BARS = [("polars", 3.0), ("duckdb", 3.0)]
+BARS = [("polars", 3.0), ("duckdb", 3.0), ("polars, fetched and sent", 3.0), ("duckdb, fetched and sent", 3.0)]
 PEAK_MB = 200
 ROUNDS = 3
 POLARS = {"int64": "Int64", "float64": "Float64", "bool": "Boolean"}  # all else is read as a string
@@ -221,7 +221,9 @@ def main() -> None:
             twice = run("millstream", path, out, s3)[2]
             most = max(held for _, _, held in runs["millstream"])
             said = "met" if max(most, twice) <= PEAK_MB * 1e6 else "MISSED"
-            print(f"  bar {PEAK_MB} MB of memory: {said} with {most / 1e6:.0f} MB, and {twice / 1e6:.0f} MB for twice as much text")
+            print(
+                f"  bar {PEAK_MB} MB of memory: {said} with {most / 1e6:.0f} MB, and {twice / 1e6:.0f} MB for twice as much text"
+            )
 
 
 if __name__ == "__main__":
