@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
+from urllib3.exceptions import ProtocolError
 
 from millstream.sinks import clients
 
@@ -112,6 +113,32 @@ def lost_after(request):
     """The call has its effect; its answer does not come."""
     URLLib3Session().send(request)
     raise ReadTimeoutError(endpoint_url=request.url)
+
+
+def cut_short(size: int) -> Fault:
+    """The connection is lost after so many bytes of the answer."""
+
+    def respond(request):
+        found = URLLib3Session().send(request)
+        found.raw = _Cut(found.raw, size)
+        return found
+
+    return respond
+
+
+class _Cut:
+    def __init__(self, raw, left):
+        self._raw, self._left = raw, left
+
+    def __getattr__(self, name):
+        return getattr(self._raw, name)
+
+    def read(self, amt=None, **options):
+        if not self._left:
+            raise ProtocolError("secret")
+        found = self._raw.read(min(amt, self._left), **options)
+        self._left -= len(found)
+        return found
 
 
 class Faults:

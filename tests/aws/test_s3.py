@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 import time
 import uuid
 from types import SimpleNamespace
@@ -14,9 +15,10 @@ from millstream.aws import objects, ranges, s3_handler, sqs_handler
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.pipeline import Pipeline
 from millstream.sinks.clients import client
+from millstream.sinks.retry import Backoff
 from tests.aws import events
 from tests.aws.events import CANARY
-from tests.servers import lost_before
+from tests.servers import cut_short, lost_before, passes
 
 pytestmark = pytest.mark.once
 
@@ -211,8 +213,44 @@ def test_an_object_that_is_gone_comes_again(bucket):
 
 def test_a_read_that_fails_is_made_again(bucket, s3_faults, small):
     event = events.s3(put(bucket, "in.ndjson", lines_of(1000)))
-    s3_faults.on("GetObject", lost_before, *[lambda request: None] * 3, lost_before)
-    assert handler_for(bucket)(event)["counts"]["written"] == 1000
+    s3_faults.on("GetObject", lost_before, cut_short(2000), passes, lost_before, cut_short(0), cut_short(7000))
+    handler = handler_for(bucket)
+    report = handler(event)
+    assert report["counts"]["written"] == 1000
+    assert ids(bucket) == list(range(1000))
+    whole = handler(event)
+    assert (whole["counts"], whole["files"]) == (report["counts"], report["files"])
+
+
+def test_an_object_is_one_request(bucket, s3_faults, small):
+    handler = handler_for(bucket)
+    event = events.s3(put(bucket, "in.ndjson", lines_of(1000)))
+    s3_faults.calls.clear()
+    handler(event)
+    assert s3_faults.calls.count("GetObject") == 2  # and one for a note of how far it came
+
+
+def test_a_read_that_fails_too_often_ends_it(bucket, s3_faults, small, monkeypatch):
+    monkeypatch.setattr(ranges, "Backoff", lambda: Backoff(attempts=2, sleep=lambda seconds: None))
+    event = events.s3(put(bucket, "in.ndjson", lines_of(1000)))
+    s3_faults.on("GetObject", cut_short(20_000), passes, cut_short(0))  # that passes: for a note
+    handler = handler_for(bucket)
+    with pytest.raises(RunError, match=r"cannot read .*the connection was lost, after 2 attempts"):
+        handler(event)
+    before = ids(bucket)
+    assert before == list(range(len(before)))
+    assert 100 < len(before) < 1000
+    assert handler(event)["counts"]["written"] == 1000
+    assert ids(bucket) == list(range(1000))
+
+
+def test_nobody_reads_on_when_an_object_is_left(bucket, small, monkeypatch):
+    monkeypatch.setattr(ranges, "AHEAD_BYTES", 6000)
+    event = events.s3(put(bucket, "in.ndjson", lines_of(3000)))
+    monkeypatch.setattr(objects, "monotonic", Ticks(3))
+    with pytest.raises(RunError, match="time is up before chunk"):
+        handler_for(bucket)(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000))
+    assert not [one for one in threading.enumerate() if one.name == "millstream-read"]
 
 
 def test_what_would_trigger_itself_is_refused(bucket):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -90,7 +91,7 @@ class Objects:
             config=config,
             key_prefix=f"millstream#{self.handler.pipeline.name}#{place}",
         )
-        version = ref.version or ref.etag or self._source(ref).version
+        version = ref.version or ref.etag or self._version(ref)
         try:
             found = once(identity={"bucket": ref.bucket, "key": ref.key, "version": version})
         except IdempotencyAlreadyInProgressError:
@@ -106,13 +107,15 @@ class Objects:
         self._report(ref, landed, 0, {}, ("", ""))
         return landed
 
-    def _source(self, ref: ObjectRef) -> S3Source:
-        return S3Source(ref, self.until)
+    def _version(self, ref: ObjectRef) -> str:
+        source = S3Source(ref, self.until)
+        source.close()
+        return source.version
 
     def _landed(self, ref: ObjectRef) -> Landed:
         clock = perf_counter()
         try:
-            source = self._source(ref)
+            source = S3Source(ref, self.until)
         except GoneError as error:
             warn(self.handler.pipeline.name, str(error))
             return Landed()
@@ -120,6 +123,7 @@ class Objects:
         try:
             work.run()
         finally:
+            source.close()
             work.stages["read"] = 1000 * (perf_counter() - clock) - sum(work.stages.values())
             self._report(ref, work.landed, source.size, work.stages, work.chunks)
         work.landed.bytes_in = source.size
@@ -165,21 +169,22 @@ class _Object:
         settings["form"] = settings.pop("format")
         start = self._noted() if self._may_be_long() else Start()
         began = False
-        for chunk in read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings):
-            if monotonic() >= self.until:
-                if began:
-                    self._note(chunk.start)
-                raise RunError(
-                    f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on there when it comes again"
-                )
-            began = True
-            self._land(chunk)
+        with closing(read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings)) as chunks:
+            for chunk in chunks:
+                if monotonic() >= self.until:
+                    if began:
+                        self._note(chunk.start)
+                    raise RunError(
+                        f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on there when it comes again"
+                    )
+                began = True
+                self._land(chunk)
         if start.number:
             handler.sink.forget(self.note, self.until)
 
     def _may_be_long(self) -> bool:
         """May it be more than one chunk? Of what is compressed nobody knows."""
-        return self.source.size > CHUNK_BYTES or told_by_magic(self.source.block(0)[:4]) != "none"
+        return self.source.size > CHUNK_BYTES or told_by_magic(self.source.head[:4]) != "none"
 
     def _noted(self) -> Start:
         found = self.handler.sink.noted(self.note, self.until)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -82,7 +82,7 @@ def read_chunks(
     max_record_bytes: int = RECORD_BYTES,
     chunk_bytes: int = CHUNK_BYTES,
     start: Start = _FIRST,
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     """The chunks of a JSON source, from `start` on: the same as if it were read whole, for the same `chunk_bytes`.
 
     The settings are those of a pipeline's input. Lines that are not compressed are read from `start` on only; other text is read

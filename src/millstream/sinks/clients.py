@@ -41,6 +41,7 @@ def _made(service: str, region: str | None) -> Any:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         max_pool_connections=CONNECTIONS,
+        response_checksum_validation="when_required",  # TLS checks what comes; zlib's CRC would be a tenth of an object's time
         user_agent_extra=f"millstream/{__version__}",
     )
     try:
