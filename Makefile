@@ -8,6 +8,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
+# Two files of tests at a time, after the kernels are compiled: each process would else compile them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels.load()'
+
 # How much of the environment a target needs.
 RUN := $(VENV)/.ready-run
 DEV := $(VENV)/.ready-dev
@@ -38,10 +42,12 @@ check: $(DEV)
 # own runtime are skipped, unless LAMBDA_TESTS=required.
 test: check
 	@$(BIN)/python tests/lambda_runtime/fetch.py >/dev/null || [ "$$LAMBDA_TESTS" != required ]
+	@MILLSTREAM_BACKEND=checked $(KERNELS)
+	@env -u MILLSTREAM_BACKEND $(KERNELS)
 	@echo "Tests, kernels with range checks:"
-	@MILLSTREAM_BACKEND=checked $(BIN)/python -m pytest -m "not once"
+	@MILLSTREAM_BACKEND=checked $(PYTEST) -m "not once"
 	@echo "Tests, kernels as shipped:"
-	@env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
+	@env -u MILLSTREAM_BACKEND $(PYTEST)
 
 bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py

@@ -32,8 +32,9 @@ def pytest_report_header() -> str:
     return f"kernels: {backend.name}, {backend.manifest['cpu']}, {backend.reason}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests last; first where several processes share the work, so that none is left alone with them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None, reverse=hasattr(config, "workerinput"))
 
 
 @pytest.fixture(autouse=True)
