@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from millstream.errors import SinkError
 from millstream.sinks import pages
 from millstream.sinks.parquet import encode_batch
 
@@ -133,6 +134,23 @@ def test_statistics_of_floats_leave_nan_out(kind):
         assert found.has_min_max == (wanted is not None)
         if wanted:
             assert (str(found.min), str(found.max)) == (str(wanted[0]), str(wanted[1]))
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_seconds_are_told_in_milliseconds(zone):
+    most = (2**63 - 1) // 1000
+    values = [0, None, -5, most, -most]
+    batch = pa.record_batch(
+        {
+            "t": pa.array(values, pa.timestamp("s", zone)),
+            "l": pa.array([[one] for one in values], pa.list_(pa.timestamp("s", zone))),
+        }
+    )
+    found, theirs = file_of(batch), by_arrow(batch)
+    assert found.schema_arrow.equals(theirs.schema_arrow)
+    assert found.read().equals(theirs.read())
+    with pytest.raises(SinkError, match="the column t holds a timestamp in seconds"):
+        encode_batch(pa.record_batch({"t": pa.array([most + 1], pa.timestamp("s"))}), {})
 
 
 def test_long_strings_have_no_bounds():

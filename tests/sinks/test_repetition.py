@@ -26,7 +26,7 @@ def test_columns_that_repeat_get_a_dictionary():
     assert encoded == {"same", "few", "map.key_value.key"}
 
 
-def test_of_few_rows_none_does():
-    batch = pa.record_batch({"a": pa.array([1] * 100, pa.int64())})
+def test_of_few_rows_none_has_one():
+    batch = pa.record_batch({"a": pa.array([1] * 1000, pa.int64())})
     group = pq.ParquetFile(pa.BufferReader(encode_batch(batch, {}))).metadata.row_group(0)
     assert not group.column(0).has_dictionary_page

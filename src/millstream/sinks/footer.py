@@ -17,13 +17,8 @@ from millstream.types import Type
 REQUIRED, OPTIONAL, REPEATED = 0, 1, 2
 _UTF8, _MAP, _LIST, _DECIMAL, _DATE, _TIMESTAMP_MILLIS, _TIMESTAMP_MICROS = 0, 1, 3, 5, 6, 9, 10
 _UNSIGNED, _SIGNED = {8: 11, 16: 12, 32: 13, 64: 14}, {8: 15, 16: 16}
-_UNITS = {"ms": 1, "us": 2, "ns": 3}
+_UNITS = {"s": 1, "ms": 1, "us": 2, "ns": 3}  # the format has no seconds: they are told in milliseconds
 _CREATED_BY = f"millstream version {__version__}"
-
-
-def can_be_written(kind: Type) -> bool:
-    """Does the format have the type as it is? It has no timestamps in seconds."""
-    return kind.unit != "s" and all(can_be_written(child) for _, child in kind.children)
 
 
 @lru_cache(16)
@@ -90,7 +85,7 @@ def _converted(kind: Type) -> int | None:
         case "date":
             return _DATE
         case "timestamp" if kind.zone:  # without a zone, readers of the old kind would take it for UTC
-            return {"ms": _TIMESTAMP_MILLIS, "us": _TIMESTAMP_MICROS}.get(kind.unit)
+            return {"s": _TIMESTAMP_MILLIS, "ms": _TIMESTAMP_MILLIS, "us": _TIMESTAMP_MICROS}.get(kind.unit)
         case "int":
             return (_SIGNED if kind.signed else _UNSIGNED).get(kind.bits)
     return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, ones, rows_of, take
+from millstream.columns import Vector, filled_bytes, ones, rows_of, take
+from millstream.errors import SinkError
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.sinks import thrift
@@ -32,6 +33,7 @@ DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
 STATISTICS_BYTES = 256
 """The longest string that stands in statistics."""
+_MOST_SECONDS = ((1 << 63) - 1) // 1000
 RAW_BYTES = 1024
 """A page that is not larger is put into its zstd frame as it is: what a compressor sets up takes longer than all the rest."""
 _SLACK = 64
@@ -97,7 +99,22 @@ def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: b
 def encode_leaf(leaf: Leaf, compression: str) -> ColumnChunk:
     """A column's pages."""
     codec = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression))
+    if leaf.values.type.unit == "s":
+        leaf = replace(leaf, values=_in_milliseconds(leaf.values, leaf.path))
     return _Encoder(leaf, codec, ColumnChunk(leaf, CODECS[compression], [])).run()
+
+
+def _in_milliseconds(values: Vector, path: tuple[str, ...]) -> Vector:
+    """A column of seconds, which the format does not have. Raises SinkError where a value is too large."""
+    out = allocate(2, 8)
+    if kernels.range_int64(values.values, values.validity(), out) and any(abs(one) > _MOST_SECONDS for one in out.tolist()):
+        raise SinkError(
+            f"the column {'.'.join(path)} holds a timestamp in seconds that Parquet, which tells them in milliseconds, cannot hold; "
+            "filter such rows, or declare another type"
+        )
+    scaled = allocate(values.length, 8)
+    kernels.rescale_int64(values.values, 1000, 1, 0, filled_bytes(1, values.length), scaled)
+    return replace(values, values=scaled)
 
 
 class _Encoder:

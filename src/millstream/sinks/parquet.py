@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close, open_array
+from millstream.columns import Vector, open_array
 from millstream.errors import SettingsError
 from millstream.sinks import tags
-from millstream.sinks.footer import can_be_written, footer
+from millstream.sinks.footer import footer
 from millstream.sinks.levels import leaves_of
 from millstream.sinks.pages import encode_leaf
 
@@ -31,10 +31,11 @@ def check_compression(name: str) -> str:
 def encode(
     schema: pa.Schema, columns: Sequence[Vector], rows: int, metadata: Mapping[str, str], compression: str = "zstd"
 ) -> pa.Buffer:
-    """The bytes of a Parquet file with these rows in one row group; `metadata` goes in under `millstream.`."""
+    """The bytes of a Parquet file with these rows in one row group; `metadata` goes in under `millstream.`.
+
+    Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell.
+    """
     pairs = dict(schema.metadata or {}) | {(PREFIX + name).encode(): value.encode() for name, value in metadata.items()}
-    if not all(can_be_written(column.type) for column in columns):
-        return _encode_by_arrow(schema, columns, rows, pairs, compression)
     pieces: list[Any] = [_MAGIC]
     at, chunks = len(_MAGIC), []
     for one, column in zip(schema, columns, strict=True):
@@ -50,18 +51,6 @@ def encode(
 def encode_batch(batch: pa.RecordBatch, metadata: Mapping[str, str], compression: str = "zstd") -> pa.Buffer:
     """The same of a RecordBatch."""
     return encode(batch.schema, [open_array(column) for column in batch.columns], batch.num_rows, metadata, compression)
-
-
-def _encode_by_arrow(
-    schema: pa.Schema, columns: Sequence[Vector], rows: int, pairs: Mapping[bytes, bytes], compression: str
-) -> pa.Buffer:
-    """What our own writer has no form for: timestamps in seconds, which Parquet has not, either."""
-    import pyarrow.parquet as pq
-
-    batch = pa.record_batch([close(column) for column in columns], schema.with_metadata(pairs))
-    out = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_batches([batch]), out, compression=compression, row_group_size=max(rows, 1))
-    return out.getvalue()
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from millstream.columns import Vector, rows_of
 from millstream.sinks.partition import groups_of
 
-WORTH_IT = 256
-"""Columns of fewer values get no dictionary: it would be a page more to write, and to read."""
+WORTH_IT = 1024
+"""Columns of fewer values get no dictionary: to make it, and to write a page more, takes longer than to compress what repeats."""
 LOOKED_AT = 512
 """Values that are looked at."""
+MOST_DISTINCT = 0.9
+"""More distinct ones among these, and it is not tried: of all values it would be more than half."""
 
 
 def repeats(column: Vector) -> bool:
-    """Are at most half of a flat column's first values distinct? A dictionary of more would be given up halfway."""
+    """Do a flat column's first values repeat, so that a dictionary may be of use?"""
     if column.length < WORTH_IT or column.type.physical in ("bool", "decimal"):
         return False
     count = min(column.length, LOOKED_AT)
-    return 2 * groups_of(rows_of(column, 0, count))[0] <= count
+    return groups_of(rows_of(column, 0, count))[0] <= MOST_DISTINCT * count
