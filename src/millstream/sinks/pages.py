@@ -232,7 +232,7 @@ def _dictionary(values: Vector) -> _Groups | None:
             del kept[null]
             firsts = from_numbers("q", kept)
             count -= 1
-    if count == 0 or 2 * count > values.length:
+    if count == 0 or 2 * count > values.length - _nulls(values):
         return None
     distinct = take(values, firsts)
     distinct.valid = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from millstream.columns import Vector, rows_of
+from millstream.native.bind import kernels
 from millstream.sinks.partition import groups_of
 
 WORTH_IT = 1024
@@ -17,5 +18,7 @@ def repeats(column: Vector) -> bool:
     """Do a flat column's first values repeat, so that a dictionary may be of use?"""
     if column.length < WORTH_IT or column.type.physical in ("bool", "decimal"):
         return False
-    count = min(column.length, LOOKED_AT)
-    return groups_of(rows_of(column, 0, count))[0] <= MOST_DISTINCT * count
+    rows = rows_of(column, 0, min(column.length, LOOKED_AT))
+    nulls = 0 if rows.valid is None else kernels.count_invalid(rows.valid)
+    distinct = groups_of(rows)[0] - bool(nulls)
+    return distinct <= MOST_DISTINCT * (rows.length - nulls)
