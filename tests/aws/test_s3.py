@@ -38,12 +38,15 @@ def keys(bucket, prefix=""):
     return [one["Key"] for one in client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
 
 
+def body_of(bucket, key):
+    return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
 def rows(bucket, prefix="out/"):
     found = []
     for key in keys(bucket, prefix):
         if key.endswith(".parquet"):
-            body = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-            found += pq.read_table(pa.BufferReader(body)).to_pylist()
+            found += pq.read_table(pa.BufferReader(body_of(bucket, key))).to_pylist()
     return found
 
 
@@ -113,7 +116,8 @@ def test_told_twice_is_written_once(bucket):
 @pytest.fixture
 def small(monkeypatch):
     """Chunks and blocks of a few kilobytes."""
-    monkeypatch.setattr(objects, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 2048)
+    monkeypatch.setattr(objects, "FILE_CHUNKS", 2)
     monkeypatch.setattr(ranges, "BLOCK_BYTES", 3000)
 
 
@@ -132,6 +136,38 @@ def test_large_objects_come_in_chunks_that_are_always_the_same(bucket, small, fo
     names = keys(bucket, "out/")
     assert handler_for(bucket)(event)["counts"]["written"] == 1000
     assert keys(bucket, "out/") == names
+
+
+def test_several_chunks_are_row_groups_of_one_file(bucket, small, monkeypatch):
+    monkeypatch.setattr(objects, "FILE_CHUNKS", 5)
+    pipeline = Pipeline({"id": "int64", "kind": "string"}, name="orders", output={"partition_by": ["kind"]})
+    text = b"".join(b'{"id":%d,"kind":"k%d"}\n' % (i, i % 3) if i % 50 else b"x%d\n" % i for i in range(1000))
+    handler = s3_handler(pipeline, sink=f"s3://{bucket}/out/", rejects=f"s3://{bucket}/bad/")
+    event = events.s3(put(bucket, "in.ndjson", text))
+    report = handler(event)
+    assert report["counts"] == {"delivered": 1000, "written": 980, "filtered": 0, "duplicate": 0, "rejected": 20, "failed": 0}
+    names = keys(bucket, "out/")
+    assert len(names) == 9  # three files of each kind
+    assert {name.rpartition("-")[0].rpartition("-")[2] for name in names} == {"0", "5", "10"}
+    groups = [pq.ParquetFile(pa.BufferReader(body_of(bucket, name))).metadata.num_row_groups for name in names]
+    assert max(groups) == 5
+    assert ids(bucket) == [i for i in range(1000) if i % 50]
+    rejects = rows(bucket, "bad/")
+    assert len(keys(bucket, "bad/")) == 3
+    assert {(row["position"], row["payload"]) for row in rejects} == {(i, b"x%d" % i) for i in range(0, 1000, 50)}
+    assert handler(event)["counts"] == report["counts"]
+    assert keys(bucket, "out/") == names
+
+
+def test_chunks_of_a_file_that_was_not_written_are_told_as_failed(bucket, small, monkeypatch, capsys):
+    monkeypatch.setattr(objects, "FILE_CHUNKS", 100)
+    monkeypatch.setattr(objects, "monotonic", Ticks(4))
+    event = events.s3(put(bucket, "in.ndjson", lines_of(1000)))
+    with pytest.raises(RunError, match="it goes on at chunk 0"):
+        handler_for(bucket)(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000))
+    (line,) = logged(capsys)
+    assert line["counts"]["failed"] == line["counts"]["delivered"] > 0
+    assert keys(bucket, "out/") == []
 
 
 class Ticks:
@@ -157,7 +193,7 @@ def test_when_time_is_up_it_goes_on_where_it_was(bucket, small, form, monkeypatc
     handler = handler_for(bucket)
     stops: list[str] = []
     while True:
-        monkeypatch.setattr(objects, "monotonic", Ticks(3))
+        monkeypatch.setattr(objects, "monotonic", Ticks(5))
         try:
             report = handler(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000))
         except RunError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from time import monotonic, perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
@@ -20,6 +20,7 @@ from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.compression import told_by_magic
 from millstream.decode.rejects import Reject
 from millstream.errors import RunError, SettingsError
+from millstream.sinks.gathered import Gathered
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Prepared, prepare
 from millstream.sinks.origin import Origin
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 8 << 20
 """Text of one chunk. It decides the names of what is written: another figure writes an object anew."""
+FILE_CHUNKS = 8
+"""Chunks of one file a partition, a row group each: 64 MiB of text, some 10 to 20 MB of Parquet. A file is named after its first one."""
 _NOTE_SECONDS = 1.0
 KEPT_SECONDS = 31 * 86400
 """How long what was done is remembered: longer than a message lives in a queue and then in its dead-letter queue, 14 days each."""
@@ -159,6 +162,9 @@ class _Object:
         self.landed = Landed()
         self.stages = {"decode": 0.0, "steps": 0.0, "write": 0.0}
         self.chunks = ("", "")
+        self.per_file = FILE_CHUNKS if handler.output.format == "parquet" else 1
+        self.gathered: Gathered | None = None
+        self.first = self.begin = Start()
         name = "\0".join((ref.bucket, ref.key, source.version))
         self.identity = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         self.note = f"_millstream-{self.identity}.json"
@@ -168,19 +174,30 @@ class _Object:
         settings = dict(handler.pipeline.input)
         settings["form"] = settings.pop("format")
         start = self._noted() if self._may_be_long() else Start()
-        began = False
         with closing(read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings)) as chunks:
-            for chunk in chunks:
-                if monotonic() >= self.until:
-                    if began:
-                        self._note(chunk.start)
-                    raise RunError(
-                        f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on there when it comes again"
-                    )
-                began = True
-                self._land(chunk)
+            try:
+                for chunk in chunks:
+                    if chunk.number % self.per_file == 0:
+                        self._land_gathered()
+                        self.begin = chunk.start
+                    if monotonic() >= self.until:
+                        self._stop(chunk, start)
+                    self._gather(chunk)
+                self._land_gathered()
+            finally:
+                if self.gathered is not None:  # it goes again
+                    self.landed.add(Landed.failed(self.gathered.counts["delivered"]))
         if start.number:
             handler.sink.forget(self.note, self.until)
+
+    def _stop(self, chunk: Chunk, start: Start) -> NoReturn:
+        """Time is up: note how far it came, if that is further than before."""
+        at = self.begin if self.begin.number > start.number else start
+        if at is not start:
+            self._note(at)
+        raise RunError(
+            f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on at chunk {at.number} when it comes again"
+        )
 
     def _may_be_long(self) -> bool:
         """May it be more than one chunk? Of what is compressed nobody knows."""
@@ -192,7 +209,8 @@ class _Object:
             return Start()
         try:
             told = orjson.loads(found)
-            if told.get("fingerprint") == self.handler.fingerprint and told.get("chunk_bytes") == CHUNK_BYTES:
+            grid = (told.get("fingerprint"), told.get("chunk_bytes"), told.get("file_chunks"))
+            if grid == (self.handler.fingerprint, CHUNK_BYTES, self.per_file):
                 return Start(int(told["chunk"]), int(told["first"]), int(told["offset"]))
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
             pass
@@ -205,10 +223,12 @@ class _Object:
             "offset": at.offset,
             "fingerprint": self.handler.fingerprint,
             "chunk_bytes": CHUNK_BYTES,
+            "file_chunks": self.per_file,
         }
         self.handler.sink.note(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
 
-    def _land(self, chunk: Chunk) -> None:
+    def _gather(self, chunk: Chunk) -> None:
+        """One more chunk of the file at hand; where output is no Parquet, a file is one chunk."""
         handler = self.handler
         prepared = self._prepared(chunk)
         for name, taken in prepared.stage_ms.items():
@@ -219,7 +239,24 @@ class _Object:
             code = prepared.rejects.column(1)[0]
             raise RunError(f"a record of {self.ref.url}, in chunk {chunk.number}, is rejected ({code}){KEPT_IF}")
         clock = perf_counter()
-        landed = handler.land(prepared, self._origin(chunk), self.until)
+        origin = self._origin(chunk.start, chunk.records)
+        if self.per_file == 1:
+            self._count(handler.land(prepared, origin, self.until), clock)
+            return
+        if self.gathered is None:
+            self.gathered, self.first = Gathered(handler.output, handler.fingerprint), chunk.start
+        self.gathered.add(prepared, origin)
+        self.stages["write"] += 1000 * (perf_counter() - clock)
+
+    def _land_gathered(self) -> None:
+        """Write the file at hand, if there is one."""
+        gathered, self.gathered = self.gathered, None
+        if gathered is not None:
+            clock = perf_counter()
+            origin = self._origin(self.first, gathered.counts["delivered"])
+            self._count(gathered.land(origin, self.handler.sink, self.handler.rejects, self.until), clock)
+
+    def _count(self, landed: Landed, clock: float) -> None:
         self.stages["write"] += 1000 * (perf_counter() - clock)
         self.landed.add(landed)
         if landed.error is not None:
@@ -235,16 +272,16 @@ class _Object:
 
         return prepare(self.handler.pipeline.run(payloads), self.handler.output, payload, faults)
 
-    def _origin(self, chunk: Chunk) -> Origin:
-        base = f"{self.identity}-{chunk.number}"
+    def _origin(self, start: Start, records: int) -> Origin:
+        base = f"{self.identity}-{start.number}"
         arrived = self.source.changed
         constant: Callable[[int], str] = lambda position: base  # noqa: E731
         return Origin(
             base=base,
-            range=f"{chunk.first}+{chunk.records}",
+            range=f"{start.first}+{records}",
             source=f"{self.ref.url}?version={self.source.version}",
             identity=constant,
             arrived=lambda position: arrived,
             arrival=arrived.date(),
-            first=chunk.first,
+            first=start.first,
         )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from millstream._version import __version__
 from millstream.schema import from_arrow
 from millstream.sinks import thrift
-from millstream.sinks.pages import ColumnChunk, decimal_bytes, physical_type
+from millstream.sinks.pages import decimal_bytes, physical_type
 from millstream.types import Type
 
 REQUIRED, OPTIONAL, REPEATED = 0, 1, 2
@@ -112,34 +112,34 @@ def _unit(kind: Type) -> thrift.Value:
     return thrift.struct(((_UNITS[kind.unit], thrift.EMPTY),))
 
 
-def footer(schema: pa.Schema, rows: int, chunks: Sequence[tuple[ColumnChunk, int]], metadata: Mapping[bytes, bytes]) -> bytes:
-    """The bytes behind the last column: FileMetaData of one row group, its length, the magic. `chunks`: each with where it starts."""
-    elements, arrow = _schema(schema)
-    pairs = [*metadata.items(), (b"ARROW:schema", arrow)]
-    group = thrift.struct(
+def row_group(columns: Sequence[thrift.Value], rows: int, first: int, plain_bytes: int, file_bytes: int) -> thrift.Value:
+    """The metadata of a row group that starts at byte `first`."""
+    return thrift.struct(
         (
-            (1, thrift.sequence(thrift.STRUCT, [chunk.metadata(offset) for chunk, offset in chunks])),
-            (2, thrift.i64(sum(chunk.plain_bytes for chunk, _ in chunks))),
+            (1, thrift.sequence(thrift.STRUCT, columns)),
+            (2, thrift.i64(plain_bytes)),
             (3, thrift.i64(rows)),
-            (5, thrift.i64(chunks[0][1] if chunks else 4)),
-            (6, thrift.i64(sum(chunk.file_bytes for chunk, _ in chunks))),
+            (5, thrift.i64(first)),
+            (6, thrift.i64(file_bytes)),
         )
     )
+
+
+def footer(schema: pa.Schema, rows: int, groups: Sequence[thrift.Value], leaves: int, metadata: Mapping[bytes, bytes]) -> bytes:
+    """The bytes behind the last column: FileMetaData, its length, the magic. leaves: how many flat columns there are."""
+    elements, arrow = _schema(schema)
+    pairs = [*metadata.items(), (b"ARROW:schema", arrow)]
+    told = [thrift.struct(((1, thrift.binary(key)), (2, thrift.binary(value)))) for key, value in pairs]
     order = thrift.struct(((1, thrift.EMPTY),))
     _, data = thrift.struct(
         (
             (1, thrift.i32(2)),
             (2, elements),
             (3, thrift.i64(rows)),
-            (4, thrift.sequence(thrift.STRUCT, [group])),
-            (
-                5,
-                thrift.sequence(
-                    thrift.STRUCT, [thrift.struct(((1, thrift.binary(k)), (2, thrift.binary(v)))) for k, v in pairs]
-                ),
-            ),
+            (4, thrift.sequence(thrift.STRUCT, groups)),
+            (5, thrift.sequence(thrift.STRUCT, told)),
             (6, thrift.text(_CREATED_BY)),
-            (7, thrift.sequence(thrift.STRUCT, [order] * len(chunks))),
+            (7, thrift.sequence(thrift.STRUCT, [order] * leaves)),
         )
     )
     return data + len(data).to_bytes(4, "little") + b"PAR1"

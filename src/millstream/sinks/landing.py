@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
@@ -134,17 +135,45 @@ def land(
     When something cannot be written, `error` says what, and every record that was to be written counts as failed: it
     goes again; so does every rejected record if the rejects cannot be. Files that are whole stay, and are found then.
     """
-    landed = Landed(dict(prepared.counts), prepared.partitioned.rows)
-    for code in prepared.rejects.column(1).to_pylist():
+    rows = prepared.partitioned
+    objects = [Ready(part.rows, partial(_object, rows, part, origin, output, fingerprint)) for part in rows.parts]
+    stored = stored_rejects(prepared, origin, fingerprint)
+    return land_objects(prepared.counts, stored, objects, origin, fingerprint, sink, rejects, until)
+
+
+Object: TypeAlias = tuple[str, Any, dict[str, str], Callable[[Path], str | None]]
+"""Its name, body, tags, and how a file that stands there is another one."""
+
+
+class Ready(NamedTuple):
+    """An object that can be written: how many rows it holds, and what encodes it."""
+
+    rows: int
+    encode: Callable[[], Object]
+
+
+def land_objects(
+    counts: Mapping[str, int],
+    stored: pa.RecordBatch,
+    objects: Sequence[Ready],
+    origin: Origin,
+    fingerprint: str,
+    sink: Store,
+    rejects: Rejects | None,
+    until: float,
+) -> Landed:
+    """Write rejects in their stored form, then objects; see `land`."""
+    landed = Landed(dict(counts), sum(one.rows for one in objects))
+    for code in stored.column(1).to_pylist():
         landed.rejected_by_code[code] = landed.rejected_by_code.get(code, 0) + 1
     try:
-        if rejects is not None and prepared.rejects.num_rows:
-            rejects.write(_stored(prepared.rejects, origin, fingerprint), origin, fingerprint, until)
+        if rejects is not None and stored.num_rows:
+            rejects.write(stored, origin, fingerprint, until)
     except SinkError as error:
         landed.fail("rejected", error)
         landed.rejected_by_code.clear()
     if landed.error is None:
-        _Writer(prepared.partitioned, origin, output, fingerprint, sink, until).write(landed)
+        _Writer(objects, sink, until).write(landed)
     if landed.error is not None:
         landed.fail("written", landed.error)
         landed.rows = sum(rows for _, rows in landed.files)
@@ -152,9 +181,10 @@ def land(
     return landed
 
 
-def _stored(batch: pa.RecordBatch, origin: Origin, fingerprint: str) -> pa.RecordBatch:
+def stored_rejects(prepared: Prepared, origin: Origin, fingerprint: str) -> pa.RecordBatch:
+    """A batch's rejects as they are stored."""
     return stored_batch(
-        batch,
+        prepared.rejects,
         source=origin.source,
         identity=origin.identity,
         arrived=origin.arrived,
@@ -167,46 +197,42 @@ def _stored(batch: pa.RecordBatch, origin: Origin, fingerprint: str) -> pa.Recor
 
 @dataclass(frozen=True)
 class _Writer:
-    """Puts the rows of a batch, an object a part."""
+    """Puts objects."""
 
-    rows: Partitioned
-    origin: Origin
-    output: Output
-    fingerprint: str
+    objects: Sequence[Ready]
     sink: Store
     until: float
 
     def write(self, landed: Landed) -> None:
-        """Fill in the files, in the order of parts, and the first error in that order."""
-        parts = self.rows.parts
-        threads = min(self.sink.threads, len(parts))
+        """Fill in the files, in the order of objects, and the first error in that order."""
+        threads = min(self.sink.threads, len(self.objects))
         if threads > 1:
             self._write_many(threads, landed)
         else:
             self._write_each(landed)
-        if landed.error is None and len(landed.files) < len(parts):
-            done = f"{len(landed.files)} of {len(parts)} files"
+        if landed.error is None and len(landed.files) < len(self.objects):
+            done = f"{len(landed.files)} of {len(self.objects)} files"
             landed.error = SinkError(
                 f"cannot write to {self.sink.url}: time is up after {done}; give it more time, or less to do"
             )
 
     def _write_each(self, landed: Landed) -> None:
         try:
-            for part in self.rows.parts:
+            for one in self.objects:
                 if time.monotonic() >= self.until:
                     break
-                landed.files.append((self.sink.put(*self._object(part), self.until), part.rows))
+                landed.files.append((self.sink.put(*one.encode(), self.until), one.rows))
         except SinkError as error:
             landed.error = error
 
     def _write_many(self, threads: int, landed: Landed) -> None:
         """Encode one by one, put by threads; all have ended when this returns. At most 2 bodies a thread are held."""
-        waiting: deque[tuple[Part, Future[Stored]]] = deque()
+        waiting: deque[tuple[int, Future[Stored]]] = deque()
 
         def settle() -> None:
-            part, put = waiting.popleft()
+            rows, put = waiting.popleft()
             try:
-                landed.files.append((put.result(), part.rows))
+                landed.files.append((put.result(), rows))
             except SinkError as error:
                 landed.error = landed.error or error
             except CancelledError:
@@ -214,12 +240,12 @@ class _Writer:
 
         with ThreadPoolExecutor(threads, thread_name_prefix="millstream-put") as pool:
             try:
-                for part in self.rows.parts:
+                for one in self.objects:
                     if len(waiting) == 2 * threads:
                         settle()
                     if landed.error is not None or time.monotonic() >= self.until:
                         break
-                    waiting.append((part, pool.submit(self.sink.put, *self._object(part), self.until)))
+                    waiting.append((one.rows, pool.submit(self.sink.put, *one.encode(), self.until)))
                 while waiting:
                     if landed.error is not None:
                         _cancel(waiting)
@@ -227,21 +253,28 @@ class _Writer:
             finally:
                 _cancel(waiting)
 
-    def _object(self, part: Part) -> tuple[str, Any, dict[str, str], Callable[[Path], str | None]]:
-        """A part's name, body, tags, and how a file that stands there is another one."""
-        schema, columns = self.rows.schema, self.rows.of(part)
-        name = f"{part.folder}/{self.origin.base}-0000" if part.folder else f"{self.origin.base}-0000"
-        digest = digest_rows(schema.names, columns, 0, part.rows)
-        tags = {"fingerprint": self.fingerprint, "source": self.origin.range, "digest": digest}
-        form = self.output.format
-        if form == "parquet":
-            body = parquet.encode(schema, columns, part.rows, tags, self.output.compression)
-            return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
-        batch = pa.record_batch([close(column) for column in columns], schema)
-        text = json.encode_array(batch) if form == "json" else json.encode_lines(batch)
-        return f"{name}.{form}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"
+
+def _object(rows: Partitioned, part: Part, origin: Origin, output: Output, fingerprint: str) -> Object:
+    schema, columns = rows.schema, rows.of(part)
+    name = object_name(part.folder, origin)
+    tags = {
+        "fingerprint": fingerprint,
+        "source": origin.range,
+        "digest": digest_rows(schema.names, columns, 0, part.rows),
+    }
+    if output.format == "parquet":
+        body = parquet.encode(schema, columns, part.rows, tags, output.compression)
+        return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
+    batch = pa.record_batch([close(column) for column in columns], schema)
+    text = json.encode_array(batch) if output.format == "json" else json.encode_lines(batch)
+    return f"{name}.{output.format}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"
 
 
-def _cancel(waiting: Iterable[tuple[Part, Future[Stored]]]) -> None:
+def object_name(folder: str, origin: Origin) -> str:
+    """An object's name without its suffix."""
+    return f"{folder}/{origin.base}-0000" if folder else f"{origin.base}-0000"
+
+
+def _cancel(waiting: Iterable[tuple[int, Future[Stored]]]) -> None:
     for _, put in waiting:
         put.cancel()

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from millstream.columns import Vector, open_array
 from millstream.errors import SettingsError
-from millstream.sinks import tags
-from millstream.sinks.footer import footer
+from millstream.sinks import tags, thrift
+from millstream.sinks.footer import footer, row_group
 from millstream.sinks.levels import leaves_of
 from millstream.sinks.pages import encode_leaf
 
@@ -28,24 +28,45 @@ def check_compression(name: str) -> str:
     return name
 
 
+class ParquetFile:
+    """A file in memory, written a row group at a time. Of the rows nothing is kept but what stands in the file."""
+
+    def __init__(self, schema: pa.Schema, compression: str = "zstd") -> None:
+        self.schema, self.compression = schema, compression
+        self.rows = 0
+        self._pieces: list[Any] = [_MAGIC]
+        self._size = len(_MAGIC)
+        self._groups: list[thrift.Value] = []
+        self._leaves = 0
+
+    def add(self, columns: Sequence[Vector], rows: int) -> None:
+        """A row group. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
+        first, plain_bytes, told = self._size, 0, []
+        for one, column in zip(self.schema, columns, strict=True):
+            for leaf in leaves_of(one.name, column, one.nullable):
+                chunk = encode_leaf(leaf, self.compression)
+                told.append(chunk.metadata(self._size))
+                self._pieces += chunk.pieces
+                self._size += chunk.file_bytes
+                plain_bytes += chunk.plain_bytes
+        self._leaves = len(told)
+        self._groups.append(row_group(told, rows, first, plain_bytes, self._size - first))
+        self.rows += rows
+
+    def body(self, metadata: Mapping[str, str]) -> pa.Buffer:
+        """The file's bytes; `metadata` goes in under `millstream.`."""
+        pairs = dict(self.schema.metadata or {})
+        pairs |= {(PREFIX + name).encode(): value.encode() for name, value in metadata.items()}
+        return pa.py_buffer(b"".join((*self._pieces, footer(self.schema, self.rows, self._groups, self._leaves, pairs))))
+
+
 def encode(
     schema: pa.Schema, columns: Sequence[Vector], rows: int, metadata: Mapping[str, str], compression: str = "zstd"
 ) -> pa.Buffer:
-    """The bytes of a Parquet file with these rows in one row group; `metadata` goes in under `millstream.`.
-
-    Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell.
-    """
-    pairs = dict(schema.metadata or {}) | {(PREFIX + name).encode(): value.encode() for name, value in metadata.items()}
-    pieces: list[Any] = [_MAGIC]
-    at, chunks = len(_MAGIC), []
-    for one, column in zip(schema, columns, strict=True):
-        for leaf in leaves_of(one.name, column, one.nullable):
-            chunk = encode_leaf(leaf, compression)
-            chunks.append((chunk, at))
-            pieces += chunk.pieces
-            at += chunk.file_bytes
-    pieces.append(footer(schema, rows, chunks, pairs))
-    return pa.py_buffer(b"".join(pieces))
+    """The bytes of a file with these rows in one row group."""
+    file = ParquetFile(schema, compression)
+    file.add(columns, rows)
+    return file.body(metadata)
 
 
 def encode_batch(batch: pa.RecordBatch, metadata: Mapping[str, str], compression: str = "zstd") -> pa.Buffer:
