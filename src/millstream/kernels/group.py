@@ -4,7 +4,7 @@ A group is a dense id, 0 and up in the order of first appearance. Nulls make one
 """
 
 from millstream.kernels.compare import same_bytes
-from millstream.kernels.hash import hash_bytes, mix
+from millstream.kernels.hash import mix, quick_hash
 from millstream.kernels.simd import shift_right
 from millstream.kernels.spec import I64, INT, U8, helper, kernel
 
@@ -76,7 +76,7 @@ def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: 
             out[i] = null_group
             continue
         view = views[i]
-        at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32, 0) & mask
+        at = quick_hash(data, view & 0xFFFFFFFF, view >> 32) & mask
         group = slots[at]
         while group >= 0 and not same_views(data, views[firsts[group]], view):
             at = (at + 1) & mask
@@ -139,7 +139,7 @@ def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed:
     for i in range(first, first + count):
         if valid[i] == 1:
             view = views[i]
-            state = (state ^ hash_bytes(data, view & 0xFFFFFFFF, view >> 32, 0)) * _FACTOR
+            state = (state ^ quick_hash(data, view & 0xFFFFFFFF, view >> 32)) * _FACTOR
         else:
             state = (state + _NULL) * _NULL
         state ^= shift_right(state, 32)

@@ -29,3 +29,21 @@ def hash_bytes(data, start, length, seed):
         shift += 8
         i += 1
     return mix(word ^ tail)
+
+
+@helper
+def quick_hash(data, start, length):
+    """As `hash_bytes`, for groups and digests, which nobody can be hurt by: one multiplication for eight bytes."""
+    word = int64(length)
+    i = 0
+    while i + 8 <= length:
+        word = (word ^ load_word(data, start + i)) * -7046029254386353131
+        word ^= shift_right(word, 32)
+        i += 8
+    tail = int64(0)
+    shift = 0
+    while i < length:
+        tail |= int64(data[start + i]) << shift
+        shift += 8
+        i += 1
+    return mix(word ^ tail)
