@@ -120,8 +120,9 @@ def _in_milliseconds(values: Vector, path: tuple[str, ...]) -> Vector:
 class _Encoder:
     def __init__(self, leaf: Leaf, codec: pa.Codec | None, chunk: ColumnChunk) -> None:
         self.leaf, self.codec, self.chunk = leaf, codec, chunk
-        self.values = leaf.values
         self.is_flat = leaf.defined is None
+        self.nulls = _nulls(leaf.values)
+        self.values = leaf.values if self.nulls else replace(leaf.values, valid=None)
 
     def run(self) -> ColumnChunk:
         values, chunk = self.values, self.chunk
@@ -129,23 +130,23 @@ class _Encoder:
         if groups is not None:
             chunk.dictionary = True
             chunk.data_at = self._page(2, b"", plain(groups.distinct), groups.distinct.length)
-        pages = 1
-        if self.is_flat and values.length:
-            expected = values.length * groups.width // 8 if groups is not None else _plain_bytes(values)
-            pages = min(-(-expected // PAGE_BYTES) or 1, values.length)
-        step = -(-values.length // pages) if values.length else 1
-        for first in range(0, max(values.length, 1), step):
-            self._data_page(first, min(step, values.length - first) if self.is_flat else values.length, groups)
-            if not self.is_flat:
-                break
-        nulls = self.leaf.entries - values.length if not self.is_flat else _nulls(values)
+        expected = values.length * groups.width // 8 if groups is not None else _plain_bytes(values)
+        pages = min(-(-expected // PAGE_BYTES), values.length) if self.is_flat else 1
+        if pages <= 1:
+            self._data_page(values, 0, groups, expected)
+        else:
+            step = -(-values.length // pages)
+            for first in range(0, values.length, step):
+                rows = rows_of(values, first, min(step, values.length - first))
+                self._data_page(rows, first, groups, None)
+        nulls = self.nulls if self.is_flat else self.leaf.entries - values.length
         chunk.statistics = _statistics(values if groups is None else groups.distinct, nulls)
         return chunk
 
-    def _data_page(self, first: int, count: int, groups: _Groups | None) -> None:
-        rows = rows_of(self.values, first, count)
+    def _data_page(self, rows: Vector, first: int, groups: _Groups | None, expected: int | None) -> None:
+        """A page of some rows; `expected`: the bytes of their values in plain form, where they are known."""
         if self.is_flat:
-            entries = count
+            entries = rows.length
             levels = _validity_levels(rows) if self.leaf.most_defined else b""
         else:
             entries = self.leaf.entries
@@ -154,7 +155,7 @@ class _Encoder:
                 if most and numbers is not None:
                     levels += _levels(numbers, most)
         if groups is None:
-            self._page(0, levels, plain(rows), entries)
+            self._page(0, levels, plain(rows, expected), entries)
         else:
             self._page(0, levels, groups.packed(rows, first), entries, RLE_DICTIONARY)
 
@@ -272,12 +273,12 @@ def _plain_bytes(values: Vector) -> int:
     return values.length * max(values.type.bits // 8, 1)
 
 
-def plain(values: Vector) -> Memory:
-    """The values that are not null in plain form."""
+def plain(values: Vector, expected: int | None = None) -> Memory:
+    """The values that are not null in plain form; `expected`: the bytes that they take, where they are known."""
     kind, valid, count = values.type, values.validity(), values.length
     match physical_type(kind):
         case 6:  # BYTE_ARRAY
-            out = allocate(_plain_bytes(values) + _SLACK, 1)
+            out = allocate((_plain_bytes(values) if expected is None else expected) + _SLACK, 1)
             assert values.data is not None
             size = kernels.encode_strings(values.data, values.values, valid, out)
             return out.part(0, size, 1)
