@@ -81,6 +81,19 @@ def bucket(aws: str) -> str:
     return name
 
 
+@pytest.fixture
+def table(aws: str) -> str:
+    """A table with nothing in it, as Powertools Idempotency wants one."""
+    name = f"table-{uuid.uuid4().hex[:12]}"
+    clients.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
 Fault = Callable[..., AWSResponse | None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.columns import close, constant, nulls, open_array, rows_of, take
+from millstream.columns import close, constant, nulls, ones, open_array, rows_of, take
 from millstream.native.memory import from_numbers
 from millstream.types import TYPES, Type, decimal_of, from_arrow, parse_type, without_json
 from tests.arrays import arrays, decimals, nested
@@ -146,3 +147,10 @@ def test_every_column_can_be_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
         check(kind, data, most=5)
 
     run()
+
+
+def test_ones_are_shared_by_threads():
+    """One thread may put fewer in the place of the many that another has just made."""
+    sizes = [1 << (10 + i % 12) for i in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        assert [one.count for one in pool.map(ones, sizes)] == sizes

@@ -53,9 +53,10 @@ _shared_ones = allocate(0, 1)
 def ones(count: int) -> Memory:
     """So many bytes of 1, which nobody writes to."""
     global _shared_ones
-    if _shared_ones.count < count:
-        _shared_ones = filled_bytes(1, max(2 * count, 1 << 14))
-    return _shared_ones.part(0, count, 1)
+    found = _shared_ones  # threads may change it meanwhile, for a smaller one too
+    if found.count < count:
+        found = _shared_ones = filled_bytes(1, max(2 * count, 1 << 14))
+    return found.part(0, count, 1)
 
 
 def constant(kind: Type, value: Any, length: int) -> Vector:

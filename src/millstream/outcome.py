@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close
+from millstream.columns import Vector, close, rows_of
 from millstream.decode.rejects import Reject
 from millstream.schema import Code
 
@@ -46,6 +46,11 @@ class Outcome:
     def batch(self) -> pa.RecordBatch:
         """Made when it is first asked for. Raises RunError where one column's text is over 2 GiB."""
         return pa.RecordBatch.from_arrays([close(one) for one in self.columns], schema=self.schema)
+
+    def head(self, rows: int) -> pa.RecordBatch:
+        """The first rows alone."""
+        count = min(rows, self.counts["rows"])
+        return pa.RecordBatch.from_arrays([close(rows_of(one, 0, count)) for one in self.columns], schema=self.schema)
 
 
 @dataclass

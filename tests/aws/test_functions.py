@@ -97,18 +97,6 @@ def payloads(bucket, prefix="bad/"):
 
 
 @pytest.fixture
-def table(aws):
-    name = f"ledger-{uuid.uuid4().hex[:12]}"
-    client("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
-
-
-@pytest.fixture
 def function(lambda_function, runtime_version, aws, bucket):
     """function(handler, **settings) starts one that writes to the bucket; a setting of None leaves one out."""
 

@@ -4,7 +4,6 @@ import gzip
 import json
 import threading
 import time
-import uuid
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -314,18 +313,6 @@ def test_without_rejects_a_bad_record_has_the_object_come_again(bucket):
     with pytest.raises(RunError, match=r"a record of .* is rejected"):
         handler(events.s3(put(bucket, "in.json", lines_of(2) + CANARY.encode())))
     assert ids(bucket) == []
-
-
-@pytest.fixture
-def table(aws):
-    name = f"table-{uuid.uuid4().hex[:12]}"
-    client("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
 
 
 def test_with_a_ledger_an_object_that_was_done_is_not_read_again(bucket, table, capsys, s3_faults):

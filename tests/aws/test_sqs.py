@@ -127,3 +127,9 @@ def test_a_test_event_of_s3_is_done(handler):
 def test_a_foreign_event_is_refused(handler, foreign):
     with pytest.raises(UsageError, match="expected an SQS event"):
         handler(foreign)
+
+
+def test_a_handler_of_records_does_without_boto3(child):
+    """Importing it takes time, and a folder needs none of it."""
+    done = child("import sys, millstream.aws.sqs, millstream.aws.kinesis; print([m for m in sys.modules if m[:4] == 'boto'])")
+    assert done.stdout.strip() == "[]"

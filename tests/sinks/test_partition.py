@@ -26,8 +26,6 @@ class Filed:
         self.batch = pa.record_batch([close(column) for column in made.columns], made.schema if made.columns else pa.schema([]))
 
 
-filed = Filed
-
 NASTY = [
     ".",
     "..",
@@ -123,7 +121,7 @@ def test_grouping_is_that_of_a_dictionary(table, by):
     expected: dict[tuple, list[int]] = {}
     for row in batch.to_pylist():
         expected.setdefault(tuple(row[name] for name in by), []).append(row["i"])
-    found = filed(batch, by)
+    found = Filed(batch, by)
     assert found.bad == []
     assert found.batch.schema.names == [name for name in "isnb" if name not in by]
     folders = {}
@@ -141,7 +139,7 @@ def test_grouping_is_that_of_a_dictionary(table, by):
 
 def test_decimals_partition_by_their_exact_text():
     values = [Decimal("1.10"), None, Decimal("-99999999999999999999.99"), Decimal("1.10"), Decimal("0.00")]
-    found = filed(pa.record_batch({"k": pa.array(values, pa.decimal128(22, 2)), "i": pa.array(range(5))}), ["k"])
+    found = Filed(pa.record_batch({"k": pa.array(values, pa.decimal128(22, 2)), "i": pa.array(range(5))}), ["k"])
     assert [(part.folder, part.rows) for part in found.parts] == [
         ("k=1.10", 2),
         (f"k={DEFAULT}", 1),
@@ -153,7 +151,7 @@ def test_decimals_partition_by_their_exact_text():
 
 def test_nested_columns_go_where_their_rows_go():
     batch = pa.record_batch({"k": ["b", "a", "b"], "l": [[1], None, [2, 3]], "s": [{"a": [b"x"]}, {"a": None}, None]})
-    found = filed(batch, ["k"])
+    found = Filed(batch, ["k"])
     assert found.batch.to_pylist() == [
         {"l": [1], "s": {"a": [b"x"]}},
         {"l": [2, 3], "s": None},
@@ -163,17 +161,17 @@ def test_nested_columns_go_where_their_rows_go():
 
 def test_many_partitions():
     values = [str(i % 20_011) for i in range(60_000)]
-    found = filed(pa.record_batch({"k": values, "i": pa.array(range(60_000))}), ["k"])
+    found = Filed(pa.record_batch({"k": values, "i": pa.array(range(60_000))}), ["k"])
     assert len(found.parts) == 20_011
     assert [found.batch.column(0)[part.first].as_py() for part in found.parts] == list(range(20_011))
 
 
 def test_what_cannot_name_a_folder_is_told_with_its_column():
     batch = pa.record_batch({"a": ["x", "", "y", "é" * 43], "b": [DEFAULT, "", None, "z"], "v": [1, 2, 3, 4]})
-    assert filed(batch, ["a", "b"]).bad == [(0, "b"), (1, "a"), (3, "a")]
-    assert filed(batch.slice(2, 1), ["a", "b"]).bad == []
+    assert Filed(batch, ["a", "b"]).bad == [(0, "b"), (1, "a"), (3, "a")]
+    assert Filed(batch.slice(2, 1), ["a", "b"]).bad == []
     longest = pa.record_batch({"k": ["x" * 253, "x" * 254], "v": [1, 2]})
-    assert filed(longest, ["k"]).bad == [(1, "k")]
+    assert Filed(longest, ["k"]).bad == [(1, "k")]
 
 
 SCHEMA = pa.schema(

@@ -1,7 +1,7 @@
 """Kinesis and SQS events as deliveries: payloads, identities, times of arrival.
 
-An event's text is read by a kernel: `read_text`. A dict, or a text of a shape that the kernel does not expect, goes through Python
-objects: `read_records`. Both give the same.
+An event's text is read by a kernel: `find_fields`. A dict, or a text of a shape that the kernel does not expect, goes through Python
+objects: `records_in`. Both give the same.
 """
 
 from __future__ import annotations

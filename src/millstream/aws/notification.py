@@ -12,9 +12,6 @@ import orjson
 from millstream.aws.envelope import plain
 from millstream.errors import UsageError
 
-MARKS = (b"aws:s3", b"aws.s3", b"s3:TestEvent")
-"""What the text of a notification holds one of."""
-
 EXPECTED = "expected a notification of S3's that objects were created (s3:ObjectCreated:*, or EventBridge's Object Created)"
 
 
@@ -58,7 +55,7 @@ def objects_of(message: Any) -> list[ObjectRef] | None:
 
 def text_objects(text: bytes) -> list[ObjectRef] | None:
     """`objects_of` a message's text."""
-    return objects_of(_parsed(text)) if any(mark in text for mark in MARKS) else None
+    return objects_of(_parsed(text))
 
 
 def _parsed(text: Any) -> Any:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from time import monotonic, perf_counter, time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
-from millstream.aws.handler import KEPT_IF
+from millstream.aws.handler import KEPT_IF, Handler
 from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
 from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.compression import told_by_magic
-from millstream.decode.rejects import Reject
 from millstream.errors import RunError, SettingsError
 from millstream.sinks.gathered import Gathered
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Prepared, prepare
 from millstream.sinks.origin import Origin
-
-if TYPE_CHECKING:
-    from millstream.aws.handler import Handler
 
 CHUNK_BYTES = 8 << 20
 """Text of one chunk. It decides the names of what is written: another figure writes an object anew."""
@@ -73,10 +68,7 @@ class Objects:
         from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
         from aws_lambda_powertools.utilities.idempotency.exceptions import BaseError, IdempotencyAlreadyInProgressError
 
-        config = IdempotencyConfig(
-            expires_after_seconds=KEPT_SECONDS,
-            hash_function="sha256",
-        )
+        config = IdempotencyConfig(expires_after_seconds=KEPT_SECONDS, hash_function="sha256")
         if self.context is not None:
             config.register_lambda_context(self.context)
         place = sha256(self.handler.sink.url.encode()).hexdigest()[:12]
@@ -263,24 +255,16 @@ class _Object:
             raise landed.error
 
     def _prepared(self, chunk: Chunk) -> Prepared:
-        payloads = chunk.payloads
-        count = payloads.count
-        faults = [Reject(count + i, fault.code, None, -1, fault.message) for i, fault in enumerate(chunk.faults)]
-
-        def payload(position: int) -> bytes:
-            return payloads.payload(position) if position < count else chunk.faults[position - count].payload
-
-        return prepare(self.handler.pipeline.run(payloads), self.handler.output, payload, faults)
+        return prepare(self.handler.pipeline.run(chunk.payloads), self.handler.output, chunk.payload, chunk.rejects())
 
     def _origin(self, start: Start, records: int) -> Origin:
         base = f"{self.identity}-{start.number}"
         arrived = self.source.changed
-        constant: Callable[[int], str] = lambda position: base  # noqa: E731
         return Origin(
             base=base,
             range=f"{start.first}+{records}",
             source=f"{self.ref.url}?version={self.source.version}",
-            identity=constant,
+            identity=lambda position: base,
             arrived=lambda position: arrived,
             arrival=arrived.date(),
             first=start.first,

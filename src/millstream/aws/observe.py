@@ -48,7 +48,7 @@ def warn(service: str, text: str) -> None:
 @cache
 def say(service: str, text: str) -> None:
     """Warn of something, once."""
-    _logger(service).warning(text)
+    warn(service, text)
 
 
 def report_batch(batch: Batch, landed: Landed) -> None:

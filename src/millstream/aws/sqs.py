@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since
 from millstream.aws.notification import ObjectRef, text_objects
-from millstream.aws.objects import Objects
 from millstream.aws.observe import warn
 from millstream.aws.settings import checked_ledger
 from millstream.decode.payloads import Payloads
@@ -178,6 +177,8 @@ class _Batch:
     def _land_objects(self, position: int, objects: Sequence[ObjectRef]) -> None:
         if position in self.failed:  # behind a message of its group that failed
             return
+        from millstream.aws.objects import Objects  # with boto3's client, which batches of records do without
+
         runner = Objects(self.handler, self.until, self.context)
         try:
             for one in objects:

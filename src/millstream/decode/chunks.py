@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from millstream.decode.compression import MAX_RATIO, Rest, Source, open_stream
 from millstream.decode.framing import Fault, Text, frame
 from millstream.decode.payloads import Payloads
+from millstream.decode.rejects import Reject
 
 CHUNK_BYTES = 16 << 20
 """Text of one chunk, decompressed."""
@@ -55,6 +56,15 @@ class Chunk:
     @property
     def records(self) -> int:
         return self.payloads.count + len(self.faults)
+
+    def payload(self, position: int) -> bytes:
+        """A record's bytes; of a fault, how it starts."""
+        behind = position - self.payloads.count
+        return self.payloads.payload(position) if behind < 0 else self.faults[behind].payload
+
+    def rejects(self) -> list[Reject]:
+        """The faults, as rejects."""
+        return [Reject(i, one.code, None, -1, one.message) for i, one in enumerate(self.faults, self.payloads.count)]
 
 
 def suffix_of(name: str) -> str:

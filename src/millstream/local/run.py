@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from millstream.decode.chunks import CHUNK_BYTES, Chunk, read_chunks
 from millstream.decode.compression import FileSource
-from millstream.decode.rejects import Reject
 from millstream.errors import RunError, UsageError
 from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import InputFile, find_files
@@ -157,14 +156,6 @@ def _land_chunk(
     sink: Store,
     rejects: Rejects,
 ) -> _Done:
-    payloads = chunk.payloads
-    outcome = pipeline.run(payloads)
-    count = payloads.count
-    faults = [Reject(count + i, fault.code, None, -1, fault.message) for i, fault in enumerate(chunk.faults)]
-
-    def payload(position: int) -> bytes:
-        return payloads.payload(position) if position < count else chunk.faults[position - count].payload
-
     changed = _EPOCH + timedelta(milliseconds=file.changed_ns // 1_000_000)
     base = f"{file.identity}-{chunk.number}"
     origin = Origin(
@@ -176,6 +167,7 @@ def _land_chunk(
         arrival=changed.date(),
         first=chunk.first,
     )
-    prepared = prepare(outcome, output, payload, faults)
-    preview = outcome.batch.slice(0, PREVIEW_ROWS)
+    outcome = pipeline.run(chunk.payloads)
+    prepared = prepare(outcome, output, chunk.payload, chunk.rejects())
+    preview = outcome.head(PREVIEW_ROWS)
     return _Done(land(prepared, origin, output, fingerprint, sink, rejects), chunk.bytes_in, preview)

@@ -14,21 +14,6 @@ from millstream.decode.chunks import suffix_of
 from millstream.errors import SourceError, UsageError
 
 SUFFIXES = (".json", ".ndjson", ".jsonl")
-_OR__FOREIGN = (
-    ".csv",
-    ".tsv",
-    ".parquet",
-    ".avro",
-    ".orc",
-    ".arrow",
-    ".feather",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".zip",
-    ".xz",
-    ".snappy",
-)
 _OR_COMPRESSED = "or such files with .gz, .zst, .bz2 or .lz4 behind the name"
 _FOREIGN = (
     ".csv",

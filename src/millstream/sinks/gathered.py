@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,7 +13,7 @@ from millstream.sinks.landed import NAMES, Landed, check_law
 from millstream.sinks.landing import Object, Output, Prepared, Ready, land_objects, object_name, stored_rejects
 from millstream.sinks.origin import Origin
 from millstream.sinks.parquet import ParquetFile
-from millstream.sinks.rejects import SCHEMA, Rejects
+from millstream.sinks.rejects import NONE, Rejects
 from millstream.sinks.store import Store
 
 
@@ -48,12 +46,11 @@ class Gathered:
             Ready(file.rows, partial(self._object, folder, file, digests, origin))
             for folder, (file, digests) in self._files.items()
         ]
-        stored = pa.Table.from_batches(self._rejects, SCHEMA).combine_chunks().to_batches() if self._rejects else []
-        whole = stored[0] if stored else pa.RecordBatch.from_pylist([], SCHEMA)
-        return land_objects(self.counts, whole, objects, origin, self.fingerprint, sink, rejects, until)
+        stored = pa.concat_batches(self._rejects) if self._rejects else NONE
+        return land_objects(self.counts, stored, objects, origin, self.fingerprint, sink, rejects, until)
 
     def _object(self, folder: str, file: ParquetFile, digests: list[str], origin: Origin) -> Object:
         digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]
         tags = {"fingerprint": self.fingerprint, "source": origin.range, "digest": digest}
-        other: Callable[[Path], str | None] = lambda path: parquet.difference(path, tags)  # noqa: E731
-        return object_name(folder, origin) + parquet.SUFFIX, file.body(tags), tags, other
+        name = object_name(folder, origin) + parquet.SUFFIX
+        return name, file.body(tags), tags, lambda path: parquet.difference(path, tags)

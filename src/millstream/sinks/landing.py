@@ -28,7 +28,7 @@ from millstream.sinks.digest import digest_rows
 from millstream.sinks.landed import NAMES, Landed, check_law
 from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
-from millstream.sinks.rejects import Rejects, stored_batch
+from millstream.sinks.rejects import NONE, Rejects, stored_batch
 from millstream.sinks.store import Store, Stored
 
 FORMATS = ("parquet", "json", "ndjson")
@@ -183,6 +183,8 @@ def land_objects(
 
 def stored_rejects(prepared: Prepared, origin: Origin, fingerprint: str) -> pa.RecordBatch:
     """A batch's rejects as they are stored."""
+    if not prepared.rejects.num_rows:
+        return NONE
     return stored_batch(
         prepared.rejects,
         source=origin.source,

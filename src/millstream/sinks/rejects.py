@@ -33,6 +33,9 @@ SCHEMA = pa.schema(
 )
 """An Outcome's rejects, and where they came from. `position` counts the records of the file, or of the batch."""
 
+NONE = pa.RecordBatch.from_arrays([pa.nulls(0, one.type) for one in SCHEMA], schema=SCHEMA)
+"""No rejects."""
+
 _DIGESTED = ("position", "code", "column", "offset", "identity", "sub")
 
 
