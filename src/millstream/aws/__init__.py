@@ -62,6 +62,9 @@ def s3_handler(
     ledger: str | None = None,
 ) -> S3Handler:
     """A handler for S3 objects: told of by S3 itself, SNS or EventBridge, or by messages of SQS that hold such notifications."""
+    from millstream.sinks.store import require_boto3
+
+    require_boto3("s3_handler")
     from millstream.aws.s3 import S3Handler
 
     return S3Handler(pipeline, sink=sink, rejects=rejects, on_reject=on_reject, ledger=ledger)

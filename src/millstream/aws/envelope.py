@@ -119,15 +119,11 @@ class Deliveries:
 
     def only(self, positions: Sequence[int]) -> Deliveries:
         """Some of the deliveries, in their order."""
-        indices, starts, ends = from_numbers("q", positions), allocate(len(positions), 8), allocate(len(positions), 8)
-        kernels.take_int64(self.payloads.starts, indices, starts)
-        kernels.take_int64(self.payloads.ends, indices, ends)
-        size = kernels.sum_spans(starts, ends)
         hit = set(self.broken)
         return Deliveries(
             source=self.source,
             shard=self.shard,
-            payloads=Payloads(self.payloads.text, size, starts, ends, size),
+            payloads=self.payloads.only(positions),
             identities=Chosen(self.identities, positions),
             arrivals=Chosen(self.arrivals, positions),
             per_second=self.per_second,

@@ -181,6 +181,19 @@ def answer(failed: Sequence[str], done: int, reasons: Sequence[str]) -> Answer:
     return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
 
 
+def origin_of(deliveries: Deliveries, records: Records, base: str, held: str) -> Origin:
+    """Where a batch's records came from. base: the start of its objects' names; held: what it holds, as its tags tell."""
+    return Origin(
+        base=base,
+        range=held,
+        source=deliveries.source,
+        identity=lambda position: deliveries.identities(records.delivery(position)),
+        arrived=lambda position: deliveries.arrived(records.delivery(position)),
+        sub=records.sub,
+        arrival=deliveries.arrived(0).date(),
+    )
+
+
 def milliseconds_since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 

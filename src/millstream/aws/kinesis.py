@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
-from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since
+from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
@@ -103,13 +103,12 @@ def kinesis_text(text: bytes) -> list[Deliveries] | None:
     ends = allocate(fields.count, 8)
     if kernels.decode_spans(fields.text, starts, encoded, ends):
         return None
-    size = kernels.sum_spans(starts, ends)
     return [
         _checked(
             Deliveries(
                 source=arn,
                 shard=shard,
-                payloads=Payloads(fields.text, size, starts, ends, size),
+                payloads=Payloads.of_spans(fields.text, starts, ends),
                 identities=fields.texts("sequenceNumber"),
                 arrivals=fields.texts("approximateArrivalTimestamp"),
                 per_second=1,
@@ -149,11 +148,10 @@ def _delivered(arn: str, shard: str, records: list[_Record]) -> Deliveries:
             ctypes.memmove(payloads.text.address + starts[i], data, len(data))
             places[i] = starts[i] + len(data)
         ends = from_numbers("q", places)
-    size = kernels.sum_spans(payloads.starts, ends)
     return Deliveries(
         source=arn,
         shard=shard,
-        payloads=Payloads(payloads.text, size, payloads.starts, ends, size),
+        payloads=Payloads.of_spans(payloads.text, payloads.starts, ends),
         identities=Listed([one.sequence for one in records]),
         arrivals=Listed([repr(one.seconds) for one in records]),
         per_second=1,
@@ -176,12 +174,5 @@ def _checked(deliveries: Deliveries) -> Deliveries:
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
     first, last = deliveries.identities(0), deliveries.identities(done - 1)
     arn = hashlib.sha256(deliveries.source.encode()).hexdigest()[:8]
-    return Origin(
-        base=f"{arn}-{deliveries.shard}-{first}-{last}-a1",
-        range=f"{deliveries.shard}:{first}-{last}",
-        source=deliveries.source,
-        identity=lambda position: deliveries.identities(records.delivery(position)),
-        arrived=lambda position: deliveries.arrived(records.delivery(position)),
-        sub=records.sub,
-        arrival=deliveries.arrived(0).date(),
-    )
+    base, held = f"{arn}-{deliveries.shard}-{first}-{last}-a1", f"{deliveries.shard}:{first}-{last}"
+    return origin_of(deliveries, records, base, held)

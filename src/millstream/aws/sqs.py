@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
-from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since
+from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
 from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.observe import warn
 from millstream.aws.settings import checked_ledger
@@ -193,15 +193,7 @@ class _Batch:
 
 def _origin(deliveries: Deliveries, records: Records) -> Origin:
     names = hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
-    return Origin(
-        base=names,
-        range=names,
-        source=deliveries.source,
-        identity=lambda position: deliveries.identities(records.delivery(position)),
-        arrived=lambda position: deliveries.arrived(records.delivery(position)),
-        sub=records.sub,
-        arrival=deliveries.arrived(0).date(),
-    )
+    return origin_of(deliveries, records, names, names)
 
 
 def sqs_event(event: Mapping[str, Any]) -> list[Deliveries]:
@@ -251,13 +243,11 @@ def sqs_text(text: bytes) -> list[Deliveries] | None:
         return None
     if fields.texts("eventSource")(0) != _SOURCE:
         return None
-    starts, ends = fields.spans("body")
-    size = kernels.sum_spans(starts, ends)
     return [
         Deliveries(
             source=fields.texts("eventSourceARN")(0),
             shard="",
-            payloads=Payloads(fields.text, size, starts, ends, size),
+            payloads=Payloads.of_spans(fields.text, *fields.spans("body")),
             identities=fields.texts("messageId"),
             arrivals=fields.texts("SentTimestamp"),
             per_second=1000,

@@ -166,15 +166,10 @@ def _without_long(piece: Piece, limit: int) -> Iterator[Piece]:
     first = 0
     for i in [i for i in range(payloads.count) if ends[i] - starts[i] > limit]:
         kept = payloads.text.part(starts[i], min(KEPT_BYTES, ends[i] - starts[i]), 1).tobytes()
-        yield Piece(_some(payloads, first, i), [_too_long(kept, limit)])
+        yield Piece(payloads.part(first, i - first), [_too_long(kept, limit)])
         first = i + 1
     if first < payloads.count or piece.faults:
-        yield Piece(_some(payloads, first, payloads.count), piece.faults, piece.end)
-
-
-def _some(payloads: Payloads, first: int, end: int) -> Payloads:
-    """Payloads `first` to `end`, in memory of their own: a decoder may grow and write to it."""
-    return Payloads.of_records([payloads.payload(i) for i in range(first, end)])
+        yield Piece(payloads.part(first, payloads.count - first), piece.faults, piece.end)
 
 
 def _over(owner: Any, itemsize: int) -> Memory:

@@ -19,7 +19,7 @@ class Payloads:
     """`count` payloads, each text[starts[i]:ends[i]] of one buffer.
 
     text: the payloads' bytes; it is only read, and may be somebody else's.
-    size: where the payloads' bytes end. bytes_in: bytes as delivered.
+    size: no fewer than the payloads' bytes. bytes_in: bytes as delivered.
     """
 
     text: Memory
@@ -37,6 +37,24 @@ class Payloads:
         start = self.starts.part(8 * position, 1, 8).tolist()[0]
         end = self.ends.part(8 * position, 1, 8).tolist()[0]
         return self.text.part(start, end - start, 1).tobytes()
+
+    def only(self, positions: Sequence[int]) -> Payloads:
+        """Some of the payloads, in their order; nothing is copied."""
+        indices = from_numbers("q", positions)
+        starts, ends = allocate(len(positions), 8), allocate(len(positions), 8)
+        kernels.take_int64(self.starts, indices, starts)
+        kernels.take_int64(self.ends, indices, ends)
+        return Payloads.of_spans(self.text, starts, ends)
+
+    def part(self, first: int, count: int) -> Payloads:
+        """`count` payloads from one on; nothing is copied."""
+        return Payloads.of_spans(self.text, self.starts.part(8 * first, count, 8), self.ends.part(8 * first, count, 8))
+
+    @classmethod
+    def of_spans(cls, text: Memory, starts: Memory, ends: Memory) -> Payloads:
+        """One payload a span of a text that may hold other things too."""
+        size = kernels.sum_spans(starts, ends)
+        return cls(text, size, starts, ends, size)
 
     @classmethod
     def of_records(cls, records: Sequence[bytes | bytearray | memoryview]) -> Payloads:

@@ -79,24 +79,16 @@ class Records:
 
     def first(self, count: int) -> Records:
         """The first records alone."""
-        payloads = self.payloads
-        starts, ends = (one.part(0, count, 8) for one in (payloads.starts, payloads.ends))
-        size = kernels.sum_spans(starts, ends)
         owner = None if self.owner is None else self.owner.part(0, count, 8)
         faults = {position: fault for position, fault in self.faults.items() if position < count}
-        return Records(Payloads(payloads.text, size, starts, ends, size), owner, self.deliveries, faults)
+        return Records(self.payloads.part(0, count), owner, self.deliveries, faults)
 
     def good(self) -> tuple[Payloads, list[int] | None]:
         """The records that are some, and where they stand among all; None where that is all of them."""
         if not self.faults:
             return self.payloads, None
         positions = [i for i in range(self.count) if i not in self.faults]
-        indices = from_numbers("q", positions)
-        starts, ends = allocate(len(positions), 8), allocate(len(positions), 8)
-        kernels.take_int64(self.payloads.starts, indices, starts)
-        kernels.take_int64(self.payloads.ends, indices, ends)
-        size = kernels.sum_spans(starts, ends)
-        return Payloads(self.payloads.text, size, starts, ends, size), positions
+        return self.payloads.only(positions), positions
 
     def rejects(self) -> list[Reject]:
         """The records that are none, as rejects."""
@@ -138,11 +130,10 @@ def records_of(payloads: Payloads, settings: Mapping[str, Any], broken: Sequence
         items.marks = from_numbers("q", [int(i in hit) for i in range(payloads.count)])
     _split_aggregates(items, kinds.tolist(), faults)
     deliveries = _unpack(items, settings, faults, payloads.count)
-    size = kernels.sum_spans(items.starts, items.ends)
     bad: dict[int, tuple[Code, str]] = {}
     if broken or len(faults) > 1:
         bad = {i: faults[mark - 1] for i, mark in enumerate(items.marks.tolist()) if mark}
-    return Records(Payloads(items.text, size, items.starts, items.ends, size), items.owner, deliveries, bad)
+    return Records(Payloads.of_spans(items.text, items.starts, items.ends), items.owner, deliveries, bad)
 
 
 def _split_aggregates(items: _Items, kinds: Sequence[int], faults: list[tuple[Code, str]]) -> None:
