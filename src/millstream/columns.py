@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
@@ -121,27 +122,54 @@ def take(vector: Vector, indices: Memory, gaps: bool = False) -> Vector:
 
     gaps: some positions may be negative; those rows are null.
     """
-    count, physical = indices.count, vector.type.physical
-    valid = None
-    if vector.valid is not None:
-        valid = allocate(count, 1)
-        kernels.take_uint8(vector.valid, indices, valid)
-    elif gaps:
-        valid = allocate(count, 1)
-        kernels.find_missing(indices, 1, valid)
-    if physical == "struct":
-        children = tuple(take(child, indices, gaps) for child in vector.children)
-        return Vector(vector.type, count, EMPTY_WORDS, valid, None, children)
-    if physical == "bool":
-        values = allocate(count, 1)
-        kernels.take_uint8(vector.values, indices, values)
-    elif physical == "decimal":
-        values = allocate(2 * count, 8)
-        kernels.take_int128(vector.values, indices, values)
-    else:
-        values = allocate(count, 8)
-        kernels.take_int64(vector.values, indices, values)
-    return Vector(vector.type, count, values, valid, vector.data, vector.children)
+    return take_all((vector,), indices, gaps)[0]
+
+
+def take_all(vectors: Sequence[Vector], indices: Memory, gaps: bool = False) -> list[Vector]:
+    """The same of several columns."""
+    return _Taken(vectors, indices, gaps).vectors
+
+
+_ITEM_BYTES = {"bool": 1, "decimal": 16, "struct": 0}
+"""Bytes of an item in a column's own memory; 8 in all others."""
+
+
+class _Taken:
+    """Rows of columns, side by side in one memory."""
+
+    def __init__(self, vectors: Sequence[Vector], indices: Memory, gaps: bool) -> None:
+        self.count = indices.count
+        self.missing: Memory | None = None
+        if gaps:
+            self.missing = allocate(self.count, 1)
+            kernels.find_missing(indices, 1, self.missing)
+        self.out = allocate(sum(map(self._size, vectors)), 1)
+        self.at, self.table = self.out.address, list[int]()
+        self.vectors = [self._take(one) for one in vectors]
+        kernels.take_columns(from_numbers("q", self.table), indices)
+
+    def _size(self, vector: Vector) -> int:
+        """Room for a column's items and validity bytes, each to the next word."""
+        if vector.type.physical == "struct":
+            return self.count + 8 + sum(map(self._size, vector.children))
+        return 17 * self.count + 8 if vector.type.physical == "decimal" else 9 * self.count + 8
+
+    def _take(self, vector: Vector) -> Vector:
+        physical, children = vector.type.physical, vector.children
+        if physical == "struct":
+            values, children = EMPTY_WORDS, tuple(map(self._take, children))
+        elif physical == "decimal":
+            values = self._room(16, vector.values, 2 * self.count)
+        else:
+            values = self._room(1 if physical == "bool" else 8, vector.values, self.count)
+        valid = self.missing if vector.valid is None else self._room(1, vector.valid, self.count)
+        return Vector(vector.type, self.count, values, valid, vector.data, children)
+
+    def _room(self, width: int, source: Memory, items: int) -> Memory:
+        self.table += (width, source.count >> (width == 16), source.address, self.at)
+        found = Memory(self.out.owner, self.at, items, min(width, 8))
+        self.at += (width * self.count + 7) & -8
+        return found
 
 
 def rows_of(vector: Vector, first: int, count: int) -> Vector:

@@ -9,7 +9,7 @@ from time import perf_counter
 import pyarrow as pa
 
 from millstream.binding import Applied, Bound, Constant, Input, Widened
-from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take
+from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
@@ -19,7 +19,7 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
 from millstream.plan import Assign, Keep, Plan, Probe
-from millstream.schema import BOOL, Code, Disposition, Field, Type, from_arrow
+from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_arrow
 
 
 @dataclass
@@ -96,11 +96,11 @@ def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:
     count = kernels.filter_indices(mask.values, mask.validity(), indices)
     if count == batch.length:
         return
-    indices = indices.part(0, count, 8)
-    row_source = allocate(count, 8)
-    kernels.take_int64(batch.row_source, indices, row_source)
-    batch.columns = {name: take(one, indices) for name, one in batch.columns.items() if name in live}
-    batch.length, batch.row_source = count, row_source
+    names = [name for name in batch.columns if name in live]
+    columns = [batch.columns[name] for name in names]
+    source, *taken = take_all([Vector(INT64, batch.length, batch.row_source), *columns], indices.part(0, count, 8))
+    batch.columns = dict(zip(names, taken, strict=True))
+    batch.length, batch.row_source = count, source.values
 
 
 def _drop_rows(bad: list[int], batch: Batch, live: frozenset[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from millstream import steps as written
-from millstream.binding import Bound, Input, bind, inputs, unknown
+from millstream.binding import Applied, Bound, Input, Widened, bind, inputs, unknown
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
 from millstream.expr import Expr, col
@@ -98,7 +98,7 @@ def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any
     _check_output(output, columns)
     live = frozenset(columns)
     ordered: list[Step] = []
-    for one in reversed(planned):
+    for one in reversed(_merged(planned)):
         one, live = _needed(one, live)
         ordered.insert(0, one)
     fields = tuple(schema.values())
@@ -127,6 +127,34 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
             return _renamed(dict(step.names), where, columns)
         case written.Join():
             return _joined(step, where, columns)
+
+
+_PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null", "and", "or", "not"))
+"""Functions that are quick and make no errors."""
+
+
+def _merged(steps: Iterable[Step]) -> list[Step]:
+    """Rows are chosen once where one filter comes after another, and the later one is of plain tests.
+
+    What it tests is in rows that the first drops, too: that must neither reject their records nor take long.
+    """
+    merged: list[Step] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if isinstance(step, Keep) and isinstance(last, Keep) and all(_is_plain(one) for _, one in step.predicates):
+            merged[-1] = replace(last, predicates=last.predicates + step.predicates)
+        else:
+            merged.append(step)
+    return merged
+
+
+def _is_plain(bound: Bound) -> bool:
+    match bound:
+        case Applied():
+            return bound.function.name in _PLAIN and all(map(_is_plain, bound.arguments))
+        case Widened():
+            return _is_plain(bound.inner)
+    return True
 
 
 def _bound(exprs: Iterable[tuple[str, Expr]], columns: Mapping[str, Type]) -> tuple[tuple[str, Bound], ...]:

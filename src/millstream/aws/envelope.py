@@ -57,7 +57,7 @@ class Spans:
         self._all: list[str] | None = None
 
     def __call__(self, position: int) -> str:
-        start, end = (one.part(8 * position, 1, 8).tolist()[0] for one in (self.starts, self.ends))
+        start, end = self.starts.word(position), self.ends.word(position)
         return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
 
     def all(self) -> list[str]:

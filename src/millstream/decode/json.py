@@ -34,6 +34,7 @@ _ROWS, _REJECTS, _HEAP, _WANTED, _KEYS, _KEY_BYTES, _OTHER_KEYS, _CHECK_ABSENT, 
 _SPARE, _NOWHERE, _KNOWN = 13, 14, 16
 _MORE_HEAP, _MORE_SPANS = -1, 0
 _REJECT, _SPAN, _LEVEL = 4, 3, 4
+_NULLS, _SETTLED = 4, 5
 _AHEAD = 65536
 _WORDS = 1100
 
@@ -240,6 +241,7 @@ class _Batch:
             self.decoder._elements[level] = 1.125 * rows[level] / count if count else 0.0
         fields = self.decoder.fields
         self.words = self.columns.tolist()
+        self._settle(rows)
         columns = {one.name: self._vector(i, one.holds, rows) for i, one in enumerate(fields)}
         nulled = {one.name: self.words[i * COLUMN_WORDS + NULLED] for i, one in enumerate(fields)}
         return Decoded(
@@ -251,19 +253,24 @@ class _Batch:
             self.keys.take_counts(self.layout, state),
         )
 
+    def _settle(self, rows: list[int]) -> None:
+        """Count nulls. No kernel meets a view that points nowhere, and nobody sees what was in this memory before."""
+        table: list[int] = []
+        for i, place in enumerate(self.layout.columns):
+            at = i * COLUMN_WORDS
+            table += (place.width, rows[place.level], self.words[at + VALID], self.words[at + VALUES], 0)
+        settled = from_numbers("q", table)
+        kernels.settle_columns(settled, self.out)
+        self.nulls = settled.tolist()[_NULLS::_SETTLED]
+
     def _vector(self, index: int, kind: Type, rows: list[int]) -> Vector:
         place, at = self.layout.columns[index], index * COLUMN_WORDS
         count = rows[place.level]
         valid: Memory | None = self.out.part(self.words[at + VALID], count, 1)
         width = place.width
         values = self.out.part(self.words[at + VALUES], count * max(width // 8, 1), min(width, 8)) if width else EMPTY_WORDS
-        assert valid is not None
-        if kernels.count_invalid(valid) == 0:
+        if not self.nulls[index]:
             valid = None
-        elif width == 1:
-            kernels.clear_invalid_uint8(valid, values)
-        elif width:  # no kernel meets a view that points nowhere, and nobody sees what was in this memory before
-            kernels.clear_invalid(valid, values)
         children = tuple(self._vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
         data = self.strings if kind.physical == "string" else None
         return Vector(kind, count, values, valid, data, children)

@@ -34,8 +34,7 @@ class Payloads:
 
     def payload(self, position: int) -> bytes:
         """A copy of one payload's bytes."""
-        start = self.starts.part(8 * position, 1, 8).tolist()[0]
-        end = self.ends.part(8 * position, 1, 8).tolist()[0]
+        start, end = self.starts.word(position), self.ends.word(position)
         return self.text.part(start, end - start, 1).tobytes()
 
     def only(self, positions: Sequence[int]) -> Payloads:

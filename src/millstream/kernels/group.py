@@ -3,10 +3,13 @@
 A group is a dense id, 0 and up in the order of first appearance. Nulls make one group of their own.
 """
 
+from numba import int64
+
 from millstream.kernels.compare import same_bytes
 from millstream.kernels.hash import mix, quick_hash
 from millstream.kernels.simd import shift_right
-from millstream.kernels.spec import I64, INT, U8, helper, kernel
+from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
+from millstream.kernels.table import bytes_at, words_at
 
 _FACTOR = -7046029254386353131  # 2^64 / golden ratio, odd
 _NULL = 0x5851F42D4C957F2D
@@ -119,28 +122,52 @@ def sort_groups(groups: I64, ends: I64, out: I64):
     return len(groups)
 
 
-@kernel
-def digest_int64(values: I64, valid: U8, first: INT, count: INT, seed: INT):
-    """A 64-bit digest of `count` values from row `first` on, in order; what lies under a null does not matter."""
-    state = seed
-    for i in range(first, first + count):
-        if valid[i] == 1:
-            state = (state ^ values[i]) * _FACTOR
-        else:
-            state = (state + _NULL) * _NULL
-        state ^= shift_right(state, 32)
-    return mix(state)
+# A row of the table of `digest_columns`.
+_FORM, _VALUES, _COUNT, _VALID, _DATA, _DATA_BYTES, _DIGEST = 0, 1, 2, 3, 4, 5, 6
+_COLUMN = 7
+_WORDS, _FLAGS, _STRINGS, _DECIMALS, _SIZES, _NOTHING = 0, 1, 2, 3, 4, 5
+
+
+@inlined
+def digest_on(state, word):
+    """The state after one more value."""
+    state = (state ^ word) * _FACTOR
+    return state ^ shift_right(state, 32)
+
+
+@inlined
+def digest_null(state):
+    """The state after one more row without a value."""
+    state = (state + _NULL) * _NULL
+    return state ^ shift_right(state, 32)
 
 
 @kernel
-def digest_string(data: U8, views: I64, valid: U8, first: INT, count: INT, seed: INT):
-    """A 64-bit digest of `count` strings from row `first` on; otherwise as `digest_int64`."""
-    state = seed
-    for i in range(first, first + count):
-        if valid[i] == 1:
-            view = views[i]
-            state = (state ^ quick_hash(data, view & 0xFFFFFFFF, view >> 32)) * _FACTOR
-        else:
-            state = (state + _NULL) * _NULL
-        state ^= shift_right(state, 32)
-    return mix(state)
+def digest_columns(table: I64):
+    """A 64-bit digest of each column's values, in order; what lies under a null does not matter. Address 0: all are valid.
+
+    Of lists it is that of how many items each has, of structs that of which are null.
+    """
+    for row in range(0, len(table), _COLUMN):
+        form = table[row + _FORM]
+        count = table[row + _COUNT]
+        valid = bytes_at(table[row + _VALID], count if table[row + _VALID] != 0 else 0)
+        data = bytes_at(table[row + _DATA], table[row + _DATA_BYTES])
+        words = words_at(table[row + _VALUES], count if (form == _WORDS) | (form == _STRINGS) | (form == _SIZES) else 0)
+        flags = bytes_at(table[row + _VALUES], count if form == _FLAGS else 0)
+        state = int64(0)
+        for i in range(count):
+            if len(valid) > 0 and valid[i] != 1:
+                state = digest_null(state)
+            elif form == _WORDS:
+                state = digest_on(state, words[i])
+            elif form == _STRINGS:
+                state = digest_on(state, quick_hash(data, words[i] & 0xFFFFFFFF, words[i] >> 32))
+            elif form == _FLAGS:
+                state = digest_on(state, int64(flags[i]))
+            elif form == _DECIMALS:
+                state = digest_on(state, quick_hash(data, 16 * i, 16))
+            else:
+                state = digest_on(state, words[i] >> 32 if form == _SIZES else int64(0))
+        table[row + _DIGEST] = mix(state)
+    return len(table)

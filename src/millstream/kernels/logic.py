@@ -201,19 +201,6 @@ def replace_uint8(old: INT, new: INT, source: U8, out: U8):
 
 @kernel
 def clear_invalid(valid: U8, out: I64):
-    """Rows that are not valid become 0: for strings, the empty view. A row has as many words as `out` has for one."""
-    if len(out) == len(valid):
-        for i in range(len(out)):
-            out[i] = out[i] if valid[i] == 1 else 0
-    else:
-        words = len(out) // max(len(valid), 1)
-        for i in range(len(out)):
-            out[i] = out[i] if valid[i // words] == 1 else 0
-    return len(out)
-
-
-@kernel
-def clear_invalid_uint8(valid: U8, out: U8):
     """Rows that are not valid become 0."""
     for i in range(len(out)):
         out[i] = out[i] if valid[i] == 1 else 0

@@ -5,8 +5,9 @@ is a view: offset in the low 32 bits, length in the high 32, of its column's byt
 2 and up an error code.
 """
 
-from millstream.kernels.simd import copy_block
+from millstream.kernels.simd import copy_block, store_word
 from millstream.kernels.spec import F32, F64, I32, I64, INT, U8, inlined, kernel
+from millstream.kernels.table import bytes_at, words_at
 
 
 @kernel
@@ -140,14 +141,62 @@ def take_uint8(source: U8, indices: I64, out: U8):
     return len(indices)
 
 
+# A row of the table of `take_columns`: bytes of an item, items, where they are, where they go; address 0 stands for no items.
+_WIDTH, _ITEMS, _SOURCE, _TARGET = 0, 1, 2, 3
+_TAKEN = 4
+
+
 @kernel
-def take_int128(source: I64, indices: I64, out: I64):
-    """Rows of two words: the one at indices[i] becomes the one at i; an index below 0 gives 0."""
-    for i in range(len(indices)):
-        index = indices[i]
-        out[2 * i] = source[2 * index] if index >= 0 else 0
-        out[2 * i + 1] = source[2 * index + 1] if index >= 0 else 0
-    return len(indices)
+def take_columns(table: I64, indices: I64):
+    """Of each column the items at these positions, one after another; a position below 0 gives 0. Items have 1, 8 or 16 bytes."""
+    count = len(indices)
+    for row in range(0, len(table), _TAKEN):
+        items = table[row + _ITEMS]
+        if table[row + _WIDTH] == 1:
+            source = bytes_at(table[row + _SOURCE], items)
+            target = bytes_at(table[row + _TARGET], count)
+            for i in range(count):
+                target[i] = source[indices[i]] if indices[i] >= 0 else 0
+        elif table[row + _WIDTH] == 8:
+            words = words_at(table[row + _SOURCE], items)
+            out = words_at(table[row + _TARGET], count)
+            for i in range(count):
+                out[i] = words[indices[i]] if indices[i] >= 0 else 0
+        else:
+            words = words_at(table[row + _SOURCE], 2 * items)
+            out = words_at(table[row + _TARGET], 2 * count)
+            for i in range(count):
+                out[2 * i] = words[2 * indices[i]] if indices[i] >= 0 else 0
+                out[2 * i + 1] = words[2 * indices[i] + 1] if indices[i] >= 0 else 0
+    return len(table)
+
+
+# A row of the table of `settle_columns`: bytes of an item, items, where validity and items begin, how many are not valid.
+_VALID_AT, _ITEMS_AT, _NULLS = 2, 3, 4
+_SETTLED = 5
+
+
+@kernel
+def settle_columns(table: I64, out: U8):
+    """Count each column's rows that are not valid, and make their items 0, whatever was there. Items have 0, 1, 8 or 16 bytes."""
+    for row in range(0, len(table), _SETTLED):
+        width = table[row + _WIDTH]
+        valid_at = table[row + _VALID_AT]
+        at = table[row + _ITEMS_AT]
+        nulls = 0
+        for i in range(table[row + _ITEMS]):
+            nulls += 1 if out[valid_at + i] != 1 else 0
+        table[row + _NULLS] = nulls
+        if nulls > 0 and width > 0:
+            for i in range(table[row + _ITEMS]):
+                if out[valid_at + i] != 1:
+                    if width == 1:
+                        out[at + i] = 0
+                    else:
+                        store_word(out, at + width * i, 0)
+                        if width == 16:
+                            store_word(out, at + 16 * i + 8, 0)
+    return len(table)
 
 
 @kernel

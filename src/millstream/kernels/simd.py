@@ -311,3 +311,14 @@ def bits_of_double(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(args[0], _WORD)
 
     return types.int64(types.float64), codegen
+
+
+@intrinsic
+def bits_of_single(typingctx: Any, value: Any) -> Any:
+    """The 32 bits of the nearest float32 of a float64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(builder.fptrunc(args[0], ir.FloatType()), ir.IntType(32))
+        return builder.zext(bits, _WORD)
+
+    return types.int64(types.float64), codegen

@@ -47,13 +47,17 @@ class Memory:
 
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
-        return bytes(self.buffer())
+        return ctypes.string_at(self.address, self.count * self.itemsize)
 
     def tolist(self, code: str = "q") -> list[Any]:
         """The items as Python numbers; `code` is an `array` type code of the same size."""
-        items = array(code)
-        items.frombytes(self.buffer())
-        return items.tolist()
+        return array(code, self.tobytes()).tolist()
+
+    def word(self, index: int) -> int:
+        """The int64 at an index. Raises IndexError outside this memory."""
+        if not 0 <= 8 * index <= self.count * self.itemsize - 8:
+            raise IndexError(f"word {index} lies outside {self.count * self.itemsize} bytes")
+        return int(ctypes.c_int64.from_address(self.address + 8 * index).value)
 
 
 KEEP_FROM = 1 << 16

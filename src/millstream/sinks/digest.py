@@ -4,46 +4,54 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from millstream.columns import Vector, as_bytes, laid_out, rows_of
+from millstream.columns import Vector, laid_out, rows_of
 from millstream.native.bind import kernels
-from millstream.native.memory import allocate
+from millstream.native.memory import from_numbers
+
+# A row of the table of `digest_columns` in kernels/group.py.
+_COLUMN, _DIGEST = 7, 6
+_WORDS, _FLAGS, _STRINGS, _DECIMALS, _SIZES, _NOTHING = range(6)
+_FORMS = {"bool": _FLAGS, "string": _STRINGS, "decimal": _DECIMALS, "list": _SIZES, "struct": _NOTHING}
+
+_Tree: TypeAlias = "tuple[int, list[_Tree]]"
+"""Where a column stands in the table, and the same of what is inside it."""
 
 
 def digest_rows(names: Sequence[str], columns: Sequence[Vector], first: int, rows: int) -> str:
     """32 hex digits from names, types and values of `rows` rows from `first` on."""
     whole = hashlib.sha256(str(rows).encode())
-    for name, column in zip(names, columns, strict=True):
-        whole.update(f"\0{name}\0{column.type}\0{_digest(column, first, rows)}".encode())
+    table: list[int] = []
+    held: list[Vector] = []
+    trees = [_place(rows_of(one, first, rows) if one.length != rows else one, table, held) for one in columns]
+    told = from_numbers("q", table)
+    kernels.digest_columns(told)
+    digests = told.tolist()[_DIGEST::_COLUMN]
+    for name, column, tree in zip(names, columns, trees, strict=True):
+        whole.update(f"\0{name}\0{column.type}\0{_text(tree, digests)}".encode())
     return whole.hexdigest()[:32]
 
 
-def _digest(column: Vector, first: int, rows: int) -> str:
-    """Of a nested column: of which rows are null, how many items lists have, and of what is inside, in the order of rows."""
-    if column.type.is_nested:
-        column = rows_of(column, first, rows)
-        valid, own = column.validity(), allocate(rows, 8)
-        if column.type.physical == "list":
-            kernels.measure_views(column.values, own)
-            _, children = laid_out(column)
-        else:
-            kernels.fill_int64(0, own)
-            children = column.children
-        return "/".join(
-            [
-                str(kernels.digest_int64(own, valid, 0, rows, 0)),
-                *(_digest(child, 0, child.length) for child in children),
-            ]
-        )
-    return str(_flat(as_bytes(column) if column.type.physical == "decimal" else column, first, rows))
+def _place(column: Vector, table: list[int], held: list[Vector]) -> _Tree:
+    """Put a column into the table, and what is inside it in the order of its rows. What was made for that is held."""
+    number, form = len(table) // _COLUMN, _FORMS.get(column.type.physical, _WORDS)
+    data = column.values if form == _DECIMALS else column.data
+    table += (
+        form,
+        column.values.address,
+        column.length,
+        0 if column.valid is None else column.valid.address,
+        0 if data is None else data.address,
+        0 if data is None else data.count * data.itemsize,
+        0,
+    )
+    held.append(column)
+    children = laid_out(column)[1] if form == _SIZES else column.children
+    return number, [_place(child, table, held) for child in children]
 
 
-def _flat(column: Vector, first: int, rows: int) -> int:
-    values, valid = column.values, column.validity()
-    if column.type.physical == "string":
-        return int(kernels.digest_string(column.data, values, valid, first, rows, 0))
-    if column.type.physical == "bool":
-        wide = allocate(column.length, 8)
-        kernels.widen_unsigned(values, 1, wide)
-        values = wide
-    return int(kernels.digest_int64(values, valid, first, rows, 0))
+def _text(tree: _Tree, digests: Sequence[int]) -> str:
+    """Of a nested column: of which rows are null, how many items lists have, and of what is inside."""
+    number, children = tree
+    return "/".join([str(digests[number]), *(_text(child, digests) for child in children)])

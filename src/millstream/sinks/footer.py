@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -21,15 +21,39 @@ _UNITS = {"s": 1, "ms": 1, "us": 2, "ns": 3}  # the format has no seconds: they 
 _CREATED_BY = f"millstream version {__version__}"
 
 
-@lru_cache(16)
-def _schema(schema: pa.Schema) -> tuple[thrift.Value, bytes]:
-    """The schema's elements, and what Arrow's readers take the types from."""
-    elements = [_element("schema", None, None, children=len(schema))]
-    for one in schema:
-        kind = from_arrow(one.type)
-        assert kind is not None
-        elements += _elements(one.name, kind, OPTIONAL if one.nullable else REQUIRED)
-    return thrift.sequence(thrift.STRUCT, elements), base64.b64encode(schema.serialize())
+@dataclass(frozen=True)
+class Described:
+    """A schema: the name and nullability of each column, its elements in a file, and what Arrow's readers take the types from."""
+
+    schema: pa.Schema
+    fields: list[tuple[str, bool]]
+    elements: thrift.Value
+    arrow: bytes
+
+
+_described: dict[int, Described] = {}
+"""By the identity of schemas: a pipeline's is always the same object, and to hash or compare one takes longer than to write a page."""
+
+
+def described(schema: pa.Schema) -> Described:
+    """What files say of a schema."""
+    found = _described.get(id(schema))
+    if found is None:
+        elements = [_element("schema", None, None, children=len(schema))]
+        for one in schema:
+            kind = from_arrow(one.type)
+            assert kind is not None
+            elements += _elements(one.name, kind, OPTIONAL if one.nullable else REQUIRED)
+        found = Described(
+            schema,
+            [(one.name, one.nullable) for one in schema],
+            thrift.sequence(thrift.STRUCT, elements),
+            base64.b64encode(schema.serialize()),
+        )
+        if len(_described) >= 64:
+            _described.clear()
+        _described[id(schema)] = found  # it holds the schema, so that no other gets that number
+    return found
 
 
 def _elements(name: str, kind: Type, repetition: int) -> Iterator[thrift.Value]:
@@ -125,16 +149,15 @@ def row_group(columns: Sequence[thrift.Value], rows: int, first: int, plain_byte
     )
 
 
-def footer(schema: pa.Schema, rows: int, groups: Sequence[thrift.Value], leaves: int, metadata: Mapping[bytes, bytes]) -> bytes:
+def footer(schema: Described, rows: int, groups: Sequence[thrift.Value], leaves: int, metadata: Mapping[bytes, bytes]) -> bytes:
     """The bytes behind the last column: FileMetaData, its length, the magic. leaves: how many flat columns there are."""
-    elements, arrow = _schema(schema)
-    pairs = [*metadata.items(), (b"ARROW:schema", arrow)]
+    pairs = [*metadata.items(), (b"ARROW:schema", schema.arrow)]
     told = [thrift.struct(((1, thrift.binary(key)), (2, thrift.binary(value)))) for key, value in pairs]
     order = thrift.struct(((1, thrift.EMPTY),))
     _, data = thrift.struct(
         (
             (1, thrift.i32(2)),
-            (2, elements),
+            (2, schema.elements),
             (3, thrift.i64(rows)),
             (4, thrift.sequence(thrift.STRUCT, groups)),
             (5, thrift.sequence(thrift.STRUCT, told)),

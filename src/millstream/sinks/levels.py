@@ -14,7 +14,7 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Leaf:
     """A column without others in it. path: its name after those it is in. most_defined, most_repeated: its greatest levels.
 

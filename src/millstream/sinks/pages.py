@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import struct
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, filled_bytes, ones, rows_of, take
+from millstream.columns import Vector, filled_bytes, rows_of, take
 from millstream.errors import SinkError
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
@@ -33,10 +32,16 @@ DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
 STATISTICS_BYTES = 256
 """The longest string that stands in statistics."""
-_MOST_SECONDS = ((1 << 63) - 1) // 1000
 RAW_BYTES = 1024
 """A page that is not larger is put into its zstd frame as it is: what a compressor sets up takes longer than all the rest."""
-_SLACK = 64
+
+# Tables of kernels/pages.py.
+_FLAGS, _WORDS, _DOUBLES, _SINGLES, _STRINGS, _DECIMALS, _NUMBERS = range(7)
+_SURVEY, _BYTES = 12, 8
+_PAGE, _START, _SIZE = 16, 14, 15
+_NO_LEVELS, _OF_VALIDITY, _GIVEN = range(3)
+_MORE = 32
+"""Bytes that a kernel may write behind the last, and more than a page has beside values and levels."""
 
 
 def physical_type(kind: Type) -> int:
@@ -58,18 +63,18 @@ def decimal_bytes(kind: Type) -> int:
     return int(((10**kind.precision).bit_length() + 8) // 8)
 
 
-@dataclass
+@dataclass(slots=True)
 class ColumnChunk:
     """A column of a row group: its pages, and the metadata that tells of them once it is known where they start."""
 
     leaf: Leaf
     codec: int
-    pieces: list[Any]
+    dictionary: bool
+    statistics: bytes
+    pieces: list[Any] = field(default_factory=list)
     plain_bytes: int = 0
     file_bytes: int = 0
-    dictionary: bool = False
     data_at: int = 0
-    statistics: bytes = b"\0"
 
     def metadata(self, offset: int) -> thrift.Value:
         """ColumnChunk {2: file_offset, 3: ColumnMetaData}. Field numbers and types stand in bytes: there are many of these."""
@@ -96,95 +101,192 @@ def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: b
     return b"\x26\0\x1c" + inner[:-1] + b"\x16"
 
 
-def encode_leaf(leaf: Leaf, compression: str) -> ColumnChunk:
-    """A column's pages."""
+def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]:
+    """Columns' pages. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
+    number = CODECS[compression]
     codec = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression))
-    if leaf.values.type.unit == "s":
-        leaf = replace(leaf, values=_in_milliseconds(leaf.values, leaf.path))
-    return _Encoder(leaf, codec, ColumnChunk(leaf, CODECS[compression], [])).run()
+    columns = [_Column(leaf) for leaf in leaves]
+    _survey(columns)
+    pages = [column.pages() for column in columns]
+    table = from_numbers("q", [word for some in pages for page in some for word in page.row])
+    bodies = allocate(sum(page.most_bytes for some in pages for page in some) + _MORE, 1)
+    kernels.encode_pages(table, bodies)
+    words = table.tolist()
+    places = zip(words[_START::_PAGE], words[_SIZE::_PAGE], strict=True)
+    chunks = []
+    for column, some in zip(columns, pages, strict=True):
+        chunk = ColumnChunk(column.leaf, number, column.groups is not None, column.statistics())
+        for page in some:
+            start, size = next(places)
+            _add_page(chunk, page, bodies.part(start, size, 1), codec)
+        chunks.append(chunk)
+    return chunks
+
+
+@dataclass(slots=True)
+class _Page:
+    """A page to be: its row in the table of `encode_pages`, the most bytes that its body has, what its header tells."""
+
+    row: tuple[int, ...]
+    most_bytes: int
+    entries: int
+    encoding: int = PLAIN
+    is_dictionary: bool = False
+
+
+class _Column:
+    """A column on its way into pages. told: what statistics are of, its values or the distinct ones of its dictionary."""
+
+    __slots__ = ("bounds", "form", "groups", "leaf", "nulls", "plain_bytes", "told", "values", "width")
+
+    def __init__(self, leaf: Leaf) -> None:
+        values = leaf.values
+        if values.type.unit == "s":
+            values = _in_milliseconds(values, leaf.path)
+        self.leaf = leaf
+        self.nulls = _nulls(values)
+        self.values = values if self.nulls or values.valid is None else replace(values, valid=None)
+        self.form, self.width = _form(values.type)
+        self.groups = _dictionary(self.values) if repeats(self.values) else None
+        self.told = self.values if self.groups is None else self.groups.distinct
+        self.plain_bytes, self.bounds = 0, (0, 0, 0)
+
+    def survey(self) -> tuple[int, ...]:
+        """Its row in the table of `survey_columns`."""
+        return (*self._place(self.told), self.width, int(self.told.type.physical == "uint64"), 0, 0, 0, 0)
+
+    def pages(self) -> list[_Page]:
+        """Of its dictionary, if it has one, and of its rows."""
+        groups, count = self.groups, self.values.length
+        made = []
+        size = self.plain_bytes
+        if groups is not None:
+            row = (*self._place(groups.distinct), self.width, 0, _NO_LEVELS, 0, 0, 0, 0, 0, 0, 0)
+            made.append(_Page(row, size + _MORE, groups.distinct.length, is_dictionary=True))
+            size = count * groups.width // 8
+        pages = min(-(-size // PAGE_BYTES), count) if self.leaf.defined is None else 1
+        if pages <= 1:
+            made.append(self._rows(self.values, 0, size))
+            return made
+        step = -(-count // pages)
+        for first in range(0, count, step):
+            made.append(self._rows(rows_of(self.values, first, min(step, count - first)), first, 0))
+        made[-1].most_bytes += size  # they come one after another in one memory
+        return made
+
+    def _rows(self, rows: Vector, first: int, size: int) -> _Page:
+        """The page of some rows, whose values have that many bytes."""
+        leaf, groups = self.leaf, self.groups
+        if leaf.defined is None:
+            entries, levels = rows.length, _OF_VALIDITY if leaf.most_defined else _NO_LEVELS
+            given = (0, 0, 0, 0)
+            size += entries // 8
+        else:
+            entries, levels = leaf.entries, _GIVEN
+            repeated = 0 if leaf.repeated is None else leaf.repeated.address
+            given = (repeated, leaf.most_repeated, leaf.defined.address, leaf.most_defined)
+            size += (entries // 8 + 1) * (leaf.most_repeated.bit_length() + leaf.most_defined.bit_length())
+        if groups is None:
+            row = (*self._place(rows), self.width, 0, levels, *given, entries, 0, 0)
+            return _Page(row, size + _MORE, entries)
+        numbers = groups.numbers.part(8 * first, rows.length, 8)
+        valid = 0 if rows.valid is None else rows.valid.address
+        place = (_NUMBERS, numbers.address, rows.length, valid, 0, 0, groups.width, groups.above)
+        return _Page((*place, levels, *given, entries, 0, 0), size + _MORE + groups.width, entries, RLE_DICTIONARY)
+
+    def _place(self, vector: Vector) -> tuple[int, ...]:
+        """The start of a row: how values are stored, where they are."""
+        valid = 0 if vector.valid is None else vector.valid.address
+        data = vector.data
+        if data is None:
+            return self.form, vector.values.address, vector.length, valid, 0, 0
+        return self.form, vector.values.address, vector.length, valid, data.address, data.count
+
+    def statistics(self) -> bytes:
+        """Statistics {3: null_count, 5: max_value, 6: min_value}; the bounds where the type has an order that is of use."""
+        leaf, (bounded, least, greatest) = self.leaf, self.bounds
+        found = b"\x36" + zigzag(self.nulls if leaf.defined is None else leaf.entries - self.values.length)
+        if not bounded:
+            return found + b"\0"
+        if self.form == _STRINGS:
+            data = self.told.data
+            if data is None or max(least >> 32, greatest >> 32) > STATISTICS_BYTES:
+                return found + b"\0"
+            low, high = (data.part(view & 0xFFFFFFFF, view >> 32, 1).tobytes() for view in (least, greatest))
+        else:
+            low, high = (word.to_bytes(8, "little", signed=True)[: self.width] for word in (least, greatest))
+        return b"".join((found, b"\x28", varint(len(high)), high, b"\x18", varint(len(low)), low, b"\0"))
+
+
+def _survey(columns: Sequence[_Column]) -> None:
+    """How many bytes columns take and their bounds; a dictionary that is too large is none."""
+    table = from_numbers("q", [word for one in columns for word in one.survey()])
+    kernels.survey_columns(table)
+    words = table.tolist()
+    dropped = []
+    for column, at in zip(columns, range(_BYTES, len(words), _SURVEY), strict=True):
+        column.plain_bytes, *bounds = words[at : at + 4]
+        column.bounds = tuple(bounds)
+        if column.groups is not None and column.plain_bytes > DICTIONARY_BYTES:
+            column.groups, column.told = None, column.values
+            dropped.append(column)
+    if dropped:
+        _survey(dropped)
+
+
+_forms: dict[str, tuple[int, int]] = {}
+
+
+def _form(kind: Type) -> tuple[int, int]:
+    """How kernels store values of a type, and the bytes of one, or 1."""
+    found = _forms.get(kind.name)
+    if found is None:
+        forms = {
+            BOOLEAN: (_FLAGS, 1),
+            INT32: (_WORDS, 4),
+            INT64: (_WORDS, 8),
+            FLOAT: (_SINGLES, 4),
+            DOUBLE: (_DOUBLES, 8),
+            BYTE_ARRAY: (_STRINGS, 1),
+        }
+        found = _forms[kind.name] = forms.get(physical_type(kind)) or (_DECIMALS, decimal_bytes(kind))
+    return found
 
 
 def _in_milliseconds(values: Vector, path: tuple[str, ...]) -> Vector:
     """A column of seconds, which the format does not have. Raises SinkError where a value is too large."""
-    out = allocate(2, 8)
-    if kernels.range_int64(values.values, values.validity(), out) and any(abs(one) > _MOST_SECONDS for one in out.tolist()):
+    valid, out = filled_bytes(1, values.length), allocate(values.length, 8)
+    if values.valid is not None:
+        kernels.copy_uint8(values.valid, valid)
+    if kernels.rescale_int64(values.values, 1000, 1, 0, valid, out):
         raise SinkError(
             f"the column {'.'.join(path)} holds a timestamp in seconds that Parquet, which tells them in milliseconds, cannot hold; "
             "filter such rows, or declare another type"
         )
-    scaled = allocate(values.length, 8)
-    kernels.rescale_int64(values.values, 1000, 1, 0, filled_bytes(1, values.length), scaled)
-    return replace(values, values=scaled)
+    return replace(values, values=out)
 
 
-class _Encoder:
-    def __init__(self, leaf: Leaf, codec: pa.Codec | None, chunk: ColumnChunk) -> None:
-        self.leaf, self.codec, self.chunk = leaf, codec, chunk
-        self.is_flat = leaf.defined is None
-        self.nulls = _nulls(leaf.values)
-        self.values = leaf.values if self.nulls else replace(leaf.values, valid=None)
-
-    def run(self) -> ColumnChunk:
-        values, chunk = self.values, self.chunk
-        groups = _dictionary(values) if repeats(values) else None
-        if groups is not None:
-            chunk.dictionary = True
-            chunk.data_at = self._page(2, b"", plain(groups.distinct), groups.distinct.length)
-        expected = values.length * groups.width // 8 if groups is not None else _plain_bytes(values)
-        pages = min(-(-expected // PAGE_BYTES), values.length) if self.is_flat else 1
-        if pages <= 1:
-            self._data_page(values, 0, groups, expected)
-        else:
-            step = -(-values.length // pages)
-            for first in range(0, values.length, step):
-                rows = rows_of(values, first, min(step, values.length - first))
-                self._data_page(rows, first, groups, None)
-        nulls = self.nulls if self.is_flat else self.leaf.entries - values.length
-        chunk.statistics = _statistics(values if groups is None else groups.distinct, nulls)
-        return chunk
-
-    def _data_page(self, rows: Vector, first: int, groups: _Groups | None, expected: int | None) -> None:
-        """A page of some rows; `expected`: the bytes of their values in plain form, where they are known."""
-        if self.is_flat:
-            entries = rows.length
-            levels = _validity_levels(rows) if self.leaf.most_defined else b""
-        else:
-            entries = self.leaf.entries
-            levels = b""
-            for numbers, most in ((self.leaf.repeated, self.leaf.most_repeated), (self.leaf.defined, self.leaf.most_defined)):
-                if most and numbers is not None:
-                    levels += _levels(numbers, most)
-        if groups is None:
-            self._page(0, levels, plain(rows, expected), entries)
-        else:
-            self._page(0, levels, groups.packed(rows, first), entries, RLE_DICTIONARY)
-
-    def _page(self, kind: int, levels: bytes, body: Memory, entries: int, encoding: int = PLAIN) -> int:
-        """Add a page, of data or (kind 2) a dictionary; its bytes in the file."""
-        if levels:
-            whole = allocate(len(levels) + body.count * body.itemsize, 1)
-            ctypes.memmove(whole.address, levels, len(levels))
-            ctypes.memmove(whole.address + len(levels), body.address, body.count * body.itemsize)
-            body = whole
-        size = body.count * body.itemsize
-        data = self._compressed(body, size)
-        # PageHeader {1: type, 2, 3: sizes, 5: DataPageHeader or 7: DictionaryPageHeader}; levels are RLE.
-        sizes = b"\x15" + zigzag(kind) + b"\x15" + zigzag(size) + b"\x15" + zigzag(len(data))
-        if kind == 2:
-            header = sizes + b"\x4c\x15" + zigzag(entries) + b"\x15\0\0\0"
-        else:
-            header = sizes + b"\x2c\x15" + zigzag(entries) + b"\x15" + zigzag(encoding) + b"\x15\x06\x15\x06\0\0"
-        self.chunk.pieces += [header, data]
-        self.chunk.file_bytes += len(header) + len(data)
-        self.chunk.plain_bytes += len(header) + size
-        return len(header) + len(data)
-
-    def _compressed(self, body: Memory, size: int) -> Any:
-        if self.codec is None:
-            return body.buffer()
-        if size <= RAW_BYTES and self.chunk.codec == CODECS["zstd"]:
-            return raw_zstd(body.tobytes())
-        return self.codec.compress(body.buffer())
+def _add_page(chunk: ColumnChunk, page: _Page, body: Memory, codec: pa.Codec | None) -> None:
+    """A page with its header into its chunk."""
+    size = body.count
+    data: Any
+    if codec is None:
+        data = body.buffer()
+    elif size <= RAW_BYTES and chunk.codec == CODECS["zstd"]:
+        data = raw_zstd(body.tobytes())
+    else:
+        data = codec.compress(body.buffer())
+    # PageHeader {1: type, 2, 3: sizes, 5: DataPageHeader or 7: DictionaryPageHeader}; levels are RLE.
+    sizes, entries = zigzag(size) + b"\x15" + zigzag(len(data)), zigzag(page.entries)
+    if page.is_dictionary:
+        header = b"\x15\x04\x15" + sizes + b"\x4c\x15" + entries + b"\x15\0\0\0"
+    else:
+        header = b"\x15\0\x15" + sizes + b"\x2c\x15" + entries + b"\x15" + zigzag(page.encoding) + b"\x15\x06\x15\x06\0\0"
+    chunk.pieces += (header, data)
+    chunk.file_bytes += len(header) + len(data)
+    chunk.plain_bytes += len(header) + size
+    if page.is_dictionary:
+        chunk.data_at = chunk.file_bytes
 
 
 def raw_zstd(data: bytes) -> bytes:
@@ -206,18 +308,6 @@ class _Groups:
     above: int
     width: int
 
-    def packed(self, rows: Vector, first: int) -> Memory:
-        """The numbers of some rows: the width, then a run of bits."""
-        count = rows.length - _nulls(rows)
-        head = bytes((self.width,)) + varint(-(-count // 8) << 1 | 1)
-        size = len(head) + -(-count // 8) * self.width
-        out = allocate(size + _SLACK, 1)
-        ctypes.memmove(out.address, head, len(head))
-        numbers = self.numbers.part(8 * first, rows.length, 8)
-        packed = out.part(len(head), size - len(head) + _SLACK, 1)
-        kernels.pack_numbers(numbers, rows.validity(), self.above, self.width, packed)
-        return out.part(0, size, 1)
-
 
 def _dictionary(values: Vector) -> _Groups | None:
     """The dictionary of a column; None where it would be too large to be worth it."""
@@ -237,103 +327,8 @@ def _dictionary(values: Vector) -> _Groups | None:
         return None
     distinct = take(values, firsts)
     distinct.valid = None
-    if _plain_bytes(distinct) > DICTIONARY_BYTES:
-        return None
     return _Groups(distinct, numbers, above, max(1, (count - 1).bit_length()))
 
 
 def _nulls(values: Vector) -> int:
     return 0 if values.valid is None else int(kernels.count_invalid(values.valid))
-
-
-def _validity_levels(rows: Vector) -> bytes:
-    """Definition levels of a flat column: 1 where a value is, else 0."""
-    if rows.valid is None or not _nulls(rows):
-        run = varint(rows.length << 1) + b"\1"
-        return struct.pack("<I", len(run)) + run
-    bits = allocate(-(-rows.length // 8), 1)
-    kernels.pack_bits(rows.valid, rows.length, bits)
-    run = varint(bits.count << 1 | 1)
-    return struct.pack("<I", len(run) + bits.count) + run + bits.tobytes()
-
-
-def _levels(numbers: Memory, most: int) -> bytes:
-    """Levels up to `most` as one run of bits, its length before it."""
-    width = most.bit_length()
-    size = -(-numbers.count // 8) * width
-    out = allocate(size + _SLACK, 1)
-    kernels.pack_numbers(numbers, ones(numbers.count), 1 << 62, width, out.part(0, size + _SLACK, 1))
-    run = varint(-(-numbers.count // 8) << 1 | 1)
-    return struct.pack("<I", len(run) + size) + run + out.part(0, size, 1).tobytes()
-
-
-def _plain_bytes(values: Vector) -> int:
-    if values.type.physical == "string":
-        return int(kernels.measure_plain(values.values, values.validity()))
-    return values.length * max(values.type.bits // 8, 1)
-
-
-def plain(values: Vector, expected: int | None = None) -> Memory:
-    """The values that are not null in plain form; `expected`: the bytes that they take, where they are known."""
-    kind, valid, count = values.type, values.validity(), values.length
-    match physical_type(kind):
-        case 6:  # BYTE_ARRAY
-            out = allocate((_plain_bytes(values) if expected is None else expected) + _SLACK, 1)
-            assert values.data is not None
-            size = kernels.encode_strings(values.data, values.values, valid, out)
-            return out.part(0, size, 1)
-        case 7:  # FIXED
-            width = decimal_bytes(kind)
-            out = allocate(width * count, 1)
-            return out.part(0, kernels.encode_decimals(values.values, valid, width, out), 1)
-        case 0:  # BOOLEAN
-            out = allocate(-(-count // 8), 1)
-            kernels.fill_uint8(0, out)
-            return out.part(0, -(-kernels.encode_flags(values.values, valid, out) // 8), 1)
-        case 4:  # FLOAT
-            out = allocate(count + 1, 4)
-            return out.part(0, 4 * kernels.encode_singles(values.values, valid, out), 1)
-    width = 4 if physical_type(kind) == INT32 else 8
-    if width == 8 and values.valid is None:
-        return values.values
-    out = allocate(width * count + _SLACK, 1)
-    return out.part(0, kernels.encode_words(values.values, valid, width, out), 1)
-
-
-def _statistics(values: Vector, nulls: int) -> bytes:
-    """Statistics {3: null_count, 5: max_value, 6: min_value}; the bounds where the type has an order that is of use."""
-    found = b"\x36" + zigzag(nulls)
-    bounds = _bounds(values)
-    if bounds is not None:
-        least, greatest = bounds
-        found += b"\x28" + varint(len(greatest)) + greatest + b"\x18" + varint(len(least)) + least
-    return found + b"\0"
-
-
-def _bounds(values: Vector) -> tuple[bytes, bytes] | None:
-    kind, valid = values.type, values.validity()
-    out = allocate(2, 8)
-    match kind.physical:
-        case "string":
-            assert values.data is not None
-            if not kernels.range_string(values.data, values.values, valid, out):
-                return None
-            views = out.tolist()
-            if any(view >> 32 > STATISTICS_BYTES for view in views):
-                return None
-            least, greatest = (values.data.part(view & 0xFFFFFFFF, view >> 32, 1).tobytes() for view in views)
-            return least, greatest
-        case "float64":
-            if not kernels.range_float64(values.values, valid, out):
-                return None
-            form = "<f" if kind.bits == 32 else "<d"
-            least, greatest = (struct.pack(form, one) for one in out.tolist("d"))
-            return least, greatest
-        case "int64" | "uint64":
-            find = kernels.range_uint64 if kind.physical == "uint64" else kernels.range_int64
-            if not find(values.values, valid, out):
-                return None
-            width = 4 if physical_type(kind) == INT32 else 8
-            least, greatest = (one.to_bytes(8, "little", signed=True)[:width] for one in out.tolist())
-            return least, greatest
-    return None

@@ -11,9 +11,9 @@ import pyarrow as pa
 from millstream.columns import Vector, open_array
 from millstream.errors import SettingsError
 from millstream.sinks import tags, thrift
-from millstream.sinks.footer import footer, row_group
+from millstream.sinks.footer import described, footer, row_group
 from millstream.sinks.levels import leaves_of
-from millstream.sinks.pages import encode_leaf
+from millstream.sinks.pages import encode_leaves
 
 SUFFIX = ".parquet"
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "none")
@@ -33,6 +33,7 @@ class ParquetFile:
 
     def __init__(self, schema: pa.Schema, compression: str = "zstd") -> None:
         self.schema, self.compression = schema, compression
+        self._described = described(schema)
         self.rows = 0
         self._pieces: list[Any] = [_MAGIC]
         self._size = len(_MAGIC)
@@ -41,14 +42,17 @@ class ParquetFile:
 
     def add(self, columns: Sequence[Vector], rows: int) -> None:
         """A row group. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
+        leaves = [
+            leaf
+            for (name, nullable), column in zip(self._described.fields, columns, strict=True)
+            for leaf in leaves_of(name, column, nullable)
+        ]
         first, plain_bytes, told = self._size, 0, []
-        for one, column in zip(self.schema, columns, strict=True):
-            for leaf in leaves_of(one.name, column, one.nullable):
-                chunk = encode_leaf(leaf, self.compression)
-                told.append(chunk.metadata(self._size))
-                self._pieces += chunk.pieces
-                self._size += chunk.file_bytes
-                plain_bytes += chunk.plain_bytes
+        for chunk in encode_leaves(leaves, self.compression):
+            told.append(chunk.metadata(self._size))
+            self._pieces += chunk.pieces
+            self._size += chunk.file_bytes
+            plain_bytes += chunk.plain_bytes
         self._leaves = len(told)
         self._groups.append(row_group(told, rows, first, plain_bytes, self._size - first))
         self.rows += rows
@@ -57,7 +61,7 @@ class ParquetFile:
         """The file's bytes; `metadata` goes in under `millstream.`."""
         pairs = dict(self.schema.metadata or {})
         pairs |= {(PREFIX + name).encode(): value.encode() for name, value in metadata.items()}
-        return pa.py_buffer(b"".join((*self._pieces, footer(self.schema, self.rows, self._groups, self._leaves, pairs))))
+        return pa.py_buffer(b"".join((*self._pieces, footer(self._described, self.rows, self._groups, self._leaves, pairs))))
 
 
 def encode(
