@@ -66,17 +66,14 @@ class Spans:
         return self._all
 
     def _read(self) -> list[str]:
-        sizes, out = allocate(self.starts.count, 8), allocate(kernels.sum_spans(self.starts, self.ends), 1)
-        kernels.gather_spans(self.text, self.starts, self.ends, out, sizes)
-        whole, lengths = out.tobytes(), sizes.tolist()
-        if lengths and lengths.count(size := lengths[0]) == len(lengths) and size and whole.isascii():
-            text = whole.decode()
-            return [text[at : at + size] for at in range(0, len(text), size)]
-        ends = list(accumulate(lengths))
-        if whole.isascii():
-            text = whole.decode()
-            return [text[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-        return [whole[end - length : end].decode() for end, length in zip(ends, lengths, strict=True)]
+        count = self.starts.count
+        room = kernels.sum_spans(self.starts, self.ends) + count
+        sizes, out = allocate(count, 8), allocate(room + PADDING, 1)
+        whole = out.part(0, kernels.gather_spans(self.text, self.starts, self.ends, out, sizes), 1).tobytes()
+        if whole.count(b"\n") == count:
+            return whole.decode().split("\n")[:-1]
+        ends = accumulate(size + 1 for size in sizes.tolist())
+        return [whole[end - size - 1 : end - 1].decode() for end, size in zip(ends, sizes.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -195,7 +192,7 @@ class Fields:
 def find_fields(raw: bytes, shape: Shape) -> Fields | None:
     """The fields of an event's text, escapes decoded; None if it is not of that shape."""
     size = len(raw)
-    text, stack = allocate(size + PADDING, 1), allocate(_DEPTH, 8)
+    text, stack = allocate(2 * (size + PADDING), 1), allocate(_DEPTH, 8)
     ctypes.memmove(text.address, raw, size)
     ctypes.memset(text.address + size, 0, PADDING)
     names, lengths, kinds = shape.tables
@@ -210,9 +207,12 @@ def find_fields(raw: bytes, shape: Shape) -> Fields | None:
             return None
         room *= 4
     fields = Fields(shape, text, room, found, count)
+    behind = size + PADDING
     for name in shape.names:
-        if name != shape.nested and name not in shape.numbers and kernels.unescape_spans(text, *fields.spans(name)):
-            return None
+        if name != shape.nested and name not in shape.numbers:
+            behind = kernels.unescape_spans(text, *fields.spans(name), behind)
+            if behind < 0:
+                return None
     return fields
 
 

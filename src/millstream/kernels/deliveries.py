@@ -2,6 +2,7 @@
 
 from numba import int64
 
+from millstream.kernels.memory import copy_bytes
 from millstream.kernels.simd import equal_mask, load_word, trailing_zeros
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 
@@ -268,13 +269,14 @@ def find_notices(text: U8, starts: I64, ends: I64, out: I64):
 
 @kernel
 def gather_spans(text: U8, starts: I64, ends: I64, out: U8, sizes: I64):
-    """Spans of `text`, one after another in `out`, and their sizes; one from -1 to -1 is empty. Returns the size of all."""
+    """Spans of `text` in `out`, a newline behind each, and their sizes; one from -1 to -1 is empty. Returns the size of all."""
     at = int64(0)
     for i in range(len(starts)):
         sizes[i] = 0
         if starts[i] >= 0:
             sizes[i] = ends[i] - starts[i]
-            for k in range(sizes[i]):
-                out[at + k] = text[starts[i] + k]
+            copy_bytes(text, starts[i], sizes[i], out, at)
             at += sizes[i]
+        out[at] = 10
+        at += 1
     return at

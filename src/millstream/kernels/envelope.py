@@ -1,6 +1,6 @@
 """Event text: where the payload, the identity and the arrival of each delivery stand in it.
 
-The text is the event's own copy: NUL and 63 more bytes lie behind it, and what is decoded is written over what it was decoded from.
+The text is the event's own copy: NUL and 63 more bytes lie behind it. Base64 is decoded in its place, escapes are behind it all.
 """
 
 from numba import int64
@@ -214,12 +214,17 @@ def decode_spans(text: U8, starts: I64, ends: I64, out: I64):
 
 
 @kernel
-def unescape_spans(text: U8, starts: I64, ends: I64):
-    """Decode in place the JSON strings that have escapes: their end is ~end. Returns 0, or the code of the first fault."""
+def unescape_spans(text: U8, starts: I64, ends: I64, at: INT):
+    """Decode the JSON strings that have escapes, whose end is ~end, to text[at:], where they are from then on.
+
+    Returns the place behind them, or the negative code of the first fault. 32 bytes more may be written.
+    """
     for i in range(len(starts)):
         if ends[i] < 0 and starts[i] >= 0:
-            end, code = unescape(text, starts[i], ~ends[i], starts[i], True)
+            end, code = unescape(text, starts[i], ~ends[i], at, True)
             if code != 0:
-                return int64(code)
+                return -int64(code)
+            starts[i] = at
             ends[i] = end
-    return int64(0)
+            at = end
+    return at

@@ -7,7 +7,7 @@ nothing is read beyond a record but what a vector load takes along.
 from numba import int64
 
 from millstream.kernels.number import count_digits, scan_number
-from millstream.kernels.simd import equal_mask, load_word, shift_right, string_events, trailing_zeros
+from millstream.kernels.simd import copy_block, equal_mask, load_word, shift_right, string_events, trailing_zeros
 from millstream.kernels.spec import helper, inlined, outlined
 from millstream.kernels.utf8 import invalid_utf8
 
@@ -136,7 +136,8 @@ def hex_four(text, p):
 def unescape(text, p, end, at, write):
     """Decode text[p:end], which holds escapes, to text[at:]: (position after it, 0) or (position of the fault, code).
 
-    The result is never longer than the source. With `write` False escapes are only checked.
+    The result is never longer than the source; up to 32 bytes behind it are written, none of which may be the source's. With
+    `write` False escapes are only checked.
     """
     while p < end:
         byte = int64(text[p])
@@ -144,8 +145,10 @@ def unescape(text, p, end, at, write):
             found = equal_mask(text, p, 92)
             run = min(trailing_zeros(found), end - p)
             if write:
-                for i in range(run):
-                    text[at + i] = text[p + i]
+                done = 0
+                while done < run:
+                    copy_block(text, p + done, text, at + done)
+                    done += 32
             at += run
             p += run
             continue
