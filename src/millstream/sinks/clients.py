@@ -25,11 +25,12 @@ def client(service: str, region: str | None = None) -> Any:
     with _lock:
         found = _clients.get((service, region))
         if found is None:
-            found = _clients[service, region] = _made(service, region)
+            found = _clients[service, region] = make(service, region)
         return found
 
 
-def _made(service: str, region: str | None) -> Any:
+def make(service: str, region: str | None = None, *, read_seconds: float = READ_SECONDS) -> Any:
+    """A client of its own, as `client` gives them, which waits so long for an answer."""
     try:
         from boto3.session import Session
         from botocore.config import Config
@@ -39,7 +40,7 @@ def _made(service: str, region: str | None) -> Any:
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
         max_pool_connections=CONNECTIONS,
         response_checksum_validation="when_required",  # TLS checks what comes; zlib's CRC would be a tenth of an object's time
         user_agent_extra=f"millstream/{__version__}",
