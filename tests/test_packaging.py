@@ -18,6 +18,7 @@ import pytest
 
 from millstream._version import __version__
 from millstream.native import bind, build
+from tests.test_container import instructions
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 ROOT = Path(__file__).parent.parent
@@ -153,6 +154,34 @@ def test_installed_the_main_job_runs(installed: Path, tmp_path: Path):
     import pyarrow.parquet
 
     assert pyarrow.parquet.read_table(file).column("item").to_pylist() == ["a", "d"]
+
+
+START_HANDLER = """
+import os, sys
+os.environ |= {"MILLSTREAM_PIPELINE": "pipeline.yaml", "MILLSTREAM_SINK": "out", "MILLSTREAM_ON_REJECT": "fail"}
+os.environ |= {"LAMBDA_TASK_ROOT": sys.argv[2], "AWS_LAMBDA_FUNCTION_NAME": "orders"}
+import numba
+from importlib import import_module
+module, _, name = sys.argv[1].rpartition(".")
+handler = getattr(import_module(module), name)
+from millstream.native.bind import kernels
+print(handler.source, handler.pipeline.name, handler.warm(), kernels.load().reason)
+"""
+
+
+@linkable
+def test_the_container_images_commands_make_what_runs_its_handler(wheel: Path, tmp_path: Path):
+    """But for Python's version and the base image: there is no engine here that builds images."""
+    (tmp_path / "wheels").mkdir()
+    shutil.copy(wheel, tmp_path / "wheels")
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    environment = {"PATH": f"{tmp_path / 'venv' / 'bin'}:{os.defpath}", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
+    for command in instructions("RUN"):
+        run("sh", "-ec", command.replace("/wheels", str(tmp_path / "wheels")), env=environment, cwd=tmp_path)
+    (command,), (folder,) = instructions("CMD"), instructions("ARG")
+    words = (json.loads(command)[0], ROOT / folder.partition("=")[2])
+    told = run(tmp_path / "venv" / "bin" / "python", "-c", START_HANDLER, *words, env=environment, cwd=tmp_path).stdout
+    assert told == "kinesis price_discount True it came with the installed package\n"
 
 
 def test_the_sdist_holds_what_a_build_needs(sources: Path, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `infer`, `settings`, `doctor`. Exit status 0 done, 1 the run failed, 2 usage."""
+"""The command line: `millstream run`, `infer`, `settings`, `doctor`, `layer publish`. Exit status 0 done, 1 the run failed, 2 usage."""
 
 from __future__ import annotations
 
@@ -61,7 +61,33 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
+    _add_layer(commands)
     return parser
+
+
+def _add_layer(commands: Any) -> None:
+    layer = commands.add_parser("layer", help="publish the Lambda layers")
+    publish = layer.add_subparsers(dest="layer_command", required=True, metavar="COMMAND").add_parser(
+        "publish",
+        help="print the commands that publish layers, or publish them",
+        description="Check the zips of layers and print the commands of the AWS CLI that publish them, for a shell to read; with "
+        "--run publish them. What is published already, with the same content, is left as it is.",
+    )
+    publish.add_argument(
+        "zips", metavar="ZIP", nargs="*", help="millstream-PYTHON-CPU.zip, or folders with such (default: layer/dist)"
+    )
+    publish.add_argument("--run", action="store_true", help="publish, by boto3, and print what each version is called")
+    publish.add_argument("--name", default="millstream", help="the start of the layers' names (default: millstream)")
+    publish.add_argument("--region", help="the region to publish in (default: that of the AWS settings)")
+    publish.add_argument(
+        "--bucket", help="a bucket of that region which zips go to first: above 50 MB Lambda takes them from there"
+    )
+    publish.add_argument("--prefix", default="", help="where in the bucket")
+    shared = publish.add_mutually_exclusive_group()
+    shared.add_argument("--public", action="store_true", help="let every AWS account use the layers")
+    shared.add_argument("--organization", metavar="ID", help="let the accounts of an AWS organization use the layers")
+    publish.add_argument("--json", action="store_true", help="print one JSON object")
+    publish.set_defaults(call=_publish)
 
 
 class _Unwritable(Exception):
@@ -166,6 +192,25 @@ def _doctor(arguments: argparse.Namespace) -> int:
     else:
         _say(render(found))
     return FAILED if found["problems"] else DONE
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from millstream._version import __version__
+    from millstream.publish import Publication, Target, find_layers, publish
+
+    names = ("name", "region", "bucket", "prefix", "public", "organization")
+    target = Target(**{name: getattr(arguments, name) for name in names})
+    layers = [Publication(one, target) for one in find_layers(arguments.zips)]
+    error = publish(layers) if arguments.run else None
+    if arguments.json:
+        _say_json({"millstream": __version__, "layers": [one.to_dict() for one in layers]})
+    else:
+        done = [one.render() for one in layers if one.arn is not None or not arguments.run]
+        if done:
+            _say("\n".join(done))
+    if error is not None:
+        raise error
+    return DONE
 
 
 def main(words: Sequence[str] | None = None) -> int:

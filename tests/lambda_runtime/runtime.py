@@ -115,7 +115,7 @@ class LambdaRuntime:
         self.lines: list[str] = []
         """All that the emulator, the runtime and the function have written to stdout and stderr."""
         self._emulator = parts.emulator
-        self._environment = {
+        self.environment = {
             "PATH": os.defpath,
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
@@ -167,7 +167,7 @@ class LambdaRuntime:
         self._process = subprocess.Popen(
             command,
             cwd=self.task_root,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from millstream.aws import raw
+from millstream.aws import raw, snapstart
 from millstream.aws.envelope import Deliveries
-from millstream.aws.observe import Batch, report_batch, say
+from millstream.aws.observe import Batch, draw_sample, report_batch, say
 from millstream.aws.raw import RawEvent
 from millstream.aws.settings import ON_REJECT, Settings
 from millstream.decode.records import BATCH_BYTES, Records
@@ -22,6 +22,7 @@ from millstream.sinks.rejects import open_rejects
 from millstream.sinks.store import open_store
 
 if TYPE_CHECKING:
+    from millstream.aws.notification import ObjectRef
     from millstream.pipeline import Pipeline
 
 Event: TypeAlias = "Mapping[str, Any] | bytes | bytearray"
@@ -74,6 +75,10 @@ class Handler:
             self.rejects = open_rejects(rejects, "rejects (MILLSTREAM_REJECTS)", self.sink, kms_key=settings.kms_key)
         if settings.raw_events:
             raw.install()
+        snapstart.register(self.warm, self.restored)
+
+    def __call__(self, event: Event, context: Any = None) -> Answer:
+        raise NotImplementedError
 
     @property
     def __name__(self) -> str:
@@ -87,6 +92,26 @@ class Handler:
                 f"{self.source} handlers have no ledger yet: leave MILLSTREAM_LEDGER, or ledger=, out; "
                 "running a batch again writes nothing twice"
             )
+
+    def warm(self) -> bool:
+        """Load all that the first batch would have to load: run made-up records through the pipeline, and write them nowhere.
+
+        Nothing is sent to AWS and nothing logged, but that it failed: then it returns False, and the function works all the same.
+        """
+        from millstream.aws.warm import warm
+
+        return warm(self)
+
+    def restored(self) -> None:
+        """Hold nothing any more that is another environment's: see `millstream.aws.snapstart`."""
+        self._persistence = None
+        draw_sample(self.pipeline.name)
+
+    def open_object(self, ref: ObjectRef, until: float) -> Any:
+        """An object of S3 as a source of bytes."""
+        from millstream.aws.ranges import S3Source  # with boto3's client, which batches of records do without
+
+        return S3Source(ref, until)
 
     def persistence(self) -> Any:
         """The DynamoDB table that Powertools Idempotency keeps what was done in."""

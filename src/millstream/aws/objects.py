@@ -103,14 +103,14 @@ class Objects:
         return landed
 
     def _version(self, ref: ObjectRef) -> str:
-        source = S3Source(ref, self.until)
+        source = self.handler.open_object(ref, self.until)
         source.close()
-        return source.version
+        return str(source.version)
 
     def _landed(self, ref: ObjectRef) -> Landed:
         clock = perf_counter()
         try:
-            source = S3Source(ref, self.until)
+            source = self.handler.open_object(ref, self.until)
         except GoneError as error:
             warn(self.handler.pipeline.name, str(error))
             return Landed()

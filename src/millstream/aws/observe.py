@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -12,6 +15,18 @@ from millstream.native.bind import kernels
 from millstream.sinks.landed import Landed
 
 NAMESPACE = "Millstream"
+
+_is_silent: ContextVar[bool] = ContextVar("millstream_is_silent", default=False)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing is told of what is done meanwhile; what it takes to tell is loaded all the same."""
+    before = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(before)
 
 
 @dataclass
@@ -42,7 +57,14 @@ def _logger(service: str) -> Any:
 
 def warn(service: str, text: str) -> None:
     """Warn of something."""
-    _logger(service).warning(text)
+    if not _is_silent.get():
+        _logger(service).warning(text)
+
+
+def draw_sample(service: str) -> None:
+    """Decide anew whether this logger writes debug lines, where POWERTOOLS_LOGGER_SAMPLE_RATE has a share of them do so."""
+    if os.environ.get("POWERTOOLS_LOGGER_SAMPLE_RATE"):
+        _logger(service).refresh_sample_rate_calculation()
 
 
 @cache
@@ -75,6 +97,10 @@ def report_batch(batch: Batch, landed: Landed) -> None:
         "version": __version__,
     }
     logger = _logger(batch.pipeline)
+    if _is_silent.get():
+        if measures():
+            _load_metrics()
+        return
     if landed.error is not None:
         logger.error("batch", extra={**fields, "error": str(landed.error)})
     else:
@@ -88,10 +114,16 @@ def measures() -> bool:
     return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or os.environ.get("POWERTOOLS_METRICS_NAMESPACE"))
 
 
-def emit_metrics(batch: Batch, landed: Landed) -> None:
-    """CloudWatch metrics in the embedded metric format: dimensions service and source; code only on rejected records by code."""
+def _load_metrics() -> tuple[Any, Any]:
+    """Imported on first use, as the logger is."""
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+    return EphemeralMetrics, MetricUnit
+
+
+def emit_metrics(batch: Batch, landed: Landed) -> None:
+    """CloudWatch metrics in the embedded metric format: dimensions service and source; code only on rejected records by code."""
+    EphemeralMetrics, MetricUnit = _load_metrics()
     namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or NAMESPACE
     service = os.environ.get("POWERTOOLS_SERVICE_NAME") or batch.pipeline
     metrics = EphemeralMetrics(namespace=namespace, service=service)

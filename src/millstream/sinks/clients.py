@@ -14,6 +14,8 @@ CONNECTIONS = 32
 
 _clients: dict[tuple[str, str | None], Any] = {}
 _lock = threading.Lock()
+_loader: Any = None
+"""botocore's descriptions of services, for all clients: reading them is most of what the second one would take."""
 
 
 def client(service: str, region: str | None = None) -> Any:
@@ -25,27 +27,46 @@ def client(service: str, region: str | None = None) -> Any:
     with _lock:
         found = _clients.get((service, region))
         if found is None:
-            found = _clients[service, region] = _made(service, region)
+            found = _clients[service, region] = make(service, region)
         return found
 
 
-def _made(service: str, region: str | None) -> Any:
+def rehearse(service: str, region: str | None = None) -> None:
+    """Load what a client is made of. It is made with credentials that are none, so that nobody is asked for any, and not kept."""
+    with _lock:
+        make(service, region or "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106 (none)
+
+
+def forget() -> None:
+    """Have every client made anew when it is next needed, with the credentials of then and connections of its own."""
+    with _lock:
+        _clients.clear()
+
+
+def make(service: str, region: str | None = None, *, read_seconds: float = READ_SECONDS, **credentials: str) -> Any:
+    """A client of its own, as `client` gives them, which waits so long for an answer."""
+    global _loader
     try:
         from boto3.session import Session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, NoRegionError
+        from botocore.session import get_session
     except ImportError:
         raise SettingsError(f"{service} needs boto3, which is not installed: pip install 'millstream[aws]'") from None
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
         max_pool_connections=CONNECTIONS,
         response_checksum_validation="when_required",  # TLS checks what comes; zlib's CRC would be a tenth of an object's time
         user_agent_extra=f"millstream/{__version__}",
     )
     try:
-        return Session().client(service, region_name=region, config=config)
+        session = get_session()
+        if _loader is None:
+            _loader = session.get_component("data_loader")
+        session.register_component("data_loader", _loader)
+        return Session(botocore_session=session).client(service, region_name=region, config=config, **credentials)
     except NoRegionError:
         raise SettingsError(f"{service} has no region: set AWS_DEFAULT_REGION") from None
     except ValueError:
