@@ -17,7 +17,7 @@ RUN := $(VENV)/.ready-run
 DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 
-.PHONY: help demo test check bench fuzz wheel clean
+.PHONY: help demo test check bench fuzz arm64 wheel clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
@@ -25,6 +25,7 @@ help:
 	@echo "make check   ruff and mypy alone"
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
+	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
@@ -39,9 +40,10 @@ check: $(DEV)
 	@$(BIN)/mypy
 
 # The summary of the last run is the last thing printed; CI reads it. Without a network the tests that run inside Lambda's
-# own runtime are skipped, unless LAMBDA_TESTS=required.
+# own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required.
 test: check
 	@$(BIN)/python tests/lambda_runtime/fetch.py >/dev/null || [ "$$LAMBDA_TESTS" != required ]
+	@$(BIN)/python tests/arm64/fetch.py >/dev/null || [ "$$LAMBDA_TESTS" != required ]
 	@MILLSTREAM_BACKEND=checked $(KERNELS)
 	@env -u MILLSTREAM_BACKEND $(KERNELS)
 	@echo "Tests, kernels with range checks:"
@@ -63,12 +65,24 @@ fuzz: $(DEV)
 	@echo "Kernels as shipped:"
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.fuzz --seconds $$(( $(SECONDS) / 2 ))
 
+# What Python for arm64 can run: no test that starts another Python, compiles, or needs a peer of ours.
+ARM64 := $(BIN)/python -m tests.arm64.machine
+ARM64_TESTS := tests/kernels tests/decode tests/encode tests/functions tests/fuzz tests/test_columns.py tests/test_engine.py \
+  tests/test_engine_types.py tests/sinks/test_parquet.py tests/sinks/test_partition.py --ignore tests/decode/test_json_layout.py
+arm64: $(DEV)
+	@$(BIN)/python -m pytest tests/arm64
+	@env -u MILLSTREAM_BACKEND $(ARM64) -m pytest -p no:cacheprovider $(ARM64_TESTS)
+	@echo "arm64, kernels with range checks:"
+	@MILLSTREAM_BACKEND=checked $(ARM64) -m tests.fuzz --seconds $(SECONDS)
+	@echo "arm64, kernels as shipped:"
+	@env -u MILLSTREAM_BACKEND $(ARM64) -m tests.fuzz --seconds $(SECONDS)
+
 wheel: $(DEV)
 	@$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	@ls dist/*.whl
 
 clean:
-	rm -rf .venv build dist demo .cache/lambda .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist demo .cache/lambda .cache/arm64 .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 # The first interpreter on PATH that will do. Debian's python3 lacks ensurepip until python3-venv is installed.
 $(VENV)/pyvenv.cfg:

@@ -62,6 +62,11 @@ def guarded_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count:
     return Memory(pages, pages.address, items, itemsize)
 
 
+def content(memory: Memory) -> bytes:
+    """A copy of all of a memory's items."""
+    return ctypes.string_at(memory.address, memory.count * memory.itemsize)
+
+
 def install(monkeypatch: Any) -> None:
     """Make every buffer that the package allocates a guarded one, in whatever module took the allocating functions."""
     from millstream.native import memory

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from decimal import Context, Decimal
 from fractions import Fraction
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from millstream.grammar import parse
 from millstream.native.bind import kernels
+from millstream.pipeline import Pipeline
 from tests.decode.test_json import nearest_single
 from tests.guard import guarded, guarded_bytes, guarded_numbers
 
@@ -203,3 +206,10 @@ def test_doubles_come_back_from_their_digits(patterns: list[int], size: int) -> 
     check([f"{value:.{size}g}".encode() for value in values])
     middles = [Context(prec=size).create_decimal(Decimal(exact(middle_above(value, "d")))) for value in values]
     check([f"{middle}".encode() for middle in middles if NUMBER.fullmatch(f"{middle}".encode())])
+
+
+@pytest.mark.parametrize(("a", "symbol", "b"), [(0.0, "/", 0.0), (math.inf, "-", math.inf), (-math.nan, "+", 1.0), (0.0, "*", -math.inf), (1.0, "%", 0.0), (math.inf, "//", math.inf), (-math.inf, "+", math.inf)])  # fmt: skip
+def test_a_nan_that_is_computed_has_the_same_bits_on_every_cpu(a: float, symbol: str, b: float) -> None:
+    batch = pa.record_batch({"a": [a] * 9, "b": [b] * 9})
+    made = Pipeline({"a": "float64", "b": "float64"}).select(r=parse(f"a {symbol} b")).run(batch).batch["r"]
+    assert made.buffers()[1].to_pybytes()[:72] == struct.pack("9Q", *[0x7FF8000000000000] * 9)

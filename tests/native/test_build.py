@@ -100,12 +100,6 @@ def test_a_changed_kernel_changes_the_hash(tmp_path: Path):
     assert len(seen) == 5
 
 
-def kept_families() -> Path | None:
-    """The families that the native object of this checkout was made of, if they are there."""
-    folder = bind.cache_folder() / "kernels" / "families"
-    return folder if folder.is_dir() else None
-
-
 def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     compiled: list[str] = []
     monkeypatch.setattr(build, "_in_child", lambda arguments, checked: compiled.append(arguments[1]) or '{"modules": []}')
@@ -128,17 +122,3 @@ def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path,
         build.family_module(family, False, kept)
     assert compiled == ["json", "memory", "json"]
     assert len(list(kept.iterdir())) == 2  # what is stale is gone
-
-
-@pytest.mark.slow
-def test_one_machine_compiles_for_the_other_architecture(tmp_path: Path):
-    pytest.importorskip("numba", reason="NOT TESTED: compiling needs numba")
-    other = {"x86_64": "aarch64", "aarch64": "x86_64"}.get(build.host_target())
-    if other is None:
-        pytest.skip("NOT TESTED: layers are built on Linux")
-    build.build_in_child(tmp_path / "other", other, False, kept_families())
-    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
-    assert manifest["target"] == other
-    assert manifest["cpu"] == build.TARGETS[other][1]
-    machine = int.from_bytes((tmp_path / "other" / "kernels.o").read_bytes()[18:20], "little")  # e_machine of an ELF header
-    assert machine == {"x86_64": 62, "aarch64": 183}[other]

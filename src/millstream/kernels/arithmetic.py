@@ -4,12 +4,14 @@ A kernel that can fail takes `valid` as both input and output: it writes a code 
 result, and returns how many rows it did that to. Rows that are not valid hold anything and are computed all the same.
 """
 
+from math import nan
+
 from llvmlite import ir
 from numba import float32, float64, int64, types, uint64
 from numba.extending import intrinsic
 
 from millstream.kernels.simd import multiply_high
-from millstream.kernels.spec import F64, I64, INT, U8, U64, kernel
+from millstream.kernels.spec import F64, I64, INT, U8, U64, inlined, kernel
 
 OUT_OF_RANGE = 11
 LOWEST = -9223372036854775808
@@ -34,6 +36,12 @@ def product_overflows(typingctx, left, right):
         return builder.zext(builder.extract_value(pair, 1), ir.IntType(64))
 
     return types.int64(types.int64, types.int64), codegen
+
+
+@inlined
+def with_one_nan(value):
+    """The value, any NaN as the one of Python's: what x86-64 makes of 0 / 0 has the sign that arm64's has not."""
+    return value if value == value else nan
 
 
 @kernel
@@ -179,35 +187,35 @@ def modulo_uint64(left: U64, right: U64, valid: U8, out: U64):
 @kernel
 def add_float64(left: F64, right: F64, out: F64):
     for i in range(len(out)):
-        out[i] = left[i] + right[i]
+        out[i] = with_one_nan(left[i] + right[i])
     return len(out)
 
 
 @kernel
 def subtract_float64(left: F64, right: F64, out: F64):
     for i in range(len(out)):
-        out[i] = left[i] - right[i]
+        out[i] = with_one_nan(left[i] - right[i])
     return len(out)
 
 
 @kernel
 def multiply_float64(left: F64, right: F64, out: F64):
     for i in range(len(out)):
-        out[i] = left[i] * right[i]
+        out[i] = with_one_nan(left[i] * right[i])
     return len(out)
 
 
 @kernel
 def divide_float64(left: F64, right: F64, out: F64):
     for i in range(len(out)):
-        out[i] = left[i] / right[i]
+        out[i] = with_one_nan(left[i] / right[i])
     return len(out)
 
 
 @kernel
 def floor_divide_float64(left: F64, right: F64, out: F64):
     for i in range(len(out)):
-        out[i] = floor_double(left[i] / right[i])
+        out[i] = with_one_nan(floor_double(left[i] / right[i]))
     return len(out)
 
 
@@ -215,7 +223,7 @@ def floor_divide_float64(left: F64, right: F64, out: F64):
 def modulo_float64(left: F64, right: F64, out: F64):
     """left - right * floor(left / right), as Polars has it: NaN for a divisor of 0 and for infinities."""
     for i in range(len(out)):
-        out[i] = left[i] - right[i] * floor_double(left[i] / right[i])
+        out[i] = with_one_nan(left[i] - right[i] * floor_double(left[i] / right[i]))
     return len(out)
 
 
