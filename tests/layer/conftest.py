@@ -1,4 +1,4 @@
-"""One real zip for the tests of the layer: of the newest of Lambda's Pythons that has bytecode here, for this machine's CPU."""
+"""One real zip for the tests of the layer: of the oldest of Lambda's Pythons that is here, for this machine's CPU."""
 
 import os
 import subprocess
