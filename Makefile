@@ -16,8 +16,9 @@ KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels
 RUN := $(VENV)/.ready-run
 DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
+LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench fuzz arm64 wheel clean
+.PHONY: help demo test check bench fuzz arm64 wheel layer clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
@@ -27,6 +28,7 @@ help:
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
+	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
 
@@ -81,8 +83,14 @@ wheel: $(DEV)
 	@$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	@ls dist/*.whl
 
+# All that Lambda runs, unless told. Needs Debian's binutils and binutils-aarch64-linux-gnu, and says so.
+PYTHONS ?= py312,py313,py314
+ARCHES ?= x86_64,arm64
+layer: $(LAYER)
+	@$(BIN)/python -m layer.build --python '$(PYTHONS)' --arch '$(ARCHES)'
+
 clean:
-	rm -rf .venv build dist demo .cache/lambda .cache/arm64 .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 # The first interpreter on PATH that will do. Debian's python3 lacks ensurepip until python3-venv is installed.
 $(VENV)/pyvenv.cfg:
@@ -102,10 +110,12 @@ $(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
 	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
 
 EXTRAS_run := udf,cli,aws
-EXTRAS_dev := udf,cli,aws,dev
-EXTRAS_bench := udf,cli,aws,dev,bench
+EXTRAS_layer := udf,layer
+EXTRAS_dev := udf,cli,aws,layer,dev
+EXTRAS_bench := udf,cli,aws,layer,dev,bench
 
 # What an environment is ready for, once it is set up for a target.
 HOLDS_run := run
-HOLDS_dev := run dev
-HOLDS_bench := run dev bench
+HOLDS_layer := layer
+HOLDS_dev := run layer dev
+HOLDS_bench := run layer dev bench

@@ -110,12 +110,12 @@ def _trusted(folder: Path) -> bool:
     return True
 
 
-def _build_into_cache(checked: bool) -> tuple[Path, dict[str, Any]]:
-    """The cache's object for the source as it stands, compiled first if need be."""
+def build_into_cache(checked: bool, target: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """The cache's object for the source as it stands, for this machine unless told, compiled first if need be."""
     import importlib.util
     import subprocess
 
-    target = build.host_target()
+    target = target or build.host_target()
     folder = cache_folder() / "kernels" / f"{build.source_hash()[:16]}-{target}{'-checked' if checked else ''}"
     manifest = _read_manifest(folder)
     if manifest is not None:
@@ -162,7 +162,7 @@ def _find(forced: str) -> tuple[Path, dict[str, Any], str]:
         raise BackendError(
             f"no compiled kernels for {build.host_target()} in this layer: attach the layer built for this architecture"
         )
-    folder, manifest = _build_into_cache(forced == "checked")
+    folder, manifest = build_into_cache(forced == "checked")
     return folder, manifest, f"compiled from {'this source checkout' if _IN_CHECKOUT else 'the installed source'}"
 
 
