@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from millstream._version import __version__
+from millstream.classes import dataclass, field
 from millstream.native.bind import kernels
 from millstream.sinks.landed import Landed
 
