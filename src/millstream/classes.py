@@ -7,7 +7,7 @@ microsecond: classes of which a batch makes many have an `__init__` of their own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform, overload
 
@@ -77,35 +77,35 @@ def _made(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
 
 def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
     names = tuple(fields)
-    count, places = len(names), {name: i for i, name in enumerate(names)}
-    known = places.keys()
+    count = len(names)
+    named_after = [frozenset(names[given:]) for given in range(count + 1)]
+    defaults = {name: one.default for name, one in fields.items() if one.default is not _ABSENT}
+    factories = {name: one.default_factory for name, one in fields.items() if one.default_factory is not None}
     after = getattr(cls, "__post_init__", None)
 
     def __init__(self: Any, /, *args: Any, **named: Any) -> None:
-        state = self.__dict__
-        state.update(zip(names, args))  # noqa: B905 (one that is too many is told below)
+        state, given = self.__dict__, len(args)
+        if given > count or not named_after[given].issuperset(named):
+            raise TypeError(refused(given, named))
+        if given + len(named) < count:
+            state.update(defaults)
+        state.update(zip(names, args))  # noqa: B905 (names may be more)
         state.update(named)
-        if len(args) + len(named) != count or len(state) != count or not known >= named.keys():
-            for name in fill(args, named):
-                one = fields[name]
-                state[name] = one.default if one.default_factory is None else one.default_factory()
+        if len(state) != count:
+            for name, make in factories.items():
+                if name not in state:
+                    state[name] = make()
+            if len(state) != count:
+                raise TypeError(f"{cls.__name__} misses the argument {next(one for one in names if one not in state)!r}")
         if after is not None:
             after(self)
 
-    def fill(args: tuple[Any, ...], named: dict[str, Any]) -> Iterator[str]:
-        """The fields that take their default. Raises TypeError where the arguments do not fit."""
-        if len(args) > count:
-            raise TypeError(f"{cls.__name__} takes {count} arguments, {len(args)} were given")
-        for name in named:
-            if places.get(name, -1) < len(args):
-                told = "twice" if name in places else "which it does not know"
-                raise TypeError(f"{cls.__name__} got the argument {name!r} {told}")
-        for name in names[len(args) :]:
-            if name not in named:
-                one = fields[name]
-                if one.default is _ABSENT and one.default_factory is None:
-                    raise TypeError(f"{cls.__name__} misses the argument {name!r}")
-                yield name
+    def refused(given: int, named: dict[str, Any]) -> str:
+        """Why arguments do not fit."""
+        if given > count:
+            return f"{cls.__name__} takes {count} arguments, {given} were given"
+        name = next(one for one in named if one not in named_after[given])
+        return f"{cls.__name__} got the argument {name!r} {'twice' if name in fields else 'which it does not know'}"
 
     return __init__
 

@@ -282,11 +282,11 @@ class _Batch:
     def _vector(self, index: int, kind: Type, rows: list[int]) -> Vector:
         place, at = self.layout.columns[index], index * COLUMN_WORDS
         count = rows[place.level]
-        valid: Memory | None = self.out.part(self.words[at + VALID], count, 1)
-        width = place.width
-        values = self.out.part(self.words[at + VALUES], count * max(width // 8, 1), min(width, 8)) if width else EMPTY_WORDS
-        if not self.nulls[index]:
-            valid = None
+        width, out = place.width, self.out
+        valid = Memory(out.owner, out.address + self.words[at + VALID], count, 1) if self.nulls[index] else None
+        values = EMPTY_WORDS
+        if width:
+            values = Memory(out.owner, out.address + self.words[at + VALUES], count * max(width // 8, 1), min(width, 8))
         children = tuple(self._vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
         data = self.strings if kind.physical == "string" else None
         return Vector(kind, count, values, valid, data, children)
