@@ -55,6 +55,11 @@ def _logger(service: str) -> Any:
     return Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or service)
 
 
+def load(service: str) -> None:
+    """Have the logger ready."""
+    _logger(service)
+
+
 def warn(service: str, text: str) -> None:
     """Warn of something."""
     if not _is_silent.get():

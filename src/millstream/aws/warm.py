@@ -242,6 +242,8 @@ class _Nowhere:
         self.threads = store.threads
         self.has_rows = False
 
+    def load(self) -> None: ...
+
     def covers(self, other: Store) -> bool:
         return False
 

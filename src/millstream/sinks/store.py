@@ -49,6 +49,9 @@ class Store(Protocol):
         Raises SinkError with nothing half-written left.
         """
 
+    def load(self) -> None:
+        """Load what the first put would. Raises SettingsError."""
+
     def covers(self, other: Store) -> bool:
         """Would readers of this store find what is written to the other?"""
 
@@ -71,6 +74,8 @@ class DirectoryStore:
         self.root = Path(os.path.abspath(root))
         self.url = str(self.root)
         self._folders: set[Path] = set()
+
+    def load(self) -> None: ...
 
     def covers(self, other: Store) -> bool:
         """Does the other's folder lie in this one, links followed?"""
