@@ -241,7 +241,10 @@ class LambdaRuntime:
         """Where this process finds a file of the function's."""
         if self._sandbox is None:
             return Path(path)
-        return Path(f"/proc/{max(self.processes())}/root") / Path(path).relative_to("/")
+        assert self._process is not None
+        # The first process is outside; all that it has started are inside.
+        inside = next(pid for pid in self.processes() if pid != self._process.pid)
+        return Path(f"/proc/{inside}/root") / Path(path).relative_to("/")
 
     def stop(self) -> None:
         """End the emulator and all that it started. May be called again."""
