@@ -18,13 +18,14 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench fuzz arm64 wheel layer layer-test clean
+.PHONY: help demo test check bench bench-cold fuzz arm64 wheel layer layer-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
 	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
 	@echo "make check   ruff and mypy alone"
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
+	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
@@ -60,6 +61,9 @@ bench: $(BENCH)
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
 	@$(BIN)/python benchmarks/objects.py
+
+bench-cold: $(BENCH)
+	@$(BIN)/python benchmarks/cold.py
 
 SECONDS ?= 60
 fuzz: $(DEV)
@@ -101,7 +105,7 @@ layer-test: $(DEV)
 	done
 
 clean:
-	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 # The first interpreter on PATH that will do. Debian's python3 lacks ensurepip until python3-venv is installed.
 $(VENV)/pyvenv.cfg:

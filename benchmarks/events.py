@@ -142,3 +142,14 @@ def sqs(records: Sequence[bytes], seed: int = 1) -> bytes:
             }
         )
     return _compact({"Records": made})
+
+
+def notification(object: dict[str, Any]) -> bytes:  # noqa: A002 (as S3 calls it)
+    """S3's event of one object that was put into the bucket `objects`."""
+    record = {
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-11-23T00:00:00.000Z",
+        "s3": {"bucket": {"name": "objects"}, "object": object},
+    }
+    return _compact({"Records": [record]})

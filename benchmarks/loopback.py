@@ -1,6 +1,7 @@
 """An S3 for benchmarks, in a process of its own: serves a folder's files as objects, takes objects and forgets their bytes.
 
 As far as the clients need it: ranges, If-Match, puts that replace nothing, notes that are not there. Signatures are not checked.
+Beside it a DynamoDB that says yes to all.
 """
 
 from __future__ import annotations
@@ -115,6 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
             path.write_bytes(b"".join(pieces))
         self._answer(200, ETag=f'"{len(self.server.sizes):032x}"')
         return None
+
+    def do_POST(self) -> None:
+        """DynamoDB's PutItem and UpdateItem, done."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(200, b"{}", Content_Type="application/x-amz-json-1.0")
 
     def do_DELETE(self) -> None:
         self._answer(204)

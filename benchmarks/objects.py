@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import events
 import loopback
 import orders
 
@@ -61,16 +62,7 @@ def millstream(path: str, out: str) -> Callable[[], Any]:
     handler = s3_handler(pipeline, sink=f"{place}/rows/", rejects=f"{place}/rejects/")
     file = Path(path)
     told = {"key": file.name, "size": file.stat().st_size, "eTag": loopback.etag(file)}
-    event = {
-        "Records": [
-            {
-                "eventSource": "aws:s3",
-                "eventName": "ObjectCreated:Put",
-                "eventTime": "2026-11-23T00:00:00.000Z",
-                "s3": {"bucket": {"name": "objects"}, "object": told},
-            }
-        ]
-    }
+    event = events.notification(told)
     return lambda: handler(event)
 
 

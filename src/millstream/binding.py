@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from millstream.classes import dataclass
 from millstream.columns import open_array
 from millstream.errors import PlanError
 from millstream.expr import Alias, Apply, Col, Expr, Lit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
@@ -17,7 +16,6 @@ from millstream.types import BINARY, Type, from_arrow
 _WIDTHS = {8: 1, 16: 2, 32: 4}
 
 
-@dataclass(slots=True)
 class Vector:
     """A column inside the engine.
 
@@ -29,12 +27,30 @@ class Vector:
     own `length`, and are null where it is.
     """
 
-    type: Type
-    length: int
-    values: Memory
-    valid: Memory | None = None
-    data: Memory | None = None
-    children: tuple[Vector, ...] = ()
+    __slots__ = (
+        "children",
+        "data",
+        "length",
+        "type",
+        "valid",
+        "values",
+    )
+
+    def __init__(
+        self,
+        type: Type,  # noqa: A002
+        length: int,
+        values: Memory,
+        valid: Memory | None = None,
+        data: Memory | None = None,
+        children: tuple[Vector, ...] = (),
+    ) -> None:
+        self.type = type
+        self.length = length
+        self.values = values
+        self.valid = valid
+        self.data = data
+        self.children = children
 
     def validity(self) -> Memory:
         """The validity bytes, to be read: where there are none, ones that are shared."""

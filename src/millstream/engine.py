@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from time import perf_counter
 
 import pyarrow as pa
 
 from millstream.binding import Applied, Bound, Constant, Input, Widened
+from millstream.classes import dataclass, replace
 from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from millstream.classes import dataclass, field
 from millstream.columns import Vector, close, rows_of
 from millstream.decode.rejects import Reject
 from millstream.schema import Code

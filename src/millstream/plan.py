@@ -8,7 +8,6 @@ and no output reads is neither decoded nor moved.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from millstream import steps as written
 from millstream.binding import Applied, Bound, Input, Widened, bind, inputs, unknown
+from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
 from millstream.expr import Expr, col

@@ -10,11 +10,11 @@ import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from millstream._version import __version__
+from millstream.classes import dataclass, field
 from millstream.errors import MillstreamError, RunError, UsageError
 
 FOLDER = "layer/dist"

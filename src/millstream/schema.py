@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import time, timedelta
 from enum import IntEnum
 from reprlib import repr as shown
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from millstream.classes import dataclass
 from millstream.errors import PlanError
 from millstream.types import (
     BINARY,

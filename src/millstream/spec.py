@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any
 
+from millstream.classes import dataclass
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.schema import REST, Column, Field, Schema

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from millstream.classes import dataclass
 from millstream.expr import Expr
 from millstream.tables import Lookup
 

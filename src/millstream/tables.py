@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from millstream.classes import dataclass
 from millstream.errors import PlanError
 from millstream.schema import Type, from_arrow
 from millstream.types import NAMES

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 import pyarrow as pa
 
+from millstream.classes import dataclass, field
 from millstream.errors import PlanError
 
 MOST_NESTED = 16

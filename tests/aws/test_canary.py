@@ -10,9 +10,10 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.once
 
 LEAKS = """
-import base64, dataclasses, logging, sys
+import base64, logging, sys
 import pytest
 from millstream.aws import kinesis_handler, sqs_handler
+from millstream.classes import replace
 from millstream.pipeline import Pipeline
 from tests.aws import events
 from tests.aws.events import CANARY
@@ -41,7 +42,7 @@ def test_a_log_record_of_nobody():
 def test_the_log_line(tmp_path):
     made = handler(kinesis_handler, tmp_path)
     line = made.line
-    made.line = lambda *given: dataclasses.replace(line(*given), shard=CANARY)
+    made.line = lambda *given: replace(line(*given), shard=CANARY)
     made(events.kinesis(b'{"id":1}'))
 
 def test_an_error_of_a_handler(tmp_path, monkeypatch):

@@ -324,3 +324,38 @@ def test_settings_that_cannot_work_are_told_when_the_function_starts(function):
     answer = function("millstream.aws.entry.kinesis", SNIK="x").invoke(events.kinesis(order(1)))
     assert answer.function_error == "crash"
     assert "MILLSTREAM_SNIK is no setting; did you mean MILLSTREAM_SINK?" in answer.body["errorMessage"]
+
+
+LOADS = """
+import sys
+from millstream import Pipeline
+from millstream.aws import kinesis_handler, s3_handler
+from millstream.native.bind import kernels
+from millstream.sinks import clients
+
+make = {"kinesis": kinesis_handler, "s3": s3_handler}[%r]
+made = make(Pipeline({"order": "int64"}, name="orders"), **%r)
+LOADED = {
+    "clients": sorted(name for name, _ in clients._clients),
+    "kernels": kernels._backend is not None,
+    "logger": "aws_lambda_powertools.logging" in sys.modules,
+}
+
+def handler(event, context):
+    return LOADED
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "wanted"),
+    [
+        ("kinesis", {"sink": "/tmp/rows", "on_reject": "fail"}, []),
+        ("kinesis", {"sink": "s3://lake/rows/", "rejects": "s3://lake/bad/"}, ["s3"]),
+        ("kinesis", {"sink": "/tmp/rows", "rejects": "sqs+https://sqs.us-east-1.amazonaws.com/123456789012/bad"}, ["sqs"]),
+        ("s3", {"sink": "/tmp/rows", "on_reject": "fail"}, ["s3"]),
+        ("s3", {"sink": "s3://lake/rows/", "on_reject": "fail", "ledger": "dynamodb://done"}, ["dynamodb", "s3"]),
+    ],
+)
+def test_a_function_has_all_ready_when_its_handler_is_made(lambda_function, source, settings, wanted):
+    function = lambda_function(LOADS % (source, settings))
+    assert function.invoke({}).body == {"clients": wanted, "kernels": True, "logger": True}

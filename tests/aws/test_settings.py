@@ -1,12 +1,12 @@
 """Each variable that a function reads: what it takes, what it refuses, and what it says then."""
 
-import dataclasses
 import json
 
 import pytest
 
 from millstream.aws import entry, kinesis_handler, s3_handler, sqs_handler
 from millstream.aws.settings import SETTINGS, Settings
+from millstream.classes import replace
 from millstream.errors import SettingsError
 from millstream.pipeline import Pipeline
 from tests.aws import events
@@ -66,14 +66,14 @@ def _nothing_set(monkeypatch):
 def test_each_setting_is_tested_and_has_its_field():
     names = [one.name for one in SETTINGS]
     assert list(CASES) == names
-    assert [one.name.upper() for one in dataclasses.fields(Settings)] == names
+    assert [name.upper() for name in Settings.__fields__] == names
     assert {one.name: one.default for one in SETTINGS} == {name.upper(): value for name, value in vars(Settings.of({})).items()}
 
 
 @pytest.mark.parametrize(("name", "text", "value"), GOOD)
 def test_what_a_variable_takes(name, text, value):
     found = Settings.of({f"MILLSTREAM_{name}": text, "OTHER": "x"})
-    assert found == dataclasses.replace(Settings(), **{name.lower(): value})
+    assert found == replace(Settings(), **{name.lower(): value})
 
 
 @pytest.mark.parametrize(("name", "text", "says"), BAD)

@@ -1,7 +1,6 @@
 """Rejected records as messages of a queue."""
 
 import base64
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -14,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from millstream.classes import replace
 from millstream.errors import SettingsError, SinkError
 from millstream.local.run import attempt, run_files
 from millstream.pipeline import Pipeline
@@ -176,7 +176,7 @@ def test_a_fifo_queue_drops_what_comes_again(fifo):
 
 def test_a_source_that_is_no_group(fifo):
     source = "file:///a folder/" + "x" * 200
-    write(fifo, b"x", origin=dataclasses.replace(ORIGIN, source=source))
+    write(fifo, b"x", origin=replace(ORIGIN, source=source))
     (found,) = messages(fifo)
     assert found["Attributes"]["MessageGroupId"] == hashlib.sha256(source.encode()).hexdigest()
 

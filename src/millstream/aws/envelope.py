@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
 
+from millstream.classes import dataclass
 from millstream.decode.payloads import Payloads
 from millstream.errors import UsageError
 from millstream.native.bind import kernels
@@ -23,7 +23,7 @@ from millstream.native.memory import PADDING, Memory, allocate, from_bytes, from
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799_000
 _NAME = 32
-_NAMED = re.compile(r"[A-Za-z][\w:. -]{0,39}", re.ASCII)
+_NAMED = r"(?a)[A-Za-z][\w:. -]{0,39}"
 _DEPTH = 1024
 _STRING, _NUMBER, _OPTIONAL = 0, 1, 2
 
@@ -231,7 +231,7 @@ def keys_of(event: Mapping[str, Any]) -> str:
 
 def plain(name: Any) -> str:
     """A name as an error may tell it: empty if it is longer, or of other characters, than AWS's own names."""
-    return name if isinstance(name, str) and _NAMED.fullmatch(name) else ""
+    return name if isinstance(name, str) and re.fullmatch(_NAMED, name) else ""
 
 
 def source_of(record: Any, number: int, wanted: str, expected: str) -> Mapping[str, Any]:

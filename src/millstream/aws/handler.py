@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from millstream.aws import raw, snapstart
+from millstream.aws import observe, raw, snapstart
 from millstream.aws.envelope import Deliveries
 from millstream.aws.observe import Batch, draw_sample, report_batch, say
 from millstream.aws.raw import RawEvent
 from millstream.aws.settings import ON_REJECT, Settings
 from millstream.decode.records import BATCH_BYTES, Records
 from millstream.errors import RunError, SettingsError, UsageError
+from millstream.native.bind import in_function, kernels
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Output, Prepared, land, prepare
 from millstream.sinks.origin import Origin
@@ -75,7 +76,8 @@ class Handler:
             self.rejects = open_rejects(rejects, "rejects (MILLSTREAM_REJECTS)", self.sink, kms_key=settings.kms_key)
         if settings.raw_events:
             raw.install()
-        snapstart.register(self.warm, self.restored)
+        if not snapstart.register(self.warm, self.restored) and in_function():
+            self.load()
 
     def __call__(self, event: Event, context: Any = None) -> Answer:
         raise NotImplementedError
@@ -92,6 +94,19 @@ class Handler:
                 f"{self.source} handlers have no ledger yet: leave MILLSTREAM_LEDGER, or ledger=, out; "
                 "running a batch again writes nothing twice"
             )
+
+    def load(self) -> None:
+        """Have ready what every batch needs: kernels, the logger, clients. A function does it at its start, not in its first batch.
+
+        Raises SettingsError where a client cannot be made, BackendError where there are no kernels.
+        """
+        kernels.load()
+        observe.load(self.pipeline.name)
+        self.sink.load()
+        if self.rejects is not None:
+            self.rejects.load()
+        if self.ledger is not None:
+            self.persistence()
 
     def warm(self) -> bool:
         """Load all that the first batch would have to load: run made-up records through the pipeline, and write them nowhere.

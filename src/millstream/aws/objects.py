@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from time import monotonic, perf_counter, time
@@ -15,6 +14,7 @@ from millstream.aws.handler import KEPT_IF, Handler
 from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
+from millstream.classes import dataclass
 from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.compression import told_by_magic
 from millstream.errors import RunError, SettingsError

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from millstream._version import __version__
+from millstream.classes import dataclass, field
 from millstream.native.bind import kernels
 from millstream.sinks.landed import Landed
 
@@ -53,6 +53,11 @@ def _logger(service: str) -> Any:
     from aws_lambda_powertools import Logger
 
     return Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or service)
+
+
+def load(service: str) -> None:
+    """Have the logger ready."""
+    _logger(service)
 
 
 def warn(service: str, text: str) -> None:

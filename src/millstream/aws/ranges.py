@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from queue import Queue
 from threading import Thread
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from millstream.aws.notification import ObjectRef
+from millstream.classes import dataclass
 from millstream.errors import SinkError, SourceError
 from millstream.sinks.clients import client
 from millstream.sinks.retry import Again, Backoff, code_of, retry

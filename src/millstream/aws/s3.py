@@ -14,6 +14,7 @@ from millstream.aws.raw import RawEvent
 from millstream.aws.sqs import SqsHandler, sqs_event, sqs_text
 from millstream.errors import RunError, UsageError
 from millstream.local.report import Report
+from millstream.sinks.clients import client
 
 
 class S3Handler(SqsHandler):
@@ -22,6 +23,11 @@ class S3Handler(SqsHandler):
     source = "s3"
     expected = f"{EXPECTED}, from S3, SNS or EventBridge, or in messages of SQS"
     only_notifications = True
+
+    def load(self) -> None:
+        """See `Handler.load`; objects are read by the client too."""
+        super().load()
+        client("s3")
 
     def __call__(self, event: Event, context: Any = None) -> Answer:
         """Land the objects that an event tells of. Answers SQS by the ids of the messages that must come again, else with a report.

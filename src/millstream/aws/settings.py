@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from millstream.classes import dataclass
 from millstream.errors import SettingsError
 from millstream.native.bind import BACKENDS
 
@@ -64,6 +63,8 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 
 def checked_ledger(value: str) -> str:
     """A ledger's URL. Raises ValueError with what to write."""
+    from urllib.parse import urlsplit
+
     parts = urlsplit(value)
     if parts.scheme == "dynamodb" and parts.netloc and not parts.path.strip("/"):
         name = parts.netloc

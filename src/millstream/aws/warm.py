@@ -9,7 +9,6 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow as pa
 from millstream.aws.handler import Event, Handler
 from millstream.aws.observe import silence, warn
 from millstream.aws.raw import RawEvent
+from millstream.classes import dataclass, replace
 from millstream.decode.compression import BytesSource
 from millstream.pipeline import Pipeline
 from millstream.schema import Field, Type
@@ -241,6 +241,8 @@ class _Nowhere:
         self.url = "nowhere"
         self.threads = store.threads
         self.has_rows = False
+
+    def load(self) -> None: ...
 
     def covers(self, other: Store) -> bool:
         return False

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from millstream.classes import dataclass, field
 from millstream.decode.compression import MAX_RATIO, Rest, Source, open_stream
 from millstream.decode.framing import Fault, Text, frame
 from millstream.decode.payloads import Payloads

@@ -9,13 +9,13 @@ import bz2
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
+from millstream.classes import dataclass
 from millstream.errors import SourceError
 from millstream.schema import Code
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
+from millstream.classes import dataclass, field
 from millstream.decode.compression import Stream
 from millstream.decode.payloads import Payloads, spans_of_lines
 from millstream.native.bind import kernels

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
@@ -46,7 +45,6 @@ _UNKNOWN_BYTES = 2 * UNKNOWN_KEYS * 264
 """Room for the names of all unknown keys: longer ones are not told apart."""
 
 
-@dataclass(slots=True)
 class Decoded:
     """What a batch of payloads became.
 
@@ -54,12 +52,30 @@ class Decoded:
     nulls_on_error: values made null, by column; unknown_keys: keys that no column reads, by path.
     """
 
-    columns: dict[str, Vector]
-    length: int
-    row_source: Memory
-    rejects: list[Reject]
-    nulls_on_error: dict[str, int]
-    unknown_keys: dict[str, int]
+    __slots__ = (
+        "columns",
+        "length",
+        "nulls_on_error",
+        "rejects",
+        "row_source",
+        "unknown_keys",
+    )
+
+    def __init__(
+        self,
+        columns: dict[str, Vector],
+        length: int,
+        row_source: Memory,
+        rejects: list[Reject],
+        nulls_on_error: dict[str, int],
+        unknown_keys: dict[str, int],
+    ) -> None:
+        self.columns = columns
+        self.length = length
+        self.row_source = row_source
+        self.rejects = rejects
+        self.nulls_on_error = nulls_on_error
+        self.unknown_keys = unknown_keys
 
 
 class _Keys:
@@ -266,11 +282,11 @@ class _Batch:
     def _vector(self, index: int, kind: Type, rows: list[int]) -> Vector:
         place, at = self.layout.columns[index], index * COLUMN_WORDS
         count = rows[place.level]
-        valid: Memory | None = self.out.part(self.words[at + VALID], count, 1)
-        width = place.width
-        values = self.out.part(self.words[at + VALUES], count * max(width // 8, 1), min(width, 8)) if width else EMPTY_WORDS
-        if not self.nulls[index]:
-            valid = None
+        width, out = place.width, self.out
+        valid = Memory(out.owner, out.address + self.words[at + VALID], count, 1) if self.nulls[index] else None
+        values = EMPTY_WORDS
+        if width:
+            values = Memory(out.owner, out.address + self.words[at + VALUES], count * max(width // 8, 1), min(width, 8))
         children = tuple(self._vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
         data = self.strings if kind.physical == "string" else None
         return Vector(kind, count, values, valid, data, children)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from millstream.columns import literal_bits
@@ -36,18 +35,27 @@ _PLACES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _MASK = (1 << 64) - 1
 
 
-@dataclass(slots=True)
 class ColumnPlace:
     """A column of the kernel's table: its type, the field it belongs to, its level (0: a row a record), the node it is a value of, and
     the one that it is, if it is nested; `inner`: the columns of its elements or fields.
     """
 
-    type: Type
-    field: int
-    level: int
-    node: int
-    child: int = -1
-    inner: tuple[int, ...] = ()
+    __slots__ = (
+        "child",
+        "field",
+        "inner",
+        "level",
+        "node",
+        "type",
+    )
+
+    def __init__(self, type: Type, field: int, level: int, node: int, child: int = -1, inner: tuple[int, ...] = ()) -> None:  # noqa: A002
+        self.type = type
+        self.field = field
+        self.level = level
+        self.node = node
+        self.child = child
+        self.inner = inner
 
     @property
     def width(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -14,7 +13,6 @@ from millstream.native.memory import PADDING, Memory, allocate, from_buffer, fro
 _JOINED = 256
 
 
-@dataclass(slots=True)
 class Payloads:
     """`count` payloads, each text[starts[i]:ends[i]] of one buffer.
 
@@ -22,11 +20,20 @@ class Payloads:
     size: no fewer than the payloads' bytes. bytes_in: bytes as delivered.
     """
 
-    text: Memory
-    size: int
-    starts: Memory
-    ends: Memory
-    bytes_in: int
+    __slots__ = (
+        "bytes_in",
+        "ends",
+        "size",
+        "starts",
+        "text",
+    )
+
+    def __init__(self, text: Memory, size: int, starts: Memory, ends: Memory, bytes_in: int) -> None:
+        self.text = text
+        self.size = size
+        self.starts = starts
+        self.ends = ends
+        self.bytes_in = bytes_in
 
     @property
     def count(self) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from millstream.classes import dataclass, field
 from millstream.decode.chunks import RECORD_BYTES
 from millstream.decode.cloudwatch import SUBSCRIPTION, log_events
 from millstream.decode.compression import BytesSource, open_stream

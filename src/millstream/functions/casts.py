@@ -7,9 +7,9 @@ strict=False it becomes null. Floats lose their fraction on the way to integers;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from millstream.classes import replace
 from millstream.columns import Vector, filled_bytes, int128_words, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError

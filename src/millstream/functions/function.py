@@ -13,10 +13,10 @@ new column or a predicate at the end of the step rejects the record. `when` pass
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from millstream.classes import dataclass, field
 from millstream.columns import Vector, filled_bytes
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
@@ -46,15 +46,30 @@ class Signature(NamedTuple):
     result: Type
 
 
-@dataclass(slots=True)
 class Call:
     """One evaluation over `length` rows: arguments of the signature's types, and the validity of the result so far."""
 
-    arguments: Sequence[Vector]
-    options: Mapping[str, Any]
-    type: Type
-    length: int
-    valid: Memory | None = None
+    __slots__ = (
+        "arguments",
+        "length",
+        "options",
+        "type",
+        "valid",
+    )
+
+    def __init__(
+        self,
+        arguments: Sequence[Vector],
+        options: Mapping[str, Any],
+        type: Type,  # noqa: A002
+        length: int,
+        valid: Memory | None = None,
+    ) -> None:
+        self.arguments = arguments
+        self.options = options
+        self.type = type
+        self.length = length
+        self.valid = valid
 
     def numbers(self) -> Memory:
         """Fresh room for one 8-byte item a row."""

@@ -25,14 +25,6 @@ def first_of_run(views: I64, valid: U8):
 
 
 @kernel
-def measure_views(views: I64, out: I64):
-    """How many items each list has."""
-    for i in range(len(views)):
-        out[i] = views[i] >> 32
-    return len(views)
-
-
-@kernel
 def spread_views(views: I64, offsets: I32, out: I64):
     """The row of every item, list after list; `offsets` are those of `measure_strings`, `out` has its count of items."""
     for i in range(len(views)):

@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 import orjson
 
+from millstream.classes import dataclass, field
 from millstream.decode.chunks import read_chunks
 from millstream.decode.compression import FileSource
 from millstream.errors import SourceError

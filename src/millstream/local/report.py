@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from millstream.classes import dataclass, field
 from millstream.columns import open_array
 from millstream.encode.json import texts
 from millstream.sinks.landed import NAMES, Landed, check_law

@@ -7,9 +7,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from millstream.classes import dataclass
 from millstream.decode.chunks import suffix_of
 from millstream.errors import SourceError, UsageError
 

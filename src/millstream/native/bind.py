@@ -17,10 +17,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from millstream.classes import dataclass
 from millstream.errors import BackendError, SettingsError
 from millstream.native import build
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from millstream._version import __version__
+from millstream.classes import dataclass
 from millstream.schema import from_arrow
 from millstream.sinks import thrift
 from millstream.sinks.pages import decimal_bytes, physical_type

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from millstream.classes import dataclass, field
 from millstream.errors import SinkError
 from millstream.sinks.store import Stored
 

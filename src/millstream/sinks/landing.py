@@ -6,15 +6,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from millstream.classes import dataclass, field
 from millstream.columns import close, take
 from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
 from millstream.decode.rejects import Reject, reject, to_batch
@@ -30,6 +29,9 @@ from millstream.sinks.origin import Origin
 from millstream.sinks.partition import Part, Partitioned, check_columns, partition
 from millstream.sinks.rejects import NONE, Rejects, stored_batch
 from millstream.sinks.store import Store, Stored
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FORMATS = ("parquet", "json", "ndjson")
 
@@ -229,6 +231,8 @@ class _Writer:
 
     def _write_many(self, threads: int, landed: Landed) -> None:
         """Encode one by one, put by threads; all have ended when this returns. At most 2 bodies a thread are held."""
+        from concurrent.futures import CancelledError, ThreadPoolExecutor
+
         waiting: deque[tuple[int, Future[Stored]]] = deque()
 
         def settle() -> None:

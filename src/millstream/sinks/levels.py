@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from millstream.classes import dataclass
 from millstream.columns import Vector, take
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
 
 
-@dataclass(slots=True)
 class Leaf:
     """A column without others in it. path: its name after those it is in. most_defined, most_repeated: its greatest levels.
 
@@ -22,13 +21,33 @@ class Leaf:
     values: of a flat column its rows, null or not; else those that are not null.
     """
 
-    path: tuple[str, ...]
-    values: Vector
-    most_defined: int
-    most_repeated: int
-    entries: int
-    defined: Memory | None = None
-    repeated: Memory | None = None
+    __slots__ = (
+        "defined",
+        "entries",
+        "most_defined",
+        "most_repeated",
+        "path",
+        "repeated",
+        "values",
+    )
+
+    def __init__(
+        self,
+        path: tuple[str, ...],
+        values: Vector,
+        most_defined: int,
+        most_repeated: int,
+        entries: int,
+        defined: Memory | None = None,
+        repeated: Memory | None = None,
+    ) -> None:
+        self.path = path
+        self.values = values
+        self.most_defined = most_defined
+        self.most_repeated = most_repeated
+        self.entries = entries
+        self.defined = defined
+        self.repeated = repeated
 
 
 def leaves_of(name: str, column: Vector, nullable: bool) -> Iterator[Leaf]:

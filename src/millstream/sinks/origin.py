@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime
+
+from millstream.classes import dataclass
 
 
 @dataclass(frozen=True)

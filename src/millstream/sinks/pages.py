@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
+from millstream.classes import dataclass, replace
 from millstream.columns import Vector, filled_bytes, rows_of, take
 from millstream.errors import SinkError
 from millstream.native.bind import kernels
@@ -63,18 +63,27 @@ def decimal_bytes(kind: Type) -> int:
     return int(((10**kind.precision).bit_length() + 8) // 8)
 
 
-@dataclass(slots=True)
 class ColumnChunk:
     """A column of a row group: its pages, and the metadata that tells of them once it is known where they start."""
 
-    leaf: Leaf
-    codec: int
-    dictionary: bool
-    statistics: bytes
-    pieces: list[Any] = field(default_factory=list)
-    plain_bytes: int = 0
-    file_bytes: int = 0
-    data_at: int = 0
+    __slots__ = (
+        "codec",
+        "data_at",
+        "dictionary",
+        "file_bytes",
+        "leaf",
+        "pieces",
+        "plain_bytes",
+        "statistics",
+    )
+
+    def __init__(self, leaf: Leaf, codec: int, dictionary: bool, statistics: bytes) -> None:
+        self.leaf = leaf
+        self.codec = codec
+        self.dictionary = dictionary
+        self.statistics = statistics
+        self.pieces: list[Any] = []
+        self.plain_bytes = self.file_bytes = self.data_at = 0
 
     def metadata(self, offset: int) -> thrift.Value:
         """ColumnChunk {2: file_offset, 3: ColumnMetaData}. Field numbers and types stand in bytes: there are many of these."""
@@ -123,15 +132,25 @@ def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]
     return chunks
 
 
-@dataclass(slots=True)
 class _Page:
     """A page to be: its row in the table of `encode_pages`, the most bytes that its body has, what its header tells."""
 
-    row: tuple[int, ...]
-    most_bytes: int
-    entries: int
-    encoding: int = PLAIN
-    is_dictionary: bool = False
+    __slots__ = (
+        "encoding",
+        "entries",
+        "is_dictionary",
+        "most_bytes",
+        "row",
+    )
+
+    def __init__(
+        self, row: tuple[int, ...], most_bytes: int, entries: int, encoding: int = PLAIN, is_dictionary: bool = False
+    ) -> None:
+        self.row = row
+        self.most_bytes = most_bytes
+        self.entries = entries
+        self.encoding = encoding
+        self.is_dictionary = is_dictionary
 
 
 class _Column:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 
+from millstream.classes import dataclass
 from millstream.columns import Vector, as_bytes, close, rows_of, take
 from millstream.errors import PlanError
 from millstream.native.bind import kernels
@@ -55,6 +54,13 @@ class Partitioned:
         return [rows_of(column, part.first, part.rows) for column in self.columns]
 
 
+def _quoted(text: str) -> str:
+    """A text as it stands in a folder's name. What quotes it is loaded late: most functions do not partition."""
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
 def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
     """Raise PlanError where an output cannot be partitioned so."""
     for name in by:
@@ -68,7 +74,7 @@ def check_columns(schema: pa.Schema, by: Sequence[str]) -> None:
             )
         if name[0] in "._":
             raise PlanError(f"{place}: readers skip folders that start with {name[0]!r}; rename the column")
-        if len(f"{quote(name, safe='')}={DEFAULT}") > NAME_BYTES:
+        if len(f"{_quoted(name)}={DEFAULT}") > NAME_BYTES:
             raise PlanError(f"{place}: the name is too long for a folder; rename the column")
     if len(set(by)) != len(by):
         raise PlanError("output: partition_by names a column twice")
@@ -81,12 +87,12 @@ def folder_value(kind: Type, value: Any) -> str | None:
     if value is None:
         return DEFAULT
     if kind.family == "string":
-        return None if value in ("", DEFAULT) else quote(value, safe="")
+        return None if value in ("", DEFAULT) else _quoted(value)
     if kind.family == "bool":
         return "true" if value else "false"
     if kind.is_temporal:
         text = _time(kind, value)
-        return None if text is None else quote(text, safe="")
+        return None if text is None else _quoted(text)
     return f"{value:f}" if kind.family == "decimal" else str(value)
 
 
@@ -146,7 +152,7 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
     for i in chosen:
         column = columns[i]
         own_count, own_firsts, own = groups_of(column)
-        key = quote(schema.names[i], safe="")
+        key = _quoted(schema.names[i])
         folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own_firsts)]
         if groups is None:
             names, culprit = folders, [schema.names[i]] * own_count

@@ -39,6 +39,9 @@ class QueueRejects:
         self._region = found and (found[1] or found[2])
         self._backoff = backoff or Backoff()
 
+    def load(self) -> None:
+        client("sqs", self._region)
+
     def write(self, batch: pa.RecordBatch, origin: Origin, fingerprint: str, until: float) -> None:
         """Send rejects (in their stored form). Raises SinkError: some may have been sent then, and come again.
 

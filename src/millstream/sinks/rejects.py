@@ -45,6 +45,9 @@ class Rejects(Protocol):
     @property
     def url(self) -> str: ...
 
+    def load(self) -> None:
+        """Load what the first write would. Raises SettingsError."""
+
     def write(self, batch: pa.RecordBatch, origin: Origin, fingerprint: str, until: float) -> None:
         """Keep rejects, in their stored form. Raises SinkError."""
 
@@ -58,6 +61,9 @@ class StoredRejects:
     @property
     def url(self) -> str:
         return self.store.url
+
+    def load(self) -> None:
+        self.store.load()
 
     def write(self, batch: pa.RecordBatch, origin: Origin, fingerprint: str, until: float) -> None:
         """Put the object, or find that the same one stands there. Raises SinkError."""

@@ -6,7 +6,6 @@ import random
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import (
@@ -26,6 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from millstream.classes import dataclass
 from millstream.errors import SinkError
 
 T = TypeVar("T")

@@ -62,6 +62,9 @@ class S3Store:
         if kms_key is not None:
             self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key, "BucketKeyEnabled": True}
 
+    def load(self) -> None:
+        client("s3")
+
     def covers(self, other: Store) -> bool:
         """Would readers of this prefix find what is written there?"""
         return isinstance(other, S3Store) and other.bucket == self.bucket and other.prefix.startswith(self.prefix)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import math
 import os
 import stat
@@ -11,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
 
 from millstream.errors import SettingsError, SinkError, UsageError
 
@@ -51,6 +49,9 @@ class Store(Protocol):
         Raises SinkError with nothing half-written left.
         """
 
+    def load(self) -> None:
+        """Load what the first put would. Raises SettingsError."""
+
     def covers(self, other: Store) -> bool:
         """Would readers of this store find what is written to the other?"""
 
@@ -73,6 +74,8 @@ class DirectoryStore:
         self.root = Path(os.path.abspath(root))
         self.url = str(self.root)
         self._folders: set[Path] = set()
+
+    def load(self) -> None: ...
 
     def covers(self, other: Store) -> bool:
         """Does the other's folder lie in this one, links followed?"""
@@ -195,16 +198,8 @@ def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = 
         return S3Store(*parse_s3(text, what), kms_key=kms_key)
     if kms_key is not None:
         raise SettingsError(f"{what} is the folder {text}, which no KMS key encrypts; leave the key out, or write to s3://")
-    scheme = urlsplit(text).scheme if "://" in text else ""
-    if scheme == "file":
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost") or not parts.path:
-            raise SettingsError(f"{what} is {text!r}; write file:///path")
-        text = unquote(parts.path)
-    elif scheme:
-        raise SettingsError(
-            f"{what} is {text!r}, which cannot be written to; write a path, file:///path or s3://bucket/prefix/"
-        )
+    if "://" in text:
+        text = _file_path(text, what)
     if "\0" in text:
         raise SettingsError(f"{what} has a NUL character in its name; write a folder's path")
     path = Path(text)
@@ -216,9 +211,27 @@ def open_store(url: str | os.PathLike[str], what: str, *, kms_key: str | None = 
     return DirectoryStore(path)
 
 
+def _file_path(text: str, what: str) -> str:
+    """The path in a text that may be a file's URL. Raises SettingsError."""
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(text)
+    if not parts.scheme:
+        return text
+    if parts.scheme != "file":
+        raise SettingsError(
+            f"{what} is {text!r}, which cannot be written to; write a path, file:///path or s3://bucket/prefix/"
+        )
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise SettingsError(f"{what} is {text!r}; write file:///path")
+    return unquote(parts.path)
+
+
 def require_boto3(place: str) -> None:
     """Raise SettingsError if boto3 is not installed; it is not imported yet."""
-    if importlib.util.find_spec("boto3") is None:
+    from importlib.util import find_spec
+
+    if find_spec("boto3") is None:
         raise SettingsError(f"{place} needs boto3, which is not installed: pip install 'millstream[aws]'")
 
 
