@@ -18,7 +18,7 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench bench-cold fuzz arm64 wheel layer clean
+.PHONY: help demo test check bench bench-cold fuzz arm64 wheel layer layer-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
@@ -30,6 +30,7 @@ help:
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
+	@echo "make layer-test  tests of handlers from the layer, in a root where nothing else is; needs Debian's bubblewrap"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
 
@@ -92,6 +93,16 @@ PYTHONS ?= py312,py313,py314
 ARCHES ?= x86_64,arm64
 layer: $(LAYER)
 	@$(BIN)/python -m layer.build --python '$(PYTHONS)' --arch '$(ARCHES)'
+
+# On each Python that a layer is for and that Lambda has had for long; each must be here.
+TESTED := py312 py313
+TESTED_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+layer-test: $(DEV)
+	@for python in $(TESTED); do \
+	  $(BIN)/python -m layer.build --python $$python --arch $(TESTED_ARCH) && \
+	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
+	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
+	done
 
 clean:
 	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,5 +1,7 @@
 """What tests of handlers share: functions run as Lambda does, a logger of each test's own, and a canary.
 
+With LAMBDA_LAYER=PATH, a layer's zip, `lambda_function` runs from it, in a root where nothing else is, on the Python that it is for.
+
 The canary: payloads hold `events.CANARY`, AWS is talked to with `servers.CREDENTIALS`, and after each test none of them may be found in
 what it wrote to stdout and stderr, in a log record, in an error that a handler raised or in what a function wrote.
 """
@@ -25,6 +27,7 @@ from millstream.errors import BackendError
 from tests.aws.events import CANARY
 from tests.lambda_runtime.fetch import CLIENTS, FetchError, Parts, fetch, supported
 from tests.lambda_runtime.runtime import LambdaRuntime, make_layer
+from tests.lambda_runtime.sandbox import Sandbox, SandboxError, unzip
 from tests.servers import CREDENTIALS
 
 
@@ -131,34 +134,44 @@ def _absent(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def lambda_parts() -> Parts:
+def lambda_parts(layer: Path | Sandbox) -> Parts:
     """AWS's emulator and runtime clients, fetched if need be."""
     try:
-        return fetch()
+        return fetch(other=layer.python if isinstance(layer, Sandbox) else None)
     except FetchError as error:
         _absent(str(error))
 
 
 @pytest.fixture(scope="session")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path | Sandbox:
     """The package with its kernels, as a function finds it."""
     try:
+        if path := os.environ.get("LAMBDA_LAYER"):
+            return unzip(Path(path), tmp_path_factory.mktemp("layer"))
         return make_layer(tmp_path_factory.mktemp("layer"))
-    except BackendError as error:
+    except (BackendError, SandboxError) as error:
         _absent(str(error))
 
 
 @pytest.fixture(params=CLIENTS)
-def runtime_version(request: pytest.FixtureRequest) -> str:
+def runtime_version(request: pytest.FixtureRequest, layer: Path | Sandbox) -> str:
     """Each major version of awslambdaric in turn."""
     version: str = request.param
-    if version not in supported():
+    if version not in (supported(layer.python.minor) if isinstance(layer, Sandbox) else supported()):
         pytest.skip(f"awslambdaric {version} has no wheel for this Python, and no Lambda runtime has both")
     return version
 
 
 @pytest.fixture
-def lambda_function(lambda_parts: Parts, layer: Path, tmp_path: Path, canary: Watch) -> Iterator[Callable[..., LambdaRuntime]]:
+def function_tmp(layer: Path | Sandbox, tmp_path: Path) -> Path:
+    """A folder in which a function may write, under the function's name for it: see LambdaRuntime.seen."""
+    return Path("/tmp") if isinstance(layer, Sandbox) else tmp_path
+
+
+@pytest.fixture
+def lambda_function(
+    lambda_parts: Parts, layer: Path | Sandbox, tmp_path: Path, canary: Watch
+) -> Iterator[Callable[..., LambdaRuntime]]:
     """Start a function, ended after the test.
 
     lambda_function(source) runs the `handler` of a module with that source; lambda_function(handler="a.b.c") one that is

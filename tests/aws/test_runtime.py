@@ -44,13 +44,13 @@ def handler(event, context):
 """
 
 
-def test_kinesis_in_every_runtime(lambda_function, runtime_version, tmp_path):
-    folders = {"OUT": str(tmp_path / "out"), "BAD": str(tmp_path / "bad")}
+def test_kinesis_in_every_runtime(lambda_function, runtime_version, function_tmp):
+    folders = {"OUT": str(function_tmp / "out"), "BAD": str(function_tmp / "bad")}
     function = lambda_function(KINESIS, version=runtime_version, environment=folders)
     answer = function.invoke(events.kinesis(b'{"id": 1}', CANARY.encode(), b'{"id": 2}'))
     assert (answer.function_error, answer.body) == (None, {"batchItemFailures": []})
-    assert ds.dataset(tmp_path / "out").to_table().to_pylist() == [{"id": 1}, {"id": 2}]
-    assert ds.dataset(tmp_path / "bad").to_table()["payload"].to_pylist() == [CANARY.encode()]
+    assert ds.dataset(function.seen(folders["OUT"])).to_table().to_pylist() == [{"id": 1}, {"id": 2}]
+    assert ds.dataset(function.seen(folders["BAD"])).to_table()["payload"].to_pylist() == [CANARY.encode()]
     (line,) = answer.logged("batch")
     assert line["counts"] == {"delivered": 3, "written": 2, "filtered": 0, "duplicate": 0, "rejected": 1, "failed": 0}
     assert (line["backend"], line["shard"], line["first"]) == ("native", events.SHARD, str(events.FIRST))
@@ -104,10 +104,15 @@ def test_a_handler_that_is_there_already(lambda_function):
 
 def test_nothing_is_left_running(lambda_function):
     function = lambda_function(MISCHIEF, environment={"GREETING": "hello"})
-    session = os.getsid(function.invoke({"do": "fork"}).body["pid"])
-    assert len(processes_of(session)) == 3  # the emulator, the runtime, and what the function started
+    function.invoke({"do": "nothing"})
+    before = set(function.processes())  # the emulator and the runtime
+    assert len(before) >= 2
+    function.invoke({"do": "fork"})
+    running = set(function.processes())
+    assert len(running - before) == 1  # what the function started
+    (session,) = {os.getsid(pid) for pid in running}
     function.stop()
-    assert processes_of(session) == []
+    assert processes_of(session) == function.processes() == []
     function.stop()
 
 

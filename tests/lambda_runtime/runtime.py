@@ -3,6 +3,8 @@
     with LambdaRuntime("function.handler", task_root=folder, layer=layer, parts=fetch()) as function:
         answer = function.invoke(event)
 
+In a sandbox (sandbox.py) as the layer the function has a root of its own, and nothing there but what Lambda has.
+
 Everything listens on 127.0.0.1. What the emulator does not do: it limits neither memory nor CPU, and the Init Duration and
 Max Memory Used of its REPORT line are not measured.
 """
@@ -29,6 +31,7 @@ from typing import Any, Literal, Self
 
 from millstream.errors import BackendError
 from millstream.native import bind, build
+from tests.lambda_runtime import sandbox
 from tests.lambda_runtime.fetch import Parts
 
 SOURCE = Path(__file__).parents[2] / "src" / "millstream"
@@ -93,6 +96,7 @@ class LambdaRuntime:
 
     `version`: of awslambdaric, the newest unless told. `timeout` in seconds and `memory` in MB are the function's
     settings. `environment` is set beside Lambda's own variables and credentials that are none; nothing else is inherited.
+    `layer`: a folder for PYTHONPATH of the Python that runs, or a sandbox, whose parts must be its Python's.
     As in Lambda, the runtime is started by the first invocation, and anew after a timeout and a crash.
     """
 
@@ -101,7 +105,7 @@ class LambdaRuntime:
         handler: str,
         *,
         task_root: Path,
-        layer: Path,
+        layer: Path | sandbox.Sandbox,
         parts: Parts,
         version: str | None = None,
         environment: Mapping[str, str] | None = None,
@@ -114,16 +118,20 @@ class LambdaRuntime:
         self.timeout = timeout
         self.lines: list[str] = []
         """All that the emulator, the runtime and the function have written to stdout and stderr."""
+        self._sandbox = layer if isinstance(layer, sandbox.Sandbox) else None
+        client = parts.clients[version or list(parts.clients)[-1]]
         self._emulator = parts.emulator
+        self._packages = [client, parts.boto3] if parts.boto3 else [client]
+        minor = self._sandbox.python.minor if self._sandbox else sys.version_info.minor
         self.environment = {
             "PATH": os.defpath,
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             # As Lambda's: the function's own code, then layers, then the runtime's.
-            "PYTHONPATH": os.pathsep.join(map(str, (task_root, layer, parts.clients[version or list(parts.clients)[-1]]))),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "LAMBDA_TASK_ROOT": str(task_root),
-            "AWS_EXECUTION_ENV": f"AWS_Lambda_python3.{sys.version_info.minor}",
+            "PYTHONPATH": sandbox.PYTHONPATH if self._sandbox else os.pathsep.join(map(str, (task_root, layer, client))),
+            **({"HOME": sandbox.HOME} if self._sandbox else {"PYTHONDONTWRITEBYTECODE": "1"}),
+            "LAMBDA_TASK_ROOT": sandbox.TASK if self._sandbox else str(task_root),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python3.{minor}",
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory),
@@ -156,14 +164,23 @@ class LambdaRuntime:
 
     def _listens(self) -> bool:
         self._port, api = _free_ports(2)
+        box = self._sandbox
+        runtime = ("-m", "awslambdaric", self.handler)
         # No "--" before the program: the emulator would take it for the program.
         command = [
-            str(self._emulator),
+            sandbox.EMULATOR if box else str(self._emulator),
             *("--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"),
             *("--runtime-api-address", f"127.0.0.1:{api}"),
             *("--log-level", "error"),
-            *(sys.executable, "-m", "awslambdaric", self.handler),
+            *(box.interpreter(*runtime) if box else (sys.executable, *runtime)),
         ]
+        if box:
+            places = [
+                (self.task_root, sandbox.TASK),
+                (self._emulator, sandbox.EMULATOR),
+                *sandbox.runtime_binds(self._packages),
+            ]
+            command = box.command(command, places, sandbox.TASK)
         self._process = subprocess.Popen(
             command,
             cwd=self.task_root,
@@ -215,6 +232,19 @@ class LambdaRuntime:
         with self._written:
             self._written.wait_for(whole, timeout=2)
             return self.lines[begin:]
+
+    def processes(self) -> list[int]:
+        """The ids of the emulator, the runtime and what the function has started, and of those that hold the sandbox."""
+        return processes_of(self._process.pid) if self._process else []
+
+    def seen(self, path: str | Path) -> Path:
+        """Where this process finds a file of the function's."""
+        if self._sandbox is None:
+            return Path(path)
+        assert self._process is not None
+        # The first process is outside; all that it has started are inside.
+        inside = next(pid for pid in self.processes() if pid != self._process.pid)
+        return Path(f"/proc/{inside}/root") / Path(path).relative_to("/")
 
     def stop(self) -> None:
         """End the emulator and all that it started. May be called again."""

@@ -1,9 +1,11 @@
 """One real zip for the tests of the layer: of the oldest of Lambda's Pythons that is here, for this machine's CPU."""
 
+import fcntl
+import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,15 +46,24 @@ def host_target() -> Target:
 
 @pytest.fixture(scope="session")
 def layer(host_target: Target, tmp_path_factory: pytest.TempPathFactory) -> Layer:
-    out = tmp_path_factory.mktemp("layer")
+    # One build for all processes that share the tests.
+    shared = tmp_path_factory.getbasetemp()
+    out = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "built-layer"
+    out.mkdir(exist_ok=True)
     python = pack.interpreter(host_target.python)
     assert python is not None
-    try:
-        built = build.build(host_target, out)
-    except LayerError as error:
-        if "pip download failed" in str(error):
-            absent(str(error))
-        raise
-    unzipped = out / "opt"
-    subprocess.run([sys.executable, "-m", "zipfile", "-e", built.path, unzipped], check=True)
+    unzipped, told = out / "opt", out / "built.json"
+    with open(out / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if told.exists():
+            built = build.Built(**json.loads(told.read_text()) | {"path": out / host_target.zip_name})
+            return Layer(host_target, built, unzipped / "python", python)
+        try:
+            built = build.build(host_target, out)
+        except LayerError as error:
+            if "pip download failed" in str(error):
+                absent(str(error))
+            raise
+        subprocess.run([sys.executable, "-m", "zipfile", "-e", built.path, unzipped], check=True)
+        told.write_text(json.dumps(asdict(built), default=str))
     return Layer(host_target, built, unzipped / "python", python)

@@ -5,7 +5,9 @@ import datetime as dt
 import hashlib
 import json
 import math
+import sys
 import uuid
+import zoneinfo
 
 import orjson
 import pyarrow as pa
@@ -111,6 +113,21 @@ def test_a_message_is_the_stored_reject(queue):
             "arrived_at": "2026-11-23T15:04:05.123000Z",
         }
     ]
+
+
+def test_a_message_where_the_system_knows_no_zones(queue, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    monkeypatch.setitem(sys.modules, "pytz", None)
+    path = zoneinfo.TZPATH
+    try:
+        zoneinfo.reset_tzpath(())
+        zoneinfo.ZoneInfo.clear_cache()
+        with pytest.raises(zoneinfo.ZoneInfoNotFoundError):
+            zoneinfo.ZoneInfo("UTC")
+        write(queue, b"not json")
+    finally:
+        zoneinfo.reset_tzpath(path)
+    assert [one["arrived_at"] for one in bodies(queue)] == ["2026-11-23T15:04:05.123000Z"]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,10 @@ class QueueRejects:
 
         A FIFO queue drops those that come again within five minutes.
         """
-        entries = [self._entry(number, row, origin) for number, row in enumerate(batch.to_pylist())]
+        # Without its zone: for UTC too pyarrow asks the system's list of zones, which a function's system may not have.
+        place = batch.schema.get_field_index("arrived_at")
+        plain = batch.set_column(place, "arrived_at", batch.column(place).view(pa.timestamp("ms")))
+        entries = [self._entry(number, row, origin) for number, row in enumerate(plain.to_pylist())]
         for group in _batches(entries):
             self._send(group, until)
 
@@ -100,7 +103,7 @@ def message(row: dict[str, Any]) -> str:
             except UnicodeDecodeError:
                 value, how = base64.b64encode(value).decode(), "base64"
         row = {**row, name: value, f"{name}_encoding": how}
-    text = orjson.dumps(row, option=orjson.OPT_UTC_Z).decode()
+    text = orjson.dumps(row, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC).decode()
     # Both are characters of JSON and not of XML, which SQS holds to.
     return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
