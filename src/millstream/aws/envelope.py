@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
-from millstream.classes import dataclass
+from millstream.classes import Protocol, dataclass
 from millstream.decode.payloads import Payloads
 from millstream.errors import UsageError
 from millstream.native.bind import kernels

@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from millstream.classes import dataclass
+from millstream.classes import Protocol, dataclass
 from millstream.errors import SourceError
 from millstream.schema import Code
 

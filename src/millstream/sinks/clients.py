@@ -13,9 +13,8 @@ READ_SECONDS = 10
 CONNECTIONS = 32
 
 _clients: dict[tuple[str, str | None], Any] = {}
+_session: Any = None
 _lock = threading.Lock()
-_loader: Any = None
-"""botocore's descriptions of services, for all clients: reading them is most of what the second one would take."""
 
 
 def client(service: str, region: str | None = None) -> Any:
@@ -39,17 +38,17 @@ def rehearse(service: str, region: str | None = None) -> None:
 
 def forget() -> None:
     """Have every client made anew when it is next needed, with the credentials of then and connections of its own."""
+    global _session
     with _lock:
         _clients.clear()
+        _session = None
 
 
 def make(service: str, region: str | None = None, *, read_seconds: float = READ_SECONDS, **credentials: str) -> Any:
     """A client of its own, as `client` gives them, which waits so long for an answer."""
-    global _loader
     try:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, NoRegionError
-        from botocore.session import get_session
     except ImportError:
         raise SettingsError(f"{service} needs boto3, which is not installed: pip install 'millstream[aws]'") from None
     config = Config(
@@ -61,15 +60,24 @@ def make(service: str, region: str | None = None, *, read_seconds: float = READ_
         user_agent_extra=f"millstream/{__version__}",
     )
     try:
-        session = get_session()
-        if _loader is None:
-            _loader = session.get_component("data_loader")
-        session.register_component("data_loader", _loader)
-        # boto3's own session would add transfers and resources, which nobody here asks for, and a tenth to the time.
-        return session.create_client(service, region_name=region, config=config, **credentials)
+        return _shared_session().create_client(service, region_name=region, config=config, **credentials)
     except NoRegionError:
         raise SettingsError(f"{service} has no region: set AWS_DEFAULT_REGION") from None
     except ValueError:
         raise SettingsError(f"the endpoint of {service} is no URL: correct AWS_ENDPOINT_URL") from None
     except BotoCoreError as error:  # a profile that is not there, a configuration file that cannot be read
         raise SettingsError(f"the AWS settings for {service} cannot be used: {error}") from None
+
+
+def _shared_session() -> Any:
+    """botocore's session, for all clients. boto3's own would add transfers and resources, which nobody here asks for."""
+    global _session
+    if _session is None:
+        from botocore.session import get_session
+
+        from millstream.sinks.models import loader
+
+        session = get_session()
+        session.register_component("data_loader", loader(session.get_config_variable("data_path")))
+        _session = session
+    return _session

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
 
 import pyarrow as pa
 
+from millstream.classes import Protocol
 from millstream.columns import open_array
 from millstream.decode.rejects import SCHEMA as OUTCOME_SCHEMA
 from millstream.errors import SettingsError

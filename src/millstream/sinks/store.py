@@ -9,8 +9,9 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+from millstream.classes import Protocol
 from millstream.errors import SettingsError, SinkError, UsageError
 
 
