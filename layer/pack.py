@@ -22,11 +22,14 @@ ABOUT = "millstream-layer"
 
 @cache
 def interpreter(version: str) -> Path | None:
-    """A CPython of this version: the one that runs, on PATH, or of pyenv; None where there is none that runs."""
+    """A CPython of this version: the one that runs, on PATH, of pyenv or beside the one that runs; None where none of these runs."""
     name = f"python{version}"
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    beside = Path(sys.base_prefix).parent
     found = [Path(sys.executable)] if sys.version_info[:2] == tuple(map(int, version.split("."))) else []
-    found += [Path(one) for one in [shutil.which(name)] if one] + sorted(pyenv.glob(f"{version}.*/bin/{name}"))
+    found += [Path(one) for one in [shutil.which(name)] if one] + [
+        path for folder in (pyenv, beside) for path in sorted(folder.glob(f"{version}.*/bin/{name}"))
+    ]
     for path in found:
         # A shim of pyenv stands on PATH whether or not that version is chosen.
         command = [str(path), "-I", "-S", "-c", "import sys; print(sys.implementation.name, *sys.version_info[:2], sep='.')"]

@@ -384,7 +384,7 @@ class Recorder:
         self.kernels: dict[str, list[Any]] = {}
         for name in kernels.load().manifest["kernels"]:
             self.kernels[name] = [0, hashlib.sha256()]
-            kernels.__dict__[name] = self._recorded(name, kernels.__dict__[name])
+            kernels.__dict__[name] = self._recorded(name, getattr(kernels, name))
 
     def _recorded(self, name: str, kernel: Callable[..., int]) -> Callable[..., int]:
         count = self.kernels[name]

@@ -167,7 +167,7 @@ def _find(forced: str) -> tuple[Path, dict[str, Any], str]:
 
 
 class Kernels:
-    """Every kernel as an attribute, resolved once on first use: `kernels.take_int64(source, indices, out)`.
+    """Every kernel as an attribute, made on first use: `kernels.take_int64(source, indices, out)`.
 
     Array arguments are `Memory`; their item sizes are compared with the kernel's in the checked back end, where an
     access outside an array raises IndexError with the kernel's file and line.
@@ -176,15 +176,17 @@ class Kernels:
     def __init__(self) -> None:
         self._backend: Backend | None = None
         self._keep: Any = None
+        self._made: Callable[[str], Callable[..., int]] | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        self.load()
-        try:
-            return self.__dict__[name]
-        except KeyError:
-            raise AttributeError(f"no kernel {name!r} in the manifest") from None
+        kernels = self.load().manifest["kernels"]
+        if name not in kernels:
+            raise AttributeError(f"no kernel {name!r} in the manifest")
+        assert self._made is not None
+        made = self.__dict__[name] = self._made(name)
+        return made
 
     def load(self) -> Backend:
         """Load the object if that has not been done. Raises BackendError with the reason and the remedy."""
@@ -204,8 +206,12 @@ class Kernels:
             )
         name = forced or ("native" if manifest["shared"] else "jit")
         address = self._open(name, folder, manifest)
-        for kernel, entry in manifest["kernels"].items():
-            self.__dict__[kernel] = _caller(kernel, entry["parameters"], address(entry["symbol"]), manifest["checked"])
+
+        def made(kernel: str) -> Callable[..., int]:
+            entry = manifest["kernels"][kernel]
+            return _caller(kernel, entry["parameters"], address(entry["symbol"]), manifest["checked"])
+
+        self._made = made
         self._backend = Backend(name, folder, manifest, reason)
         return self._backend
 

@@ -17,7 +17,6 @@ from millstream.classes import dataclass, field
 from millstream.columns import close, take
 from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
 from millstream.decode.rejects import Reject, reject, to_batch
-from millstream.encode import json
 from millstream.errors import PlanError, SettingsError, SinkError
 from millstream.native.memory import from_numbers
 from millstream.outcome import Outcome
@@ -271,6 +270,8 @@ def _object(rows: Partitioned, part: Part, origin: Origin, output: Output, finge
     if output.format == "parquet":
         body = parquet.encode(schema, columns, part.rows, tags, output.compression)
         return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)
+    from millstream.encode import json
+
     batch = pa.record_batch([close(column) for column in columns], schema)
     text = json.encode_array(batch) if output.format == "json" else json.encode_lines(batch)
     return f"{name}.{output.format}", text, tags, lambda path: None if path.read_bytes() == text else "it holds other rows"
