@@ -7,6 +7,7 @@ An editable install compiles nothing: it finds, or makes, the object in the user
 
 import importlib.util
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -61,8 +62,10 @@ class KernelsHook(BuildHookInterface[Any]):
             if made_of.items() <= manifest.items() and manifest["shared"] is not None:
                 return manifest
         self.app.display_info(f"compiling the kernels for {target}")
+        # What was compiled of the same sources is used again where the builder names the cache: each family by its hash.
+        kept = Path(os.environ.get("MILLSTREAM_CACHE_DIR", "")) / "kernels" / "families"
         try:
-            build.build_in_child(folder, target, False)
+            build.build_in_child(folder, target, False, kept if kept.is_absolute() and kept.is_dir() else None)
         except subprocess.CalledProcessError as error:
             self.app.abort(f"the kernels did not compile:\n{error.stderr}")
         made: dict[str, Any] = json.loads(path.read_text())

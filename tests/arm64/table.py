@@ -60,7 +60,7 @@ Draw = random.Random
 
 SIZES = (0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 """Rows and bytes around what vector code takes at a time."""
-FUZZED = dict.fromkeys(TARGETS, 40) | {"parquet": 12}
+FUZZED = dict.fromkeys(TARGETS, 24) | {"parquet": 8}
 
 _FLOATS = (
     *struct.unpack("3d", struct.pack("3Q", 0x7FF0000000000001, 0xFFF8000000000123, 0x7FFFFFFFFFFFFFFF)),  # NaNs of other bits
