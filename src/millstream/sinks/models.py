@@ -5,6 +5,7 @@ Without this botocore looks into the folders of all 400 services to see that one
 
 from __future__ import annotations
 
+import gzip
 import os
 from typing import Any
 
@@ -13,14 +14,16 @@ from botocore.loaders import JSONFileLoader, Loader
 
 
 class _Files(JSONFileLoader):  # type: ignore[misc]
-    """Plain JSON by orjson; what is compressed, or not there, as botocore has it."""
+    """JSON by orjson, plain or compressed."""
 
     def load_file(self, file_path: str) -> Any:
-        try:
-            with open(f"{file_path}.json", "rb") as file:
-                return orjson.loads(file.read())
-        except FileNotFoundError:
-            return super().load_file(file_path)
+        for ending, plain in ((".json", bytes), (".json.gz", gzip.decompress)):
+            try:
+                with open(file_path + ending, "rb") as file:
+                    return orjson.loads(plain(file.read()))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+        return None
 
 
 class _Loader(Loader):  # type: ignore[misc]
