@@ -141,3 +141,22 @@ def test_an_object_with_slots_can_be_replaced():
 
     found = classes.replace(Slotted(1, 2), b=3)
     assert (found.a, found.b) == (1, 3)
+
+
+def test_what_a_class_has_of_its_own_stays():
+    @classes.dataclass(frozen=True)
+    class Own:
+        a: int
+
+        def __init__(self, a: int) -> None:
+            vars(self)["a"] = 2 * a
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 7
+
+    assert Own(2).a == 4
+    assert Own(1) == 5
+    assert hash(Own(1)) == 7

@@ -64,9 +64,7 @@ def _made(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
                 delattr(cls, name)
             else:
                 setattr(cls, name, given.default)
-    made: dict[str, Any] = {"__fields__": fields, "__match_args__": tuple(fields), "__init__": _init(cls, fields)}
-    if "__repr__" not in cls.__dict__:
-        made["__repr__"] = _repr
+    made: dict[str, Any] = {"__init__": _init(cls, fields), "__repr__": _repr}
     if eq:
         compared = [name for name, one in fields.items() if one.compare]
         values = attrgetter(*compared) if compared else lambda _: ()
@@ -78,8 +76,12 @@ def _made(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
         made["__hash__"] = (lambda self: hash(values(self))) if frozen else None
     if frozen:
         made["__setattr__"], made["__delattr__"] = _refuse_set, _refuse_delete
-    for name, value in made.items():
-        setattr(cls, name, value)
+    for name, value in ({"__match_args__": tuple(fields)} | made).items():
+        if name not in cls.__dict__ or (
+            name == "__hash__" and cls.__dict__[name] is None
+        ):  # an __eq__ of one's own takes the hash away
+            setattr(cls, name, value)
+    cls.__fields__ = fields
     return cls
 
 
@@ -103,8 +105,9 @@ def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
             for name, make in factories.items():
                 if name not in state:
                     state[name] = make()
-            if len(state) != count:
-                raise TypeError(f"{cls.__name__} misses the argument {next(one for one in names if one not in state)!r}")
+            for name in names:
+                if name not in state:
+                    raise TypeError(f"{cls.__name__} misses the argument {name!r}")
         if after is not None:
             after(self)
 

@@ -74,6 +74,15 @@ def test_the_same_messages_again_in_another_order_are_written_once(tmp_path, han
     assert ids(tmp_path / "out") == [1, 2]
 
 
+def test_times_and_ids_that_look_the_same_side_by_side_have_one_order(tmp_path, handler):
+    event = events.sqs(good(1), good(2))
+    for record, sent, name in zip(event["Records"], ("1", "11"), ("1x", "x"), strict=True):
+        record["attributes"]["SentTimestamp"], record["messageId"] = sent, name
+    for records in (event["Records"], event["Records"][::-1]):
+        assert failed(handler({"Records": records})) == []
+    assert ids(tmp_path / "out") == [1, 2]
+
+
 def test_a_sink_that_fails_has_all_come_again(tmp_path, handler):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(RunError, match=r"the whole batch must come again: .* is a file"):

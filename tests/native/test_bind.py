@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,20 @@ def test_without_numba_and_object_the_message_names_the_remedy(tmp_path: Path, m
 def test_wrong_arguments_are_python_errors(cache: Path):
     with pytest.raises((ValueError, TypeError), match=r"shorter|longer|missing"):
         bind.Kernels().take_int64()
+
+
+def test_threads_that_come_first_together_load_one_object(monkeypatch):
+    opened = []
+    real = bind.Kernels._open
+
+    def slow(self, *arguments):
+        opened.append(arguments)
+        time.sleep(0.05)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(bind.Kernels, "_open", slow)
+    fresh = bind.Kernels()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fresh.load(), range(4)))
+    assert len(opened) == 1
+    assert all(one is found[0] for one in found)

@@ -108,3 +108,19 @@ def test_widths_come_back(width, code, data):
     assert narrow.part(0, len(numbers), width).tolist(code) == numbers
     kernels.widen_unsigned(narrow, width, wide)
     assert wide.tolist() == [number % (2 * limit) for number in numbers]
+
+
+@pytest.mark.once
+@pytest.mark.slow
+def test_more_bytes_than_a_c_int_counts_are_copied_whole():
+    size = (1 << 31) + 5
+    memory = allocate(size, 1)  # no page of it is touched before it is read
+    assert len(memory.tobytes()) == size
+
+
+def test_a_word_is_read_where_there_is_one():
+    memory = from_numbers("q", [5, -6])
+    assert [memory.word(0), memory.word(1)] == [5, -6]
+    for outside in (-1, 2):
+        with pytest.raises(IndexError):
+            memory.word(outside)

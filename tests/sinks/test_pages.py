@@ -226,3 +226,11 @@ def test_the_same_rows_are_the_same_bytes():
     batch = batch_of(700, 0.2, 40)
     assert encode_batch(batch, {"a": "b"}).equals(encode_batch(batch.slice(0, 700), {"a": "b"}))
     assert sys.byteorder == "little"
+
+
+@pytest.mark.parametrize("most", [0, 1000, 20_000])
+def test_pages_are_the_same_however_many_are_made_at_a_time(monkeypatch, most):
+    batch = batch_of(2000, nulls=0.2, repeat=20)
+    whole = encode_batch(batch, {})
+    monkeypatch.setattr(pages, "BODIES_BYTES", most)
+    assert encode_batch(batch, {}).equals(whole)

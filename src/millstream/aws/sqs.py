@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from operator import add
 from typing import Any, NamedTuple
 
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
@@ -117,7 +116,7 @@ class _Batch:
         if self.is_fifo:
             groups = deliveries.groups.all()
             return sorted(places, key=groups.__getitem__)
-        keys = list(map(add, deliveries.arrivals.all(), deliveries.identities.all()))
+        keys = list(map("{}\0{}".format, deliveries.arrivals.all(), deliveries.identities.all()))
         return sorted(places, key=keys.__getitem__)
 
     def _notifications(self) -> dict[int, list[ObjectRef]]:

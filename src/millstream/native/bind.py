@@ -16,6 +16,7 @@ import ctypes
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,7 @@ class Kernels:
     def __init__(self) -> None:
         self._backend: Backend | None = None
         self._keep: Any = None
+        self._lock = threading.Lock()
         self._made: Callable[[str], Callable[..., int]] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -192,6 +194,10 @@ class Kernels:
         """Load the object if that has not been done. Raises BackendError with the reason and the remedy."""
         if self._backend is not None:
             return self._backend
+        with self._lock:  # one object: callers of a second one would outlive the first, or the other way round
+            return self._backend if self._backend is not None else self._loaded()
+
+    def _loaded(self) -> Backend:
         forced = os.environ.get("MILLSTREAM_BACKEND", "")
         if forced and forced not in BACKENDS:
             raise SettingsError(f"MILLSTREAM_BACKEND is {forced!r}; it may be {', '.join(BACKENDS)}, or unset")

@@ -47,7 +47,9 @@ class Memory:
 
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
-        return ctypes.string_at(self.address, self.count * self.itemsize)
+        size = self.count * self.itemsize
+        # The quicker way takes the size as a C int and does not look whether it is one.
+        return ctypes.string_at(self.address, size) if size < 1 << 31 else bytes(self.buffer())
 
     def tolist(self, code: str = "q") -> list[Any]:
         """The items as Python numbers; `code` is an `array` type code of the same size."""

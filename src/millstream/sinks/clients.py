@@ -63,9 +63,11 @@ def make(service: str, region: str | None = None, *, read_seconds: float = READ_
         return _shared_session().create_client(service, region_name=region, config=config, **credentials)
     except NoRegionError:
         raise SettingsError(f"{service} has no region: set AWS_DEFAULT_REGION") from None
-    except ValueError:
-        raise SettingsError(f"the endpoint of {service} is no URL: correct AWS_ENDPOINT_URL") from None
-    except BotoCoreError as error:  # a profile that is not there, a configuration file that cannot be read
+    except ValueError:  # what it says may hold a password
+        raise SettingsError(
+            f"the endpoint of {service} is no URL, or its region none: correct AWS_ENDPOINT_URL or AWS_DEFAULT_REGION"
+        ) from None
+    except (BotoCoreError, OSError) as error:  # a profile that is not there, a configuration file that cannot be read
         raise SettingsError(f"the AWS settings for {service} cannot be used: {error}") from None
 
 

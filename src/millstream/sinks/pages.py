@@ -30,6 +30,8 @@ PAGE_BYTES = 1 << 20
 """A page of a flat column holds about that, before compression."""
 DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
+BODIES_BYTES = 8 << 20
+"""So many bytes of pages are in memory before they are compressed, or those of one column."""
 STATISTICS_BYTES = 256
 """The longest string that stands in statistics."""
 RAW_BYTES = 1024
@@ -116,20 +118,33 @@ def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]
     codec = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression))
     columns = [_Column(leaf) for leaf in leaves]
     _survey(columns)
-    pages = [column.pages() for column in columns]
-    table = from_numbers("q", [word for some in pages for page in some for word in page.row])
-    bodies = allocate(sum(page.most_bytes for some in pages for page in some) + _MORE, 1)
+    chunks: list[ColumnChunk] = []
+    waiting: list[tuple[ColumnChunk, list[_Page]]] = []
+    room = 0
+    for column in columns:
+        pages = column.pages()
+        size = sum(page.most_bytes for page in pages)
+        if waiting and room + size > BODIES_BYTES:
+            _add_pages(waiting, room, codec)
+            waiting, room = [], 0
+        chunks.append(ColumnChunk(column.leaf, number, column.groups is not None, column.statistics()))
+        waiting.append((chunks[-1], pages))
+        room += size
+    _add_pages(waiting, room, codec)
+    return chunks
+
+
+def _add_pages(chunks: Sequence[tuple[ColumnChunk, list[_Page]]], room: int, codec: pa.Codec | None) -> None:
+    """The pages of some columns, whose bodies fit `room`, into their chunks: one call of the kernel."""
+    table = from_numbers("q", [word for _, pages in chunks for page in pages for word in page.row])
+    bodies = allocate(room + _MORE, 1)
     kernels.encode_pages(table, bodies)
     words = table.tolist()
     places = zip(words[_START::_PAGE], words[_SIZE::_PAGE], strict=True)
-    chunks = []
-    for column, some in zip(columns, pages, strict=True):
-        chunk = ColumnChunk(column.leaf, number, column.groups is not None, column.statistics())
-        for page in some:
+    for chunk, pages in chunks:
+        for page in pages:
             start, size = next(places)
             _add_page(chunk, page, bodies.part(start, size, 1), codec)
-        chunks.append(chunk)
-    return chunks
 
 
 class _Page:

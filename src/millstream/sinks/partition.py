@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -182,7 +183,13 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
     if bad:
         return Partitioned(schema, [], 0, [], sorted(bad))
     filed = [columns[i] if len(parts) < 2 else take(columns[i], order) for i in kept]
-    return Partitioned(pa.schema([schema.field(i) for i in kept]), filed, rows, parts, [])
+    return Partitioned(_of(schema, tuple(kept)), filed, rows, parts, [])
+
+
+@lru_cache(64)
+def _of(schema: pa.Schema, kept: tuple[int, ...]) -> pa.Schema:
+    """Some fields of a schema: the same object each time, by which files know it again."""
+    return pa.schema([schema.field(i) for i in kept])
 
 
 def _folder(key: str, value: str | None) -> str | None:
