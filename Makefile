@@ -44,12 +44,11 @@ check: $(DEV)
 	@$(BIN)/mypy
 
 # The summary of the last run is the last thing printed; CI reads it. Without a network the tests that run inside Lambda's
-# own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required.
+# own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required. They are fetched while kernels compile.
 test: check
-	@$(BIN)/python tests/lambda_runtime/fetch.py >/dev/null || [ "$$LAMBDA_TESTS" != required ]
-	@$(BIN)/python tests/arm64/fetch.py >/dev/null || [ "$$LAMBDA_TESTS" != required ]
-	@MILLSTREAM_BACKEND=checked $(KERNELS)
-	@env -u MILLSTREAM_BACKEND $(KERNELS)
+	@(for part in lambda_runtime arm64; do $(BIN)/python tests/$$part/fetch.py >/dev/null || exit 1; done) & fetching=$$!; \
+	  MILLSTREAM_BACKEND=checked $(KERNELS) && env -u MILLSTREAM_BACKEND $(KERNELS); compiled=$$?; \
+	  wait $$fetching || [ "$$LAMBDA_TESTS" != required ] && exit $$compiled
 	@echo "Tests, kernels with range checks:"
 	@MILLSTREAM_BACKEND=checked $(PYTEST) -m "not once"
 	@echo "Tests, kernels as shipped:"
@@ -103,6 +102,7 @@ layer-test: $(DEV)
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
 	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
 	done
+	@LAMBDA_TESTS=required $(PYTEST) -m long
 
 clean:
 	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -66,6 +66,7 @@ def test_its_extras_are_the_projects():
     assert set(extras) <= project["optional-dependencies"].keys()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_its_packages_have_wheels_for_the_images_python(tmp_path, architecture):

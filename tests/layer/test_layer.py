@@ -114,6 +114,7 @@ def test_the_keep_list_is_what_a_trace_finds(layer: Layer):
     assert trace.kept() == set(trace.traced(layer.target))
 
 
+@pytest.mark.long
 def test_the_same_bytes_from_another_folder(layer: Layer, tmp_path: Path):
     """All but compiling the kernels anew: that a build of them is the same bytes, tests/test_packaging.py holds."""
     elsewhere = tmp_path / "another" / "checkout"
