@@ -171,6 +171,7 @@ print(handler.source, handler.pipeline.name, handler.warm(), kernels.load().reas
 
 
 @linkable
+@pytest.mark.long
 def test_the_container_images_commands_make_what_runs_its_handler(wheel: Path, tmp_path: Path):
     """But for Python's version and the base image: there is no engine here that builds images."""
     (tmp_path / "wheels").mkdir()
