@@ -146,10 +146,6 @@ def take_all(vectors: Sequence[Vector], indices: Memory, gaps: bool = False) -> 
     return _Taken(vectors, indices, gaps).vectors
 
 
-_ITEM_BYTES = {"bool": 1, "decimal": 16, "struct": 0}
-"""Bytes of an item in a column's own memory; 8 in all others."""
-
-
 class _Taken:
     """Rows of columns, side by side in one memory."""
 
