@@ -47,7 +47,7 @@ check: $(DEV)
 # own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required. They are fetched, and kernels compiled, while
 # something else is done.
 test: check
-	@(for part in lambda_runtime arm64; do $(BIN)/python tests/$$part/fetch.py >/dev/null || exit 1; done) & fetching=$$!; \
+	@(for part in lambda_runtime arm64; do $(BIN)/python -m tests.$$part.fetch >/dev/null || exit 1; done) & fetching=$$!; \
 	  MILLSTREAM_BACKEND=checked $(KERNELS); compiled=$$?; \
 	  wait $$fetching || [ "$$LAMBDA_TESTS" != required ] && exit $$compiled
 	@echo "Tests, kernels with range checks:"

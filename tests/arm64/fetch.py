@@ -1,6 +1,6 @@
 """Fetch what runs Python for arm64 here under qemu-user: Debian's python3.11 and its libraries, and wheels from PyPI.
 
-    python tests/arm64/fetch.py [FOLDER]      # .cache/arm64 in the checkout unless told
+    python -m tests.arm64.fetch [FOLDER]      # .cache/arm64 in the checkout unless told
 
 Each part appears whole or not at all, and is not fetched again. apt-get works in folders of its own: the machine's packages
 and architectures stay as they are, and no root rights are needed. qemu-aarch64 itself comes from Debian's qemu-user.
@@ -10,11 +10,12 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tests.lambda_runtime.fetch import FetchError, place
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "arm64"
 
@@ -39,10 +40,6 @@ CPU = "neoverse-n1"
 CPUINFO = """processor\t: 0
 Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp ssbs
 """
-
-
-class FetchError(Exception):
-    """A part cannot be had: told with the reason."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +71,8 @@ def fetch(folder: Path = FOLDER) -> Parts:
     for path, make in work.items():
         if not path.exists():
             print("Fetching", path.name, "...", file=sys.stderr, flush=True)
-            _place(path, make)
+            place(path, make)
     return parts
-
-
-def _place(path: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder beside its place, then move it there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=path.parent) as scratch:
-        made = Path(scratch) / path.name
-        make(made)
-        try:
-            made.rename(path)
-        except OSError:
-            if not path.exists():
-                raise  # else another process was faster
 
 
 def _root(into: Path) -> None:

@@ -23,7 +23,7 @@ def parts() -> Parts:
     try:
         machine.emulator()
         if os.environ.get("LAMBDA_TESTS") != "required" and not FOLDER.exists():
-            raise FetchError("its parts are not in .cache/arm64 (python tests/arm64/fetch.py)")
+            raise FetchError("its parts are not in .cache/arm64 (python -m tests.arm64.fetch)")
         found = fetch()
         machine.linked()
     except (FetchError, machine.MissingError) as error:

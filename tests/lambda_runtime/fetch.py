@@ -1,6 +1,6 @@
 """Fetch what runs a function as Lambda does: AWS's Runtime Interface Emulator and its runtime client, both from PyPI.
 
-    python tests/lambda_runtime/fetch.py [FOLDER]      # .cache/lambda in the checkout unless told
+    python -m tests.lambda_runtime.fetch [FOLDER]      # .cache/lambda in the checkout unless told
 
 Each part appears whole or not at all, and is not fetched again. The emulator is one file of the aws-sam-cli wheel. For another
 interpreter, in which nothing is installed, boto3 is fetched too: Lambda's runtimes bring it.
@@ -92,11 +92,11 @@ def fetch(folder: Path = FOLDER, other: Interpreter | None = None) -> Parts:
     if missing:
         print("Fetching", ", ".join(path.name for path in missing), "from PyPI ...", file=sys.stderr, flush=True)
         with ThreadPoolExecutor(len(missing)) as pool:
-            list(pool.map(lambda path: _place(path, work[path]), missing))
+            list(pool.map(lambda path: place(path, work[path]), missing))
     return Parts(emulator, clients, boto3)
 
 
-def _place(path: Path, make: Callable[[Path], None]) -> None:
+def place(path: Path, make: Callable[[Path], None]) -> None:
     """Make a file or folder beside its place, then move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=path.parent) as scratch:
