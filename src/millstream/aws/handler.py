@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from millstream import clock
 from millstream.aws import observe, raw, snapstart
 from millstream.aws.envelope import Deliveries
 from millstream.aws.observe import Batch, draw_sample, report_batch, say
@@ -140,11 +141,11 @@ class Handler:
         return self._persistence
 
     def until(self, context: Any) -> float:
-        """The time, by time.monotonic(), after which no new work is begun."""
+        """The time, by clock.monotonic(), after which no new work is begun."""
         remaining = getattr(context, "get_remaining_time_in_millis", None)
         if remaining is None:
             return math.inf
-        return time.monotonic() + (int(remaining()) - self.settings.deadline_margin_ms) / 1000
+        return clock.monotonic() + (int(remaining()) - self.settings.deadline_margin_ms) / 1000
 
     def late(self) -> str:
         """Why nothing was begun."""
@@ -193,7 +194,7 @@ class Handler:
     def line(self, deliveries: Deliveries, stage_ms: dict[str, float]) -> Batch:
         """What the log says of a batch, besides what landed."""
         last = deliveries.count - 1
-        age = int(time.time() * 1000) - deliveries.milliseconds(last)
+        age = int(clock.now() * 1000) - deliveries.milliseconds(last)
         return Batch(
             pipeline=self.pipeline.name,
             fingerprint=self.fingerprint,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from millstream import clock
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
 from millstream.decode.payloads import Payloads
@@ -57,13 +58,13 @@ class KinesisHandler(Handler):
 
     def _shard(self, deliveries: Deliveries, envelope: float, until: float) -> tuple[int, str]:
         """Land what one shard delivered: how many deliveries are done, and why not more."""
-        clock = time.perf_counter()
-        if time.monotonic() >= until:
+        begun = time.perf_counter()
+        if clock.monotonic() >= until:
             self.report(self.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
             return 0, self.late()
         records = records_of(deliveries.payloads, self.pipeline.input, deliveries.broken)
         done, reason, failed = records.deliveries, TOO_LARGE, 0
-        stages = {"envelope": envelope + milliseconds_since(clock)}
+        stages = {"envelope": envelope + milliseconds_since(begun)}
         prepared = self.prepared(records)
         if self.fails and prepared.rejects.num_rows:  # what comes before the first rejected record is kept
             code, rejected = prepared.rejects.column(1)[0], prepared.rejects.column(0)[0].as_py()
@@ -73,11 +74,11 @@ class KinesisHandler(Handler):
             prepared = self.prepared(records)
         prepared.fail(failed + deliveries.count - records.deliveries)
         stages |= prepared.stage_ms
-        clock = time.perf_counter()
+        begun = time.perf_counter()
         landed = self.land(prepared, _origin(deliveries, records, done), until) if done else Landed(dict(prepared.counts))
         if landed.error is not None:
             done, reason = 0, str(landed.error)
-        self.report(self.line(deliveries, {**stages, "write": milliseconds_since(clock)}), landed)
+        self.report(self.line(deliveries, {**stages, "write": milliseconds_since(begun)}), landed)
         return done, reason
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from time import monotonic, perf_counter, time
+from time import perf_counter
 from typing import Any, NoReturn
 
 import orjson
@@ -15,6 +15,7 @@ from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
 from millstream.classes import dataclass
+from millstream.clock import monotonic, now
 from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.compression import told_by_magic
 from millstream.errors import RunError, SettingsError
@@ -108,7 +109,7 @@ class Objects:
         return str(source.version)
 
     def _landed(self, ref: ObjectRef) -> Landed:
-        clock = perf_counter()
+        begun = perf_counter()
         try:
             source = self.handler.open_object(ref, self.until)
         except GoneError as error:
@@ -119,14 +120,14 @@ class Objects:
             work.run()
         finally:
             source.close()
-            work.stages["read"] = 1000 * (perf_counter() - clock) - sum(work.stages.values())
+            work.stages["read"] = 1000 * (perf_counter() - begun) - sum(work.stages.values())
             self._report(ref, work.landed, source.size, work.stages, work.chunks)
         work.landed.bytes_in = source.size
         return work.landed
 
     def _report(self, ref: ObjectRef, landed: Landed, size: int, stages: dict[str, float], chunks: tuple[str, str]) -> None:
         handler = self.handler
-        age = time() * 1000 - ref.milliseconds if ref.milliseconds else 0
+        age = now() * 1000 - ref.milliseconds if ref.milliseconds else 0
         handler.report(
             Batch(
                 pipeline=handler.pipeline.name,
@@ -230,26 +231,26 @@ class _Object:
             self.landed.add(Landed.failed(prepared.counts["delivered"]))
             code = prepared.rejects.column(1)[0]
             raise RunError(f"a record of {self.ref.url}, in chunk {chunk.number}, is rejected ({code}){KEPT_IF}")
-        clock = perf_counter()
+        begun = perf_counter()
         origin = self._origin(chunk.start, chunk.records)
         if self.per_file == 1:
-            self._count(handler.land(prepared, origin, self.until), clock)
+            self._count(handler.land(prepared, origin, self.until), begun)
             return
         if self.gathered is None:
             self.gathered, self.first = Gathered(handler.output, handler.fingerprint), chunk.start
         self.gathered.add(prepared, origin)
-        self.stages["write"] += 1000 * (perf_counter() - clock)
+        self.stages["write"] += 1000 * (perf_counter() - begun)
 
     def _land_gathered(self) -> None:
         """Write the file at hand, if there is one."""
         gathered, self.gathered = self.gathered, None
         if gathered is not None:
-            clock = perf_counter()
+            begun = perf_counter()
             origin = self._origin(self.first, gathered.counts["delivered"])
-            self._count(gathered.land(origin, self.handler.sink, self.handler.rejects, self.until), clock)
+            self._count(gathered.land(origin, self.handler.sink, self.handler.rejects, self.until), begun)
 
-    def _count(self, landed: Landed, clock: float) -> None:
-        self.stages["write"] += 1000 * (perf_counter() - clock)
+    def _count(self, landed: Landed, begun: float) -> None:
+        self.stages["write"] += 1000 * (perf_counter() - begun)
         self.landed.add(landed)
         if landed.error is not None:
             raise landed.error

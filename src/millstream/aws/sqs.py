@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from millstream import clock
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
 from millstream.aws.notification import ObjectRef, text_objects
@@ -94,7 +95,7 @@ class _Batch:
 
     def land(self, envelope: float) -> None:
         handler, deliveries = self.handler, self.deliveries
-        if time.monotonic() >= self.until:
+        if clock.monotonic() >= self.until:
             self.fail(range(deliveries.count), handler.late())
             handler.report(handler.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
             return
@@ -143,11 +144,11 @@ class _Batch:
 
     def _land_records(self, plain: Sequence[int], envelope: float) -> None:
         handler = self.handler
-        clock = time.perf_counter()
+        begun = time.perf_counter()
         chosen = self.deliveries if plain == list(range(self.deliveries.count)) else self.deliveries.only(plain)
         line = handler.line(chosen, stages := {"envelope": envelope})
         records = records_of(chosen.payloads, handler.pipeline.input)
-        stages["envelope"] += milliseconds_since(clock)
+        stages["envelope"] += milliseconds_since(begun)
         prepared = handler.prepared(records)
         left_out = chosen.count - records.deliveries
         self.fail_last(plain, left_out)
@@ -161,13 +162,13 @@ class _Batch:
             left_out += whole - records.count
         prepared.fail(left_out)
         stages |= prepared.stage_ms
-        clock = time.perf_counter()
+        begun = time.perf_counter()
         landed = (
             handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed(dict(prepared.counts))
         )
         if landed.error is not None:
             self.fail(plain, str(landed.error))
-        stages["write"] = milliseconds_since(clock)
+        stages["write"] = milliseconds_since(begun)
         handler.report(line, landed)
 
     def fail_last(self, plain: Sequence[int], count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from millstream import clock
 from millstream.classes import dataclass, field
 from millstream.columns import close, take
 from millstream.decode.rejects import SCHEMA as REJECTS_SCHEMA
@@ -131,7 +131,7 @@ def land(
     rejects: Rejects | None,
     until: float = math.inf,
 ) -> Landed:
-    """Write the rejects (unless `rejects` is None), then the rows. No attempt is begun after `until`, by time.monotonic().
+    """Write the rejects (unless `rejects` is None), then the rows. No attempt is begun after `until`, by clock.monotonic().
 
     When something cannot be written, `error` says what, and every record that was to be written counts as failed: it
     goes again; so does every rejected record if the rejects cannot be. Files that are whole stay, and are found then.
@@ -222,7 +222,7 @@ class _Writer:
     def _write_each(self, landed: Landed) -> None:
         try:
             for one in self.objects:
-                if time.monotonic() >= self.until:
+                if clock.monotonic() >= self.until:
                     break
                 landed.files.append((self.sink.put(*one.encode(), self.until), one.rows))
         except SinkError as error:
@@ -248,7 +248,7 @@ class _Writer:
                 for one in self.objects:
                     if len(waiting) == 2 * threads:
                         settle()
-                    if landed.error is not None or time.monotonic() >= self.until:
+                    if landed.error is not None or clock.monotonic() >= self.until:
                         break
                     waiting.append((one.rows, pool.submit(self.sink.put, *one.encode(), self.until)))
                 while waiting:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +23,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from millstream import clock as machine
 from millstream.classes import dataclass
 from millstream.errors import SinkError
 
@@ -102,9 +101,9 @@ class Backoff:
     base: float = 0.1
     cap: float = 5.0
     attempts: int = 8
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    uniform: Callable[[float, float], float] = random.uniform
+    clock: Callable[[], float] = machine.monotonic
+    sleep: Callable[[float], None] = machine.sleep
+    uniform: Callable[[float, float], float] = machine.uniform
 
     def wait(self, failed: int) -> float:
         """How long to wait after so many attempts."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from millstream import clock
 from millstream.classes import Protocol
 from millstream.errors import SettingsError, SinkError, UsageError
 
@@ -46,7 +47,7 @@ class Store(Protocol):
 
         tags: what the object holds, as far as it tells two objects apart; a store that keeps metadata keeps and compares them.
         difference: for a store without, how a file is another object, in words; None if it is the same one.
-        until: the time by time.monotonic() at which no attempt is begun any more, where a put takes several.
+        until: the time by clock.monotonic() at which no attempt is begun any more, where a put takes several.
         Raises SinkError with nothing half-written left.
         """
 
@@ -94,7 +95,7 @@ class DirectoryStore:
         path = self.root / name
         self._make_folder(path.parent)
         view = memoryview(body)
-        temporary = path.parent / f".millstream-{os.urandom(8).hex()}.tmp"
+        temporary = path.parent / f".millstream-{clock.token()}.tmp"
         try:
             try:
                 _write(temporary, view)
@@ -119,7 +120,7 @@ class DirectoryStore:
     def note(self, name: str, text: bytes, until: float) -> None:
         path = self.root / name
         self._make_folder(path.parent)
-        temporary = path.parent / f".millstream-{os.urandom(8).hex()}.tmp"
+        temporary = path.parent / f".millstream-{clock.token()}.tmp"
         try:
             try:
                 _write(temporary, memoryview(text))
