@@ -36,7 +36,7 @@ def settings() -> str:
     """A row for each setting: variable, default, meaning."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for one in SETTINGS:
-        default = "–" if one.default is None else f"`{int(one.default)}`"
+        default = "–" if one.default is None else f"`{one.default if isinstance(one.default, str) else int(one.default)}`"
         lines.append(f"| `{one.variable}` | {default} | {one.doc} |")
     return "\n".join(lines) + "\n"
 

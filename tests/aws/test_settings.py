@@ -49,7 +49,10 @@ CASES = {
     "RAW_EVENTS": {"valid": {"0": False, "1": True}, "invalid": dict.fromkeys(("true", "no", "2"), "write 1 or 0")},
     "BACKEND": {"valid": {"native": "native", "checked": "checked"}, "invalid": {"fast": "write "}},
     "CACHE_DIR": TEXT,
-    "NAMESPACE": TEXT,
+    "NAMESPACE": {
+        "valid": {"main": "main", "again-2": "again-2", "a_b.c": "a_b.c"},
+        "invalid": dict.fromkeys((" ", "a b", "a#b", "ü", "x" * 65), "write 1 to 64 letters"),
+    },
     "PARALLELIZATION": {"valid": {"1": "1"}, "invalid": {"2": "write 1"}},
     "NOTIFY": TEXT,
 }
@@ -173,7 +176,6 @@ def test_what_a_rejected_record_does_is_told_once(tmp_path, monkeypatch, source)
         ({"REJECTS": "ftp://x/"}, "rejects (MILLSTREAM_REJECTS) is 'ftp://x/', which cannot be written to; write a path"),
         ({"REJECTS": "sqs+https://x"}, "rejects (MILLSTREAM_REJECTS) is 'sqs+https://x'; write sqs+https://sqs.REGION"),
         ({"KMS_KEY": "alias/x"}, "which no KMS key encrypts"),
-        ({"LEDGER": "dynamodb://orders"}, "leave MILLSTREAM_LEDGER, or ledger=, out"),
         ({"PIPELINE": ""}, "there is no pipeline: set MILLSTREAM_PIPELINE to file.yaml or file.py:name"),
     ],
 )

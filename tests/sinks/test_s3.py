@@ -326,7 +326,7 @@ def test_notes_are_replaced_and_removed(bucket, tmp_path, where):
     later = time.monotonic() + 60
     assert noting.noted("_x.json", later) is None
     for text in (b"one", b"two"):
-        noting.note("_x.json", text, later)
+        noting.replace("_x.json", text, later)
         assert noting.noted("_x.json", later) == text
     for _ in range(2):
         noting.forget("_x.json", later)

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from millstream import clock
@@ -16,6 +17,7 @@ from millstream.aws.raw import RawEvent
 from millstream.aws.settings import ON_REJECT, Settings
 from millstream.decode.records import BATCH_BYTES, Records
 from millstream.errors import RunError, SettingsError, UsageError
+from millstream.ledger.table import checked_ledger
 from millstream.native.bind import in_function, kernels
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Output, Prepared, land, prepare
@@ -65,7 +67,6 @@ class Handler:
         if sink is None:
             raise SettingsError("there is no sink: set MILLSTREAM_SINK, or write sink='s3://bucket/prefix/'")
         _check_rejects(rejects, on_reject)
-        self._check_ledger()
         self._persistence: Any = None
         self.pipeline = pipeline if pipeline is not None else _named(settings.pipeline)
         self.fails = on_reject == "fail"
@@ -75,6 +76,7 @@ class Handler:
         self.rejects = None
         if rejects is not None:
             self.rejects = open_rejects(rejects, "rejects (MILLSTREAM_REJECTS)", self.sink, kms_key=settings.kms_key)
+        self._open_ledger()
         if settings.raw_events:
             raw.install()
         if not snapstart.register(self.warm, self.restored) and in_function():
@@ -88,13 +90,14 @@ class Handler:
         """What decorators ask of a function: Powertools' Tracer names its segments by it."""
         return f"{self.source}_handler"
 
-    def _check_ledger(self) -> None:
-        """Raise SettingsError for a ledger that this source has no use for."""
-        if self.ledger is not None:
-            raise SettingsError(
-                f"{self.source} handlers have no ledger yet: leave MILLSTREAM_LEDGER, or ledger=, out; "
-                "running a batch again writes nothing twice"
-            )
+    def _open_ledger(self) -> None:
+        """Raise SettingsError for a ledger that cannot be used: here what was done of S3 objects is kept."""
+        if self.ledger is None:
+            return
+        with suppress(ValueError):
+            if checked_ledger(self.ledger).startswith("dynamodb:"):
+                return
+        raise SettingsError(f"the ledger is {self.ledger!r}: write dynamodb://TABLE, where what was done of S3 objects is kept")
 
     def load(self) -> None:
         """Have ready what every batch needs: kernels, the logger, clients. A function does it at its start, not in its first batch.
@@ -107,7 +110,10 @@ class Handler:
         if self.rejects is not None:
             self.rejects.load()
         if self.ledger is not None:
-            self.persistence()
+            self._load_ledger()
+
+    def _load_ledger(self) -> None:
+        self.persistence()
 
     def warm(self) -> bool:
         """Load all that the first batch would have to load: run made-up records through the pipeline, and write them nowhere.
@@ -222,7 +228,7 @@ def answer(failed: Sequence[str], done: int, reasons: Sequence[str]) -> Answer:
     return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
 
 
-def origin_of(deliveries: Deliveries, records: Records, base: str, held: str) -> Origin:
+def origin_of(deliveries: Deliveries, records: Records, base: str, held: str, token: str | None = None) -> Origin:
     """Where a batch's records came from. base: the start of its objects' names; held: what it holds, as its tags tell."""
     return Origin(
         base=base,
@@ -232,6 +238,7 @@ def origin_of(deliveries: Deliveries, records: Records, base: str, held: str) ->
         arrived=lambda position: deliveries.arrived(records.delivery(position)),
         sub=records.sub,
         arrival=deliveries.arrived(0).date(),
+        token=token,
     )
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millstream import clock
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
+from millstream.aws.once import Done, Once
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
+from millstream.ledger.item import base_of
+from millstream.ledger.table import open_table
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate, from_numbers
 from millstream.sinks.landed import Landed
 from millstream.sinks.origin import Origin
+
+if TYPE_CHECKING:
+    from millstream.ledger.turn import Turn
 
 SHAPE = Shape(
     outer=("eventSource", "eventID", "eventSourceARN"),
@@ -38,6 +43,18 @@ class KinesisHandler(Handler):
     source = "kinesis"
     expected = _EXPECTED
 
+    def _open_ledger(self) -> None:
+        if self.ledger is not None:
+            self.once = Once(self, open_table(self.ledger))
+
+    def _load_ledger(self) -> None:
+        self.once.load()
+
+    def restored(self) -> None:
+        super().restored()
+        if self.ledger is not None:
+            self.once.forget()
+
     def __call__(self, event: Event, context: Any = None) -> Answer:
         """Land a batch. Answers the first sequence number of each shard that must come again, as Lambda wants it.
 
@@ -49,6 +66,8 @@ class KinesisHandler(Handler):
         envelope = milliseconds_since(started) / len(shards)
         failed, reasons, done = [], [], 0
         for deliveries in shards:
+            if self.ledger is not None:
+                self.once.check(deliveries, context)
             first, reason = self._shard(deliveries, envelope, until)
             done += first
             if first < deliveries.count:
@@ -58,13 +77,26 @@ class KinesisHandler(Handler):
 
     def _shard(self, deliveries: Deliveries, envelope: float, until: float) -> tuple[int, str]:
         """Land what one shard delivered: how many deliveries are done, and why not more."""
-        begun = time.perf_counter()
+        stages = {"envelope": envelope}
+        line = self.line(deliveries, stages)
         if clock.monotonic() >= until:
-            self.report(self.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
+            self.report(line, Landed.failed(deliveries.count))
             return 0, self.late()
+        if self.ledger is None:
+            done, landed, reason = self._land(deliveries, stages, until, None)
+        else:
+            done, landed, reason = self.once.land(
+                deliveries, stages, until, lambda rest, turn: self._land(rest, stages, until, turn)
+            )
+        self.report(line, landed)
+        return done, reason
+
+    def _land(self, deliveries: Deliveries, stages: dict[str, float], until: float, turn: Turn | None) -> Done:
+        """Land deliveries, as an attempt of the ledger's where it has a turn."""
+        begun = time.perf_counter()
         records = records_of(deliveries.payloads, self.pipeline.input, deliveries.broken)
         done, reason, failed = records.deliveries, TOO_LARGE, 0
-        stages = {"envelope": envelope + milliseconds_since(begun)}
+        stages["envelope"] += milliseconds_since(begun)
         prepared = self.prepared(records)
         if self.fails and prepared.rejects.num_rows:  # what comes before the first rejected record is kept
             code, rejected = prepared.rejects.column(1)[0], prepared.rejects.column(0)[0].as_py()
@@ -74,12 +106,17 @@ class KinesisHandler(Handler):
             prepared = self.prepared(records)
         prepared.fail(failed + deliveries.count - records.deliveries)
         stages |= prepared.stage_ms
+        if not done:
+            return 0, Landed(dict(prepared.counts)), reason
         begun = time.perf_counter()
-        landed = self.land(prepared, _origin(deliveries, records, done), until) if done else Landed(dict(prepared.counts))
+        if turn is None:
+            landed = self.land(prepared, _origin(deliveries, records, done), until)
+        else:
+            landed = self.once.attempt(turn, prepared, deliveries, records, done, stages)
+        stages["write"] = milliseconds_since(begun) - stages.get("ledger", 0.0)
         if landed.error is not None:
-            done, reason = 0, str(landed.error)
-        self.report(self.line(deliveries, {**stages, "write": milliseconds_since(begun)}), landed)
-        return done, reason
+            return 0, landed, str(landed.error)
+        return done, landed, reason
 
 
 def kinesis_event(event: Mapping[str, Any]) -> list[Deliveries]:
@@ -174,6 +211,5 @@ def _checked(deliveries: Deliveries) -> Deliveries:
 
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
     first, last = deliveries.identities(0), deliveries.identities(done - 1)
-    arn = hashlib.sha256(deliveries.source.encode()).hexdigest()[:8]
-    base, held = f"{arn}-{deliveries.shard}-{first}-{last}-a1", f"{deliveries.shard}:{first}-{last}"
-    return origin_of(deliveries, records, base, held)
+    base = base_of(deliveries.source, deliveries.shard, first, last, 1)
+    return origin_of(deliveries, records, base, f"{deliveries.shard}:{first}-{last}")

@@ -218,7 +218,7 @@ class _Object:
             "chunk_bytes": CHUNK_BYTES,
             "file_chunks": self.per_file,
         }
-        self.handler.sink.note(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
+        self.handler.sink.replace(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
 
     def _gather(self, chunk: Chunk) -> None:
         """One more chunk of the file at hand; where output is no Parquet, a file is one chunk."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from millstream.classes import dataclass
 from millstream.errors import SettingsError
+from millstream.ledger.table import checked_ledger
 from millstream.native.bind import BACKENDS
 
 PREFIX = "MILLSTREAM_"
 ON_REJECT = ("fail", "drop-and-count")
 MARGIN_MS = 2000
+NAMESPACE = "main"
 _INTERNAL = ("MILLSTREAM_KERNELS_CHECKED", "MILLSTREAM_PROGRESS")
 """Variables of Millstream's that are no setting of a function."""
 
@@ -61,18 +64,10 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def checked_ledger(value: str) -> str:
-    """A ledger's URL. Raises ValueError with what to write."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(value)
-    if parts.scheme == "dynamodb" and parts.netloc and not parts.path.strip("/"):
-        name = parts.netloc
-        if 3 <= len(name) <= 255 and all(one.isascii() and (one.isalnum() or one in "_-.") for one in name):
-            return value
-    if parts.scheme == "sqlite" and parts.path and not parts.netloc:
-        return value
-    raise ValueError("write dynamodb://TABLE or sqlite:///path")
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):
+        raise ValueError("write 1 to 64 letters, digits, -, _ and .")
+    return value
 
 
 SETTINGS = (
@@ -80,7 +75,11 @@ SETTINGS = (
     Setting("SINK", "where rows go: s3://bucket/prefix/, or a folder", _text),
     Setting("REJECTS", "where rejected records go: s3://bucket/prefix/, sqs+https://QUEUE_URL, or a folder", _text),
     Setting("ON_REJECT", "without rejects, what a rejected record does: fail or drop-and-count", _one_of(*ON_REJECT)),
-    Setting("LEDGER", "dynamodb://TABLE: what was done of S3 objects (Powertools Idempotency)", checked_ledger),
+    Setting(
+        "LEDGER",
+        "dynamodb://TABLE: what was committed of each Kinesis shard (also sqlite:///path), what was done of S3 objects",
+        checked_ledger,
+    ),
     Setting(
         "KMS_KEY", "the KMS key that objects are encrypted with, by id, alias or ARN; else the bucket's own setting", _text
     ),
@@ -91,8 +90,12 @@ SETTINGS = (
     Setting("RAW_EVENTS", "0: let the runtime parse events as it does for other functions", _flag, True),
     Setting("BACKEND", "force how kernels run; a function runs native", _one_of(*BACKENDS)),
     Setting("CACHE_DIR", "where kernels are compiled to on a developer's machine", _text),
-    Setting("NAMESPACE", "for a later version: change it to process a stream anew", _text),
-    Setting("PARALLELIZATION", "for a later version: 1 tells that a stream's parallelisation factor is 1", _one_of("1")),
+    Setting("NAMESPACE", "a part of the ledger's keys: change it to process a stream anew", _name, NAMESPACE),
+    Setting(
+        "PARALLELIZATION",
+        "1 tells that the event source mapping's parallelisation factor is 1, as the ledger needs it; else Lambda is asked",
+        _one_of("1"),
+    ),
     Setting("NOTIFY", "for a later version: where to tell of finished work", _text),
 )
 
@@ -112,7 +115,7 @@ class Settings:
     raw_events: bool = True
     backend: str | None = None
     cache_dir: str | None = None
-    namespace: str | None = None
+    namespace: str = NAMESPACE
     parallelization: str | None = None
     notify: str | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from millstream import clock
@@ -13,10 +12,9 @@ from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, reco
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
 from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.observe import warn
-from millstream.aws.settings import checked_ledger
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
-from millstream.errors import RunError, SettingsError, UsageError
+from millstream.errors import RunError, UsageError
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate
 from millstream.sinks.landed import Landed
@@ -40,14 +38,6 @@ class SqsHandler(Handler):
     source = "sqs"
     expected = _EXPECTED
     only_notifications = False
-
-    def _check_ledger(self) -> None:
-        if self.ledger is None:
-            return
-        with suppress(ValueError):
-            if checked_ledger(self.ledger).startswith("dynamodb:"):
-                return
-        raise SettingsError(f"the ledger is {self.ledger!r}: write dynamodb://TABLE, where what was done of S3 objects is kept")
 
     def __call__(self, event: Event, context: Any = None) -> Answer:
         """Land a batch. Answers the ids of the messages that must come again, as Lambda wants it.

@@ -79,7 +79,7 @@ def _load_clients(handler: Handler) -> None:
     for service, is_needed in needed.items():
         if is_needed:
             clients.rehearse(service)
-    if handler.ledger is not None:
+    if handler.ledger is not None and handler.source != "kinesis":
         import aws_lambda_powertools.utilities.idempotency  # noqa: F401
 
 
@@ -258,7 +258,7 @@ class _Nowhere:
         self.has_rows = True
         return Stored(f"{self.url}/{name}", memoryview(body).nbytes, True)
 
-    def note(self, name: str, text: bytes, until: float) -> None: ...
+    def replace(self, name: str, body: bytes, until: float, tags: Mapping[str, str] | None = None) -> None: ...
 
     def noted(self, name: str, until: float) -> bytes | None:
         return None

@@ -51,6 +51,6 @@ class Gathered:
 
     def _object(self, folder: str, file: ParquetFile, digests: list[str], origin: Origin) -> Object:
         digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]
-        tags = {"fingerprint": self.fingerprint, "source": origin.range, "digest": digest}
+        tags = origin.tags(self.fingerprint, digest)
         name = object_name(folder, origin) + parquet.SUFFIX
         return name, file.body(tags), tags, lambda path: parquet.difference(path, tags)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millstream.classes import dataclass, field
-from millstream.errors import SinkError
+from millstream.errors import RunError
 from millstream.sinks.store import Stored
 
 NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
@@ -31,7 +31,7 @@ class Landed:
     rows: int = 0
     rejected_by_code: dict[str, int] = field(default_factory=dict)
     files: list[tuple[Stored, int]] = field(default_factory=list)
-    error: SinkError | None = None
+    error: RunError | None = None
     bytes_in: int = 0
 
     @classmethod
@@ -44,11 +44,19 @@ class Landed:
         """Of records that nothing was done with."""
         return cls(_counts(delivered=records, failed=records))
 
-    def fail(self, name: str, error: SinkError) -> None:
+    def fail(self, name: str, error: RunError) -> None:
         """Count the records of one kind as failed."""
         self.counts["failed"] += self.counts[name]
         self.counts[name] = 0
         self.error = error
+
+    def undo(self, error: RunError) -> None:
+        """Nothing of it counts: what was written, rows and rejects, comes again under other names."""
+        self.fail("written", error)
+        self.fail("rejected", error)
+        self.rejected_by_code.clear()
+        self.files.clear()
+        self.rows = 0
 
     def add(self, other: Landed) -> None:
         """Count what became of more records of the same source."""

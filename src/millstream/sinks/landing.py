@@ -43,6 +43,11 @@ class Output:
     compression: str = "zstd"
     partition_by: tuple[str, ...] = ()
 
+    @property
+    def suffix(self) -> str:
+        """Of objects' names."""
+        return f".{self.format}"
+
     @classmethod
     def of(cls, settings: dict[str, Any], schema: pa.Schema) -> Output:
         """From a pipeline's output settings. Raises SettingsError or PlanError for what cannot be written."""
@@ -262,11 +267,7 @@ class _Writer:
 def _object(rows: Partitioned, part: Part, origin: Origin, output: Output, fingerprint: str) -> Object:
     schema, columns = rows.schema, rows.of(part)
     name = object_name(part.folder, origin)
-    tags = {
-        "fingerprint": fingerprint,
-        "source": origin.range,
-        "digest": digest_rows(schema.names, columns, 0, part.rows),
-    }
+    tags = origin.tags(fingerprint, digest_rows(schema.names, columns, 0, part.rows))
     if output.format == "parquet":
         body = parquet.encode(schema, columns, part.rows, tags, output.compression)
         return name + parquet.SUFFIX, body, tags, lambda path: parquet.difference(path, tags)

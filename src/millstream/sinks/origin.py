@@ -14,7 +14,7 @@ class Origin:
 
     base: the start of the objects' names. range: the records of the source that the batch holds, as text.
     identity, arrived, sub: of a record, by its position; sub is its number within its delivery. first: the number of the batch's
-    first record in its source.
+    first record in its source. token: of the ledger's attempt that the objects belong to, where there is one.
     """
 
     base: str
@@ -26,3 +26,9 @@ class Origin:
     format: str = "json"
     first: int = 0
     sub: Callable[[int], int] = lambda position: 0
+    token: str | None = None
+
+    def tags(self, fingerprint: str, digest: str) -> dict[str, str]:
+        """What tells an object of this batch from others."""
+        told = {"fingerprint": fingerprint, "source": self.range, "digest": digest}
+        return told if self.token is None else told | {"token": self.token}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 
@@ -70,14 +70,19 @@ class StoredRejects:
         digested = [i for i, one in enumerate(batch.schema) if one.name in _DIGESTED]
         columns = [open_array(batch.column(i)) for i in digested]
         digest = digest_rows([batch.schema.names[i] for i in digested], columns, 0, batch.num_rows)
-        tags = {"fingerprint": fingerprint, "source": origin.range, "digest": digest}
+        tags = origin.tags(fingerprint, digest)
         self.store.put(
-            f"date={origin.arrival.isoformat()}/{origin.base}{parquet.SUFFIX}",
+            f"{folder_of(origin.arrival)}/{origin.base}{parquet.SUFFIX}",
             parquet.encode_batch(batch, tags),
             tags,
             lambda path: parquet.difference(path, tags),
             until,
         )
+
+
+def folder_of(arrival: date) -> str:
+    """The folder of rejects that arrived on a day."""
+    return f"date={arrival.isoformat()}"
 
 
 def open_rejects(url: str | os.PathLike[str], what: str, sink: Store, *, kms_key: str | None = None) -> Rejects:

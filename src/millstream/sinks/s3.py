@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from millstream.errors import SettingsError, SinkError
 from millstream.sinks.clients import client
 from millstream.sinks.retry import Again, Backoff, code_of, retry
-from millstream.sinks.store import Store, Stored
+from millstream.sinks.store import Store, Stored, TakenError
 from millstream.sinks.tags import difference as tags_difference
 
 T = TypeVar("T")
@@ -83,15 +83,9 @@ class S3Store:
         """
         return _Put(self, name, memoryview(body).cast("B"), tags, self._encryption, until).run()
 
-    def note(self, name: str, text: bytes, until: float) -> None:
-        target = {"Bucket": self.bucket, "Key": self.prefix + name}
-        retry(
-            lambda: client("s3").put_object(**target, Body=text, **self._encryption),
-            self.backoff,
-            until,
-            doing=f"cannot write {self.url}{name}",
-            action="s3:PutObject",
-        )
+    def replace(self, name: str, body: bytes, until: float, tags: Mapping[str, str] | None = None) -> None:
+        put = _Put(self, name, memoryview(body), tags or {}, self._encryption, until)
+        put.replace()
 
     def noted(self, name: str, until: float) -> bytes | None:
         def get() -> bytes | None:
@@ -164,6 +158,10 @@ class _Put:
             return self._standing()
         return Stored(self.url, self.body.nbytes, True)
 
+    def replace(self) -> None:
+        """Write it whatever stands there."""
+        self._retry(lambda: client("s3").put_object(**self.target, **self.made, Body=_sent(self.body)))
+
     def _standing(self) -> Stored:
         """The object that stands there, if it is the same: perhaps our own, of an attempt whose answer was lost."""
 
@@ -181,8 +179,9 @@ class _Put:
         metadata = {name.lower().removeprefix(PREFIX): value for name, value in found.get("Metadata", {}).items()}
         other = tags_difference(metadata, self.tags)
         if other is not None:
-            raise SinkError(
-                f"{self.url} stands there already and is another object: {other}; write to another prefix, or move it away"
+            raise TakenError(
+                f"{self.url} stands there already and is another object: {other}; write to another prefix, or move it away",
+                {name: unquote(value) for name, value in metadata.items()},
             )
         return Stored(self.url, found["ContentLength"], False)
 

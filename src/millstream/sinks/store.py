@@ -24,6 +24,14 @@ class Stored(NamedTuple):
     fresh: bool
 
 
+class TakenError(SinkError):
+    """Another object stands under the name. `found`: its tags, where the store tells them."""
+
+    def __init__(self, message: str, found: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class Store(Protocol):
     """Where objects go."""
 
@@ -48,7 +56,7 @@ class Store(Protocol):
         tags: what the object holds, as far as it tells two objects apart; a store that keeps metadata keeps and compares them.
         difference: for a store without, how a file is another object, in words; None if it is the same one.
         until: the time by clock.monotonic() at which no attempt is begun any more, where a put takes several.
-        Raises SinkError with nothing half-written left.
+        Raises TakenError for another object, SinkError else, with nothing half-written left.
         """
 
     def load(self) -> None:
@@ -57,14 +65,17 @@ class Store(Protocol):
     def covers(self, other: Store) -> bool:
         """Would readers of this store find what is written to the other?"""
 
-    def note(self, name: str, text: bytes, until: float) -> None:
-        """Keep a small text under a name that readers of the store pass over: one that starts with `_`. It replaces the last one."""
+    def replace(self, name: str, body: bytes, until: float, tags: Mapping[str, str] | None = None) -> None:
+        """Write a small object in the place of what stands there: a claim, or a note.
+
+        Readers pass over notes: their names start with `_`.
+        """
 
     def noted(self, name: str, until: float) -> bytes | None:
-        """The text kept under a name, if there is one."""
+        """What is kept under a note's name, if there is something."""
 
     def forget(self, name: str, until: float) -> None:
-        """Remove it."""
+        """Remove a note."""
 
 
 class DirectoryStore:
@@ -112,18 +123,18 @@ class DirectoryStore:
         except OSError as error:
             raise SinkError(f"{path} stands in the way and cannot be read: {error.strerror or error}") from None
         if other is not None:
-            raise SinkError(
+            raise TakenError(
                 f"{path} stands there already and is another object: {other}; write to another folder, or move it away"
             )
         return Stored(str(path), size, False)
 
-    def note(self, name: str, text: bytes, until: float) -> None:
+    def replace(self, name: str, body: bytes, until: float, tags: Mapping[str, str] | None = None) -> None:
         path = self.root / name
         self._make_folder(path.parent)
         temporary = path.parent / f".millstream-{clock.token()}.tmp"
         try:
             try:
-                _write(temporary, memoryview(text))
+                _write(temporary, memoryview(body))
                 os.replace(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)

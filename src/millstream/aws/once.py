@@ -1,0 +1,188 @@
+"""Kinesis with a ledger: each delivery's rows are in the sink once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from operator import lt
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from millstream import clock
+from millstream.aws.envelope import Deliveries
+from millstream.aws.handler import Handler, milliseconds_since, origin_of
+from millstream.decode.records import Records, records_of
+from millstream.errors import LedgerError, RunError, SettingsError, UsageError
+from millstream.ledger.item import SEQUENCE_DIGITS, is_behind, sequence
+from millstream.ledger.turn import Ledger, StaleError, Turn
+from millstream.sinks.landed import Landed
+from millstream.sinks.rejects import StoredRejects, folder_of
+
+if TYPE_CHECKING:
+    from millstream.ledger.table import Table
+    from millstream.sinks.landing import Prepared
+
+Done: TypeAlias = tuple[int, Landed, str]
+"""How many deliveries are done, what became of their records, and why not more are."""
+Work: TypeAlias = Callable[[Deliveries, Turn], Done]
+
+_ASKED_SECONDS = 900.0
+"""How long an event source mapping is taken to stay as it was."""
+_IN_ORDER = "the ledger needs the batches of a shard one after another, so an event source mapping with ParallelizationFactor 1"
+
+
+class Once:
+    """What a handler of shards does with its ledger."""
+
+    def __init__(self, handler: Handler, table: Table) -> None:
+        self.handler = handler
+        schema = handler.pipeline.plan().schema
+        for name in handler.output.partition_by:
+            schema = schema.remove(schema.get_field_index(name))
+        self.ledger = Ledger(
+            table,
+            handler.settings.namespace,
+            handler.pipeline.name,
+            handler.fingerprint,
+            handler.sink,
+            handler.rejects,
+            schema,
+        )
+        self._asked: dict[str, float] = {}
+
+    def load(self) -> None:
+        """See `Handler.load`."""
+        self.ledger.table.load()
+        if self.handler.settings.parallelization is None:
+            from millstream.sinks.clients import client
+
+            client("lambda")
+
+    def forget(self) -> None:
+        """Remember nothing of any shard."""
+        self.ledger.forget()
+        self._asked.clear()
+
+    def check(self, deliveries: Deliveries, context: Any) -> None:
+        """Raise UsageError where batches of a shard may be at work at once, or a batch is in no order."""
+        if self.handler.settings.parallelization is None:
+            self._ask(deliveries.source, context)
+        names = deliveries.identities.all()
+        if _plainly_in_order(names):
+            return
+        try:
+            in_order = all(is_behind(sequence(later), sequence(earlier)) for earlier, later in pairwise(names))
+        except ValueError as error:
+            raise UsageError(f"kinesis.sequenceNumber: {error}; {self.handler.expected}") from None
+        if not in_order:
+            raise UsageError(f"the records of {deliveries.shard} are not in the order of their sequence numbers: {_IN_ORDER}")
+
+    def _ask(self, stream: str, context: Any) -> None:
+        asked = self._asked.get(stream)
+        if asked is not None and clock.monotonic() < asked + _ASKED_SECONDS:
+            return
+        name = getattr(context, "invoked_function_arn", None) or os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        told = "set MILLSTREAM_PARALLELIZATION=1 if it has that"
+        if not name:
+            raise SettingsError(f"{_IN_ORDER}, and outside Lambda nobody can be asked: {told}")
+        for factor in _factors(name, stream, told):
+            if factor != 1:
+                raise SettingsError(f"{_IN_ORDER}; that of {stream} has {factor}: set it to 1, or leave the ledger out")
+        self._asked[stream] = clock.monotonic()
+
+    def land(self, deliveries: Deliveries, stages: dict[str, float], until: float, work: Work) -> Done:
+        """Land what was not committed before, by `work`, which is called with it and with the shard's turn."""
+        try:
+            try:
+                return self._turn(deliveries, stages, until, work)
+            except StaleError:  # what this container remembered; now it knows better
+                return self._turn(deliveries, stages, until, work)
+        except RunError as error:
+            return 0, Landed.failed(deliveries.count), str(error)
+
+    def _turn(self, deliveries: Deliveries, stages: dict[str, float], until: float, work: Work) -> Done:
+        handler, begun, count = self.handler, time.perf_counter(), deliveries.count
+        turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
+        stages["ledger"] = milliseconds_since(begun)
+        skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
+        if not skipped:
+            return work(deliveries, turn)
+        again = deliveries.only(range(skipped))
+        records = records_of(again.payloads, handler.pipeline.input, again.broken)
+        known = Landed.duplicate(records.count + skipped - records.deliveries)
+        if skipped == count:
+            return count, known, ""
+        done, landed, reason = work(deliveries.only(range(skipped, count)), turn)
+        known.add(landed)
+        return skipped + done, known, reason
+
+    def attempt(
+        self, turn: Turn, prepared: Prepared, deliveries: Deliveries, records: Records, done: int, stages: dict[str, float]
+    ) -> Landed:
+        """Write a batch as an attempt, and commit it. Raises RunError where nothing was written."""
+        handler, rejects = self.handler, None
+        first, last = deliveries.identities(0), deliveries.identities(done - 1)
+        if prepared.rejects.num_rows and isinstance(handler.rejects, StoredRejects):
+            rejects = folder_of(deliveries.arrived(0).date())
+        folders = [one.folder for one in prepared.partitioned.parts]
+        if not folders and rejects is None:  # there is nothing that must not be written twice
+            return handler.land(prepared, origin_of(deliveries, records, "", ""), turn.until)
+        begun = time.perf_counter()
+        base, token = turn.intend(first, last, folders, handler.output.suffix, rejects)
+        stages["ledger"] += milliseconds_since(begun)
+        held = f"{deliveries.shard}:{first}-{last}"
+        landed = handler.land(prepared, origin_of(deliveries, records, base, held, token), turn.until)
+        begun = time.perf_counter()
+        error: RunError | None = landed.error
+        if error is None:
+            try:
+                turn.commit()
+            except RunError as found:
+                error = found
+        stages["ledger"] += milliseconds_since(begun)
+        if error is not None:
+            landed.undo(error)
+        return landed
+
+
+def _plainly_in_order(names: Sequence[str]) -> bool:
+    """Are these numbers of one length, each beyond the one before? The quick way to tell for what Kinesis sends."""
+    whole, length = "".join(names), len(names[0])
+    return (
+        whole.isascii()
+        and whole.isdigit()
+        and whole[0] != "0"
+        and length <= SEQUENCE_DIGITS
+        and set(map(len, names)) == {length}
+        and all(map(lt, names, names[1:]))
+    )
+
+
+def _factors(name: str, stream: str, told: str) -> list[int]:
+    """The parallelisation factors of a function's event source mappings for a stream. Raises SettingsError, LedgerError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from millstream.sinks.clients import client
+    from millstream.sinks.retry import judge
+
+    found, request = [], {"FunctionName": name}
+    while True:
+        try:
+            page = client("lambda").list_event_source_mappings(**request)
+        except (ClientError, BotoCoreError) as error:
+            fault = judge(error, "lambda:ListEventSourceMappings")
+            text = f"{_IN_ORDER}, and Lambda does not tell it: {fault.found}"
+            if fault.again:
+                raise LedgerError(f"{text}; it is asked again") from None
+            raise SettingsError(f"{text}; {told}, or {fault.advice}") from None
+        found += [one for one in page.get("EventSourceMappings", ()) if _is_of(one, stream)]
+        if not page.get("NextMarker"):
+            return [int(one.get("ParallelizationFactor", 1)) for one in found]
+        request["Marker"] = page["NextMarker"]
+
+
+def _is_of(mapping: dict[str, Any], stream: str) -> bool:
+    """Is it of this stream, or of a consumer that is registered with it?"""
+    arn = str(mapping.get("EventSourceArn", ""))
+    return arn == stream or arn.startswith(f"{stream}/consumer/") or stream.startswith(f"{arn}/consumer/")

@@ -1,0 +1,141 @@
+"""What the ledger keeps of one shard, and what it is called by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from millstream.classes import dataclass, replace
+from millstream.errors import LedgerError
+
+SEQUENCE_DIGITS = 129
+_SEQUENCE = re.compile(r"0|[1-9]\d{0,128}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An attempt that is on its way, or whose container is gone: what it writes, and where.
+
+    first, last: its range of sequence numbers. folders: of the sink, one object each; or the name of a manifest that lists them.
+    suffix: of the objects' names. rejects: the folder of its rejected records, if there are any. dead: one of its names is claimed.
+    """
+
+    attempt: int
+    token: str
+    first: str
+    last: str
+    folders: tuple[str, ...]
+    manifest: str | None
+    suffix: str
+    rejects: str | None
+    fingerprint: str
+    at: str
+    dead: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """A shard's item. version: counts its writes; 0 is none yet. committed: the last sequence number that is done."""
+
+    version: int = 0
+    committed: str | None = None
+    attempt: int = 0
+    intent: Intent | None = None
+
+    def intended(self, intent: Intent) -> Item:
+        """With the next attempt on its way."""
+        return Item(self.version + 1, self.committed, intent.attempt, intent)
+
+    def settled(self) -> Item:
+        """With its attempt done."""
+        assert self.intent is not None
+        return Item(self.version + 1, self.intent.last, self.attempt)
+
+    def given_up(self) -> Item:
+        """With its attempt dead for good: nothing of it is written any more, what is written is claimed next."""
+        assert self.intent is not None
+        return Item(self.version + 1, self.committed, self.attempt, replace(self.intent, dead=True))
+
+    def dropped(self) -> Item:
+        """Without its dead attempt."""
+        return Item(self.version + 1, self.committed, self.attempt)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As tables keep it; what is None is left out."""
+        told: dict[str, Any] = {"version": self.version, "committed": self.committed, "attempt": self.attempt}
+        if self.intent is not None:
+            intent = {name: getattr(self.intent, name) for name in Intent.__annotations__}
+            intent["folders"] = list(self.intent.folders)
+            told["intent"] = {name: value for name, value in intent.items() if value is not None}
+        return {name: value for name, value in told.items() if value is not None}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], where: str) -> Item:
+        """From what a table keeps. Raises LedgerError for what is no item."""
+        try:
+            intent, committed = told.get("intent"), told.get("committed")
+            if intent is not None:
+                intent = Intent(
+                    attempt=int(intent["attempt"]),
+                    token=str(intent["token"]),
+                    first=sequence(intent["first"]),
+                    last=sequence(intent["last"]),
+                    folders=tuple(map(str, intent["folders"])),
+                    manifest=intent.get("manifest"),
+                    suffix=str(intent["suffix"]),
+                    rejects=intent.get("rejects"),
+                    fingerprint=str(intent["fingerprint"]),
+                    at=str(intent["at"]),
+                    dead=bool(intent["dead"]),
+                )
+            return cls(int(told["version"]), None if committed is None else sequence(committed), int(told["attempt"]), intent)
+        except (KeyError, TypeError, ValueError):
+            raise LedgerError(
+                f"{where} is no item of a ledger: restore the table, or use one that nobody else writes to"
+            ) from None
+
+
+def sequence(text: Any) -> str:
+    """A sequence number as Kinesis writes it. Raises ValueError."""
+    if not isinstance(text, str) or not _SEQUENCE.fullmatch(text):
+        raise ValueError(f"{str(text)[:140]!r} is no sequence number")
+    return text
+
+
+def is_behind(text: str, other: str | None) -> bool:
+    """Does a sequence number come after the other one? All do after None."""
+    return other is None or (len(text), text) > (len(other), other)
+
+
+def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str:
+    """The start of the names of objects that hold a range of a shard."""
+    return f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{shard}-{first}-{last}-a{attempt}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What an item is of: what a pipeline writes of one shard of a source to one sink."""
+
+    namespace: str
+    pipeline: str
+    sink: str
+    source: str
+    shard: str
+
+    @property
+    def id(self) -> str:
+        """The item's key. Nothing that a deploy changes is in it."""
+        return (
+            f"{self.namespace}#{self.pipeline}#{hashlib.sha256(self.sink.encode()).hexdigest()[:12]}#{self.source}#{self.shard}"
+        )
+
+    def base(self, first: str, last: str, attempt: int) -> str:
+        """The start of the names of an attempt's objects."""
+        return base_of(self.source, self.shard, first, last, attempt)
+
+    @property
+    def marker(self) -> str:
+        """The name of a note beside the rows: rows were written by this item."""
+        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}.json"
