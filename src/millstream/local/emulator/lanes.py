@@ -85,7 +85,6 @@ class Reader:
     """One shard as a mapping reads it: where in it, and what its lanes hold."""
 
     shard: Shard
-    skipped: int = 0
     position: int = 0
     lanes: list[Lane] = field(default_factory=list)
 
