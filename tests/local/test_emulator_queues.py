@@ -234,6 +234,21 @@ def test_an_event_holds_six_megabytes():
     assert [len(one.records) for one in mapping.poll(1.0)] == [4]
 
 
+@pytest.mark.parametrize(("less", "then"), [(0, ["éé"]), (1, ["é", "é"])])
+def test_an_event_is_measured_to_the_byte(less, then):
+    (whole,) = mapped("éé")[1].poll(0.0)
+    size = len(json.dumps(whole.event, separators=(",", ":"), ensure_ascii=False).encode())
+    assert [bodies(one) for one in mapped("éé", event_bytes=size - less)[1].poll(0.0)] == then
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_only_a_standard_queue_deletes_what_is_visible_again(fifo):
+    queue, mapping = mapped([("a", "1")] if fifo else "1", fifo=fifo, visibility=10.0, timeout=60.0, concurrency=1)
+    (first,) = mapping.poll(0.0)
+    mapping.answer(first, GOOD, 10.0)
+    assert mapping.backlog == len(queue.messages) == fifo
+
+
 def test_what_one_event_did_not_take_does_not_overtake_what_failed():
     _, mapping = mapped([("a", "x" * 1_000_000 + str(i)) for i in range(10)], fifo=True)
     (first,) = mapping.poll(0.0)

@@ -222,6 +222,14 @@ def test_an_event_holds_six_megabytes():
     assert [len(one.records) for one in World(mapping, failing()).run().log] == [4, 4]
 
 
+@pytest.mark.parametrize(("less", "then"), [(0, [[0, 1]]), (1, [[0], [1]])])
+def test_an_event_is_measured_to_the_byte(less, then):
+    (whole,) = mapped(2, key=lambda _: "é")[1].poll(0.0)
+    size = len(json.dumps(whole.event, separators=(",", ":"), ensure_ascii=False).encode())
+    _, mapping, _ = mapped(2, key=lambda _: "é", event_bytes=size - less)
+    assert extents(World(mapping, failing()).run()) == then
+
+
 def test_a_record_that_no_event_holds_goes_alone():
     _, mapping, _ = mapped(2, event_bytes=10)
     assert extents(World(mapping, failing()).run()) == [[0], [1]]

@@ -22,7 +22,8 @@ class Read(NamedTuple):
 
     @classmethod
     def of(cls, record: Record, at: float, stream: str, role: str) -> Read:
-        return cls(record, at, len(json.dumps(event_record(record, stream, role), separators=(",", ":"))) + 1)
+        event = json.dumps(event_record(record, stream, role), separators=(",", ":"), ensure_ascii=False)
+        return cls(record, at, len(event.encode()) + 1)
 
 
 @dataclass(eq=False)
