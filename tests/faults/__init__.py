@@ -1,0 +1,1 @@
+"""A world in a process: containers, time and AWS, all of it decided by one seed."""
