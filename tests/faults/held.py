@@ -21,6 +21,8 @@ class Version:
     metadata: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     is_marker: bool = False
+    upload: str | None = None
+    """By which it came, if it came in parts."""
 
 
 @dataclass

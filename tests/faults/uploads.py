@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import md5
 from typing import Any
 
-from tests.faults.held import Held, Upload, about_of, lowered, sent
+from tests.faults.held import Held, Upload, about_of, lowered, sent, version_of
 from tests.faults.services import Service
 
 LEAST_PART_BYTES = 5 << 20
@@ -15,6 +15,8 @@ class Uploads(Service):
     """The operations on uploads; what they make objects with is S3's."""
 
     least_part_bytes = LEAST_PART_BYTES
+    completes_again = False
+    """Is an upload that was completed completed again, while its object stands? AWS promises only that it may be unknown then."""
 
     def create_multipart_upload(
         self,
@@ -45,6 +47,9 @@ class Uploads(Service):
         self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: dict[str, Any], IfNoneMatch: str | None = None
     ) -> dict[str, Any]:
         bucket = self._bucket(Bucket)
+        found = bucket.current(Key)
+        if self.completes_again and found is not None and found.upload == UploadId:
+            return self.answer(ETag=found.etag, **version_of(found))
         upload = self._upload(bucket, Key, UploadId)
         named = MultipartUpload.get("Parts", [])
         if not named:
@@ -64,7 +69,9 @@ class Uploads(Service):
         del bucket.uploads[UploadId]
         whole = md5(b"".join(md5(data).digest() for data in bodies)).hexdigest()
         etag = f'"{whole}-{len(bodies)}"'
-        return self._written(bucket, Key, b"".join(bodies), etag, upload.metadata, upload.about)
+        told = self._written(bucket, Key, b"".join(bodies), etag, upload.metadata, upload.about)
+        bucket.keys[Key][-1].upload = UploadId
+        return told
 
     def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:
         bucket = self._bucket(Bucket)
