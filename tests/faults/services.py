@@ -171,7 +171,10 @@ class Lambda(Service):
     def key(self, asked: dict[str, Any]) -> str:
         return f"{asked.get('FunctionName')}/{asked.get('EventSourceArn')}"
 
-    def list_event_source_mappings(self, *, FunctionName: str, EventSourceArn: str) -> dict[str, Any]:
-        factor = self.factors.get((FunctionName, EventSourceArn))
-        mapping = {"EventSourceArn": EventSourceArn, "State": "Enabled", "ParallelizationFactor": factor}
-        return self.answer(EventSourceMappings=[] if factor is None else [mapping])
+    def list_event_source_mappings(self, *, FunctionName: str) -> dict[str, Any]:
+        mappings = [
+            {"EventSourceArn": source, "State": "Enabled", "ParallelizationFactor": factor}
+            for (function, source), factor in self.factors.items()
+            if function == FunctionName
+        ]
+        return self.answer(EventSourceMappings=mappings)

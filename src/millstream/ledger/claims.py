@@ -71,4 +71,4 @@ class Names:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(threads, thread_name_prefix="millstream-claim") as pool:
-            return list(pool.map(work, self.names))
+            return [one.result() for one in [pool.submit(work, name) for name in self.names]]

@@ -1,0 +1,202 @@
+"""Histories of a Kinesis stream: shards, a mapping, containers with a ledger, faults, until nothing is left."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from millstream import Pipeline
+from millstream.aws import kinesis_handler
+from millstream.local.emulator.answers import Invocation
+from millstream.local.emulator.shards import Stream
+from millstream.local.emulator.streams import StreamMapping, StreamSettings
+from tests.faults.faults import Call, Fault, Faults, Kind
+from tests.faults.histories.fed import Delivery, delivery, pipeline
+from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
+from tests.faults.histories.runtime import Containers, installed
+from tests.faults.world import START, World
+
+CALM_SECONDS = 400.0
+"""From then on nothing fails any more."""
+PATIENCE_SECONDS = 40_000.0
+"""So long after that everything must be done."""
+TABLE = "ledger"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/rejects"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed draws of settings."""
+
+    settings: StreamSettings
+    shards: int
+    form: str
+    partitioned: bool
+    rejects: str
+    on_reject: str | None
+    deliveries: int
+    fault_rate: float
+    chaos: float
+    puts_until: float
+    asks: bool
+
+    @classmethod
+    def drawn(cls, draw: random.Random) -> Plan:
+        on_reject = draw.choice((None, None, None, "fail", "drop-and-count"))
+        endless = on_reject != "fail" and draw.random() < 0.6
+        settings = StreamSettings(
+            batch_size=draw.randrange(1, 7),
+            window=draw.choice((0.0, 0.0, 3.0)),
+            bisect_on_error=draw.random() < 0.4,
+            maximum_retries=-1 if endless else draw.randrange(0, 6),
+            maximum_age=-1.0 if draw.random() < 0.8 else 120.0,
+            report_batch_item_failures=True,
+            destination="s3",
+            timeout=draw.choice((8.0, 20.0, 60.0)),
+        )
+        return cls(
+            settings=settings,
+            shards=draw.choice((1, 1, 2)),
+            form=draw.choice(("parquet", "parquet", "parquet", "json", "ndjson")),
+            partitioned=draw.random() < 0.5,
+            rejects="" if on_reject else draw.choice(("store", "store", "queue")),
+            on_reject=on_reject,
+            deliveries=draw.randrange(3, 13),
+            fault_rate=draw.choice((0.0, 0.03, 0.08, 0.15, 0.3)),
+            chaos=draw.choice((0.0, 0.1, 0.3)),
+            puts_until=draw.choice((0.0, 20.0, 120.0)),
+            asks=draw.random() < 0.2,
+        )
+
+
+class History:
+    """One stream's history. `run` works it off, and judges it."""
+
+    def __init__(self, seed: int | str, plan: Plan | None = None, chooser: Any = None) -> None:
+        self.draw = random.Random(f"{seed}/history")
+        self.plan = plan or Plan.drawn(self.draw)
+        self.world = World(seed, self._faulty(chooser or Faults.random(self.plan.fault_rate, seed=seed)))
+        self.world.call_seconds = self.draw.choice((0.005, 0.05, 0.4))
+        self.world.s3.create_bucket(Bucket=BUCKET)
+        self.world.dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        if self.plan.rejects == "queue":
+            self.world.sqs.create(QUEUE)
+        self.stream = Stream.of(self.plan.shards)
+        self.mapping = StreamMapping(self.plan.settings, self.stream.shards, random.Random(f"{seed}/mapping"))
+        self.lake = Lake(self.world)
+        self.sent: dict[str, Delivery] = {}
+        self.past: list[Invocation] = []
+        self._judged = 0
+        made = pipeline(self.plan.form, self.plan.partitioned)
+        self.containers = Containers(self.world, lambda: self.handler(made))
+        if self.plan.asks:
+            self.world.lambda_.factors[self.plan.settings.function, self.stream.arn] = 1
+
+    def handler(self, made: Pipeline) -> Any:
+        """A handler as a container makes it."""
+        kept = {"store": f"s3://{BUCKET}/{REJECTS}", "queue": f"sqs+{QUEUE}", "": None}[self.plan.rejects]
+        return kinesis_handler(
+            made, sink=f"s3://{BUCKET}/{SINK}", rejects=kept, on_reject=self.plan.on_reject, ledger=f"dynamodb://{TABLE}"
+        )
+
+    def run(self) -> History:
+        """Work it off. Raises Violation."""
+        environment = {"MILLSTREAM_DEADLINE_MARGIN_MS": str(self.draw.choice((0, 500, 2000)))}
+        if not self.plan.asks:
+            environment["MILLSTREAM_PARALLELIZATION"] = "1"
+        with installed(self.world, **environment) as self.lines:
+            self._feed()
+            while self._turn():
+                pass
+            self.judge(final=True)
+        return self
+
+    def judge(self, final: bool = False) -> None:
+        """Look at all that is there."""
+        everything = [one for sent in self.sent.values() for one in sent.records]
+        acknowledged = {number for record in self.mapping.acknowledged for number in self.sent[record.sequence].ids}
+        check_rows(self.lake, everything, acknowledged)
+        if self.plan.rejects:
+            check_rejects(self.lake, everything, acknowledged, at_least=self.plan.rejects == "queue")
+        if final and self.mapping.backlog:
+            raise Violation(f"{self.mapping.backlog} deliveries are neither done nor given up")
+
+    @property
+    def is_calm(self) -> bool:
+        return self.world.time >= START + CALM_SECONDS
+
+    def _faulty(self, chooser: Any) -> Any:
+        def choose(call: Call) -> Fault | None:
+            return None if self.is_calm else chooser(call)
+
+        return choose
+
+    def _feed(self) -> None:
+        number = 1
+        times = sorted(self.draw.uniform(0, self.plan.puts_until) for _ in range(self.plan.deliveries))
+        for at in times:
+            made, number = delivery(self.draw, number)
+            key = str(self.draw.randrange(1000))
+            self.world.at(START + at, lambda made=made, key=key: self._put(made, key))
+        if self.plan.puts_until and self.draw.random() < 0.4:
+            self.world.at(START + self.draw.uniform(0, self.plan.puts_until), self._reshard)
+
+    def _put(self, made: Delivery, key: str) -> None:
+        self.sent[self.stream.put(made.data, key, self.world.time).sequence] = made
+
+    def _reshard(self) -> None:
+        names = [one.name for one in self.stream.shards if not one.closed]
+        if len(names) > 1 and self.draw.random() < 0.5:
+            self.stream.merge(*names[:2])
+        else:
+            self.stream.split(self.draw.choice(names))
+
+    def _turn(self) -> bool:
+        """One turn of the world, and what the mapping makes of it. False when all is done."""
+        world, mapping, containers = self.world, self.mapping, self.containers
+        for invocation in mapping.poll(world.time):
+            self._invoke(invocation)
+        containers.expire(self.draw)
+        moved = world.step()
+        for invocation, answer in list(containers.finished()):
+            if mapping.answer(invocation, answer, world.time):
+                self._look()
+        if moved:
+            return True
+        wake = mapping.wake(world.time)
+        if wake is None:
+            return bool(containers.working)
+        if wake > START + CALM_SECONDS + PATIENCE_SECONDS:
+            raise Violation(f"after {PATIENCE_SECONDS:,.0f} s without faults there is still work: {mapping.backlog} deliveries")
+        world.time = max(world.time, wake)
+        return True
+
+    def _invoke(self, invocation: Invocation) -> None:
+        """A batch to a container; with some chaos to another one too, or an old one once more, or its retry in another extent."""
+        self.containers.invoke(invocation)
+        if not self.is_calm and self.draw.random() < self.plan.chaos:
+            match self.draw.randrange(3):
+                case 0:
+                    self.containers.invoke(self.mapping.again(invocation, self.world.time))
+                case 1 if self.past:
+                    self.containers.invoke(self.mapping.again(self.draw.choice(self.past), self.world.time))
+                case 2:
+                    self.mapping.regroup(invocation.shard, self.draw.randrange(1, 8))
+        self.past.append(invocation)
+
+    def _look(self) -> None:
+        """Acknowledged means durable: now, not in the end."""
+        if len(self.mapping.acknowledged) > self._judged:
+            self._judged = len(self.mapping.acknowledged)
+            self.judge()
+
+
+def kinds_without(*left_out: Kind) -> list[Kind]:
+    """All faults but some."""
+    return [one for one in Kind if one not in left_out]
