@@ -11,11 +11,14 @@ from millstream import clock
 from millstream.aws import kinesis, once, sqs
 from millstream.aws.kinesis import KinesisHandler
 from millstream.aws.sqs import SqsHandler
+from millstream.classes import replace
+from millstream.decode import compression
 from millstream.errors import RunError
 from millstream.ledger import claims, item
 from millstream.ledger.claims import Names
 from millstream.ledger.item import Shard
 from millstream.ledger.turn import Turn
+from millstream.local.emulator.streams import StreamMapping
 from millstream.sinks import s3
 from millstream.sinks.store import Stored
 
@@ -28,7 +31,6 @@ def _put(stack: ExitStack, where: Any, name: str, what: Any) -> None:
 
 def acknowledge_before_commit(stack: ExitStack) -> None:
     """What was not written is acknowledged all the same."""
-    undo = once.Landed.undo
 
     def attempt(self: Any, turn: Any, prepared: Any, deliveries: Any, records: Any, done: int, stages: Any) -> Any:
         landed = real(self, turn, prepared, deliveries, records, done, stages)
@@ -37,7 +39,6 @@ def acknowledge_before_commit(stack: ExitStack) -> None:
         return landed
 
     real = once.Once.attempt
-    assert undo
     _put(stack, once.Once, "attempt", attempt)
 
 
@@ -122,6 +123,30 @@ def fifo_not_returned(stack: ExitStack) -> None:
     _put(stack, sqs._Batch, "fail", fail)
 
 
+def first_member_only(stack: ExitStack) -> None:
+    """Of gzip's members only the first one is read."""
+
+    def read(self: Any, size: int) -> bytes:
+        if getattr(self, "has_ended", False):
+            return b""
+        piece: bytes = real(self, size)
+        self.has_ended = self.member is None
+        return piece
+
+    real = compression._Members.read
+    _put(stack, compression._Members, "read", read)
+
+
+def factor_of_two(stack: ExitStack) -> None:
+    """The mapping has a parallelisation factor of 2, and the handler is told that it is 1."""
+
+    def init(self: Any, settings: Any, shards: Any, draw: Any) -> None:
+        real(self, replace(settings, parallelization=2), shards, draw)
+
+    real = StreamMapping.__init__
+    _put(stack, StreamMapping, "__init__", init)
+
+
 BUGS: dict[str, Bug] = {
     one.__name__: one
     for one in (
@@ -134,6 +159,8 @@ BUGS: dict[str, Bug] = {
         names_used_again,
         ids_mixed_up,
         fifo_not_returned,
+        first_member_only,
+        factor_of_two,
     )
 }
 

@@ -93,6 +93,6 @@ def installed(world: World, **environment: str) -> Iterator[Lines]:
     kept = {name: value for name, value in os.environ.items() if name in ("MILLSTREAM_BACKEND", "MILLSTREAM_CACHE_DIR")}
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, plain | kept | environment, clear=True))
-        stack.enter_context(mock.patch.object(observe, "_logger", lambda service: lines))
+        stack.enter_context(mock.patch.object(observe, "_logger", return_value=lines))
         stack.enter_context(world.installed())
         yield lines

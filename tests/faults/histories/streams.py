@@ -11,7 +11,7 @@ from millstream.aws import kinesis_handler
 from millstream.local.emulator.answers import Invocation
 from millstream.local.emulator.shards import Stream
 from millstream.local.emulator.streams import StreamMapping, StreamSettings
-from tests.faults.faults import Call, Fault, Faults, Kind
+from tests.faults.faults import Call, Fault, Faults
 from tests.faults.histories.fed import Delivery, delivery, pipeline
 from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
 from tests.faults.histories.runtime import Containers, installed
@@ -79,12 +79,7 @@ class History:
         self.world = World(seed, self._faulty(chooser or Faults.random(self.plan.fault_rate, seed=seed)))
         self.world.call_seconds = self.draw.choice((0.005, 0.05, 0.4))
         self.world.s3.create_bucket(Bucket=BUCKET)
-        self.world.dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        new_table(self.world)
         if self.plan.rejects == "queue":
             self.world.sqs.create(QUEUE)
         self.stream = Stream.of(self.plan.shards)
@@ -197,6 +192,11 @@ class History:
             self.judge()
 
 
-def kinds_without(*left_out: Kind) -> list[Kind]:
-    """All faults but some."""
-    return [one for one in Kind if one not in left_out]
+def new_table(world: World) -> None:
+    """The table of the ledger, and of Powertools Idempotency."""
+    world.dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )

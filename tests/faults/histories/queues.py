@@ -1,0 +1,233 @@
+"""Histories of SQS queues: standard, FIFO, and queues that tell of S3's objects; until nothing is left."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from millstream import Pipeline
+from millstream.aws import objects, s3_handler, sqs_handler
+from millstream.local.emulator.answers import Invocation
+from millstream.local.emulator.messages import Queue
+from millstream.local.emulator.queues import QueueMapping, QueueSettings
+from tests.faults.faults import Call, Fault, Faults
+from tests.faults.histories.fed import Fed, fed, pipeline
+from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
+from tests.faults.histories.runtime import Containers, installed
+from tests.faults.histories.streams import CALM_SECONDS, PATIENCE_SECONDS, TABLE, new_table
+from tests.faults.world import START, World
+
+SOURCE = "uploads"
+ARN = "arn:aws:sqs:us-east-1:123456789012:orders"
+KINDS = ("standard", "fifo", "objects")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed draws of settings."""
+
+    kind: str
+    settings: QueueSettings
+    visibility: float
+    duplicates: float
+    form: str
+    partitioned: bool
+    on_reject: str | None
+    messages: int
+    fault_rate: float
+    chaos: float
+    ledger: bool
+
+    @classmethod
+    def drawn(cls, draw: random.Random, kind: str) -> Plan:
+        timeout = draw.choice((8.0, 30.0, 60.0))
+        window = draw.choice((0.0, 2.0)) if kind != "fifo" else 0.0
+        settings = QueueSettings(
+            batch_size=1 if kind == "objects" else draw.randrange(1, 9),
+            window=0.0 if kind == "objects" else window,
+            report_batch_item_failures=True,
+            concurrency=draw.choice((2, 5)),
+            timeout=timeout,
+        )
+        return cls(
+            kind=kind,
+            settings=settings,
+            visibility=draw.choice((6.0, 1.0, 0.5)) * timeout,
+            duplicates=draw.choice((0.0, 0.1)) if kind != "fifo" else 0.0,
+            form=draw.choice(("parquet", "parquet", "ndjson")),
+            partitioned=draw.random() < 0.4,
+            on_reject=draw.choice((None, None, None, "fail")) if kind != "objects" else None,
+            messages=draw.randrange(1, 4) if kind == "objects" else draw.randrange(3, 14),
+            fault_rate=draw.choice((0.0, 0.03, 0.1, 0.2)),
+            chaos=draw.choice((0.0, 0.2)),
+            ledger=draw.random() < 0.6,
+        )
+
+
+class QueueHistory:
+    """One queue's history. `run` works it off, and judges it."""
+
+    def __init__(self, seed: int | str, kind: str | None = None, chooser: Any = None) -> None:
+        self.draw = random.Random(f"{seed}/history")
+        kind = kind or self.draw.choice(KINDS)
+        self.plan = plan = Plan.drawn(self.draw, kind)
+        self.world = World(seed, self._faulty(chooser or Faults.random(plan.fault_rate, seed=seed)))
+        self.world.call_seconds = self.draw.choice((0.005, 0.05, 0.4))
+        for bucket in (BUCKET, SOURCE):
+            self.world.s3.create_bucket(Bucket=bucket)
+        new_table(self.world)
+        # Of what is rejected, and of what nobody can write, somebody must get rid: after so many receipts it is a dead letter.
+        most = 12 if plan.on_reject == "fail" else 0
+        self.queue = Queue(
+            random.Random(f"{seed}/queue"),
+            arn=f"{ARN}.fifo" if kind == "fifo" else ARN,
+            visibility=plan.visibility,
+            maximum_receives=most,
+            duplicates=plan.duplicates,
+            reordering=0.2 if kind != "fifo" else 0.0,
+        )
+        self.mapping = QueueMapping(plan.settings, self.queue, random.Random(f"{seed}/mapping"))
+        self.lake = Lake(self.world)
+        self.sent: dict[str, list[Fed]] = {}
+        self.groups: dict[str, list[str]] = {}
+        self.past: list[Invocation] = []
+        self._judged = 0
+        made = pipeline(plan.form, plan.partitioned)
+        self.containers = Containers(self.world, lambda: self.handler(made))
+
+    def handler(self, made: Pipeline) -> Any:
+        """A handler as a container makes it."""
+        make = s3_handler if self.plan.kind == "objects" else sqs_handler
+        return make(
+            made,
+            sink=f"s3://{BUCKET}/{SINK}",
+            rejects=None if self.plan.on_reject else f"s3://{BUCKET}/{REJECTS}",
+            on_reject=self.plan.on_reject,
+            ledger=f"dynamodb://{TABLE}" if self.plan.ledger else None,
+        )
+
+    def run(self) -> QueueHistory:
+        """Work it off. Raises Violation."""
+        environment = {"MILLSTREAM_DEADLINE_MARGIN_MS": str(self.draw.choice((0, 500, 2000)))}
+        small = mock.patch.multiple(objects, CHUNK_BYTES=self.draw.choice((300, 2000)), FILE_CHUNKS=self.draw.choice((1, 3)))
+        with installed(self.world, **environment), small:
+            self._feed()
+            while self._turn():
+                pass
+            self.judge(final=True)
+        return self
+
+    def judge(self, final: bool = False) -> None:
+        """Look at all that is there. A queue's messages may be written again in other company; objects never."""
+        everything = [one for records in self.sent.values() for one in records]
+        done = {one.id for name in self.mapping.acknowledged for one in self.sent[name]}
+        at_least = self.plan.kind != "objects"
+        check_rows(self.lake, everything, done, at_least=at_least)
+        if not self.plan.on_reject:
+            check_rejects(self.lake, everything, done, at_least=at_least)
+        place = {name: i for i, name in enumerate(self.mapping.acknowledged)}
+        dead = {one.id for one in self.queue.dead}
+        for names in self.groups.values():
+            order = [place.get(name, len(place)) for name in names if name not in dead]
+            if order != sorted(order):
+                raise Violation("a message of a FIFO queue was done before one that came before it in its group")
+        if final and self.mapping.backlog:
+            raise Violation(f"{self.mapping.backlog} messages are neither done nor dead")
+        if final and not self.plan.on_reject and len(self.mapping.acknowledged) < len(self.sent):
+            raise Violation("a message is neither acknowledged nor dead")
+
+    @property
+    def is_calm(self) -> bool:
+        return self.world.time >= START + CALM_SECONDS
+
+    def _faulty(self, chooser: Any) -> Any:
+        def choose(call: Call) -> Fault | None:
+            return None if self.is_calm else chooser(call)
+
+        return choose
+
+    def _feed(self) -> None:
+        number, draw = 1, self.draw
+        for one in range(self.plan.messages):
+            count = draw.randrange(1, 60) if self.plan.kind == "objects" else 1
+            records = [fed(draw, number + i) for i in range(count)]
+            number += count
+            if self.plan.kind != "objects":  # what is no text cannot be a message
+                records = [one for one in records if one.data.isascii()]
+                if not records:
+                    continue
+            self.world.at(START + draw.choice((0.0, 30.0)) * one, lambda records=records, one=one: self._send(records, one))
+
+    def _send(self, records: list[Fed], number: int) -> None:
+        body, group = records[0].data.decode(errors="replace"), None
+        if self.plan.kind == "objects":
+            body = self._upload(records, f"in/{number}")
+        elif self.plan.kind == "fifo":
+            group = self.draw.choice("xyz")
+        message = self.queue.send(body, self.world.time, group=group, deduplication=str(number) if group else None)
+        self.sent[message.id] = records
+        if group is not None:
+            self.groups.setdefault(group, []).append(message.id)
+
+    def _upload(self, records: list[Fed], key: str) -> str:
+        """An object of lines, plain or as gzip of several members; what tells of it."""
+        lines = [one.data + b"\n" for one in records]
+        body = b"".join(lines)
+        match self.draw.randrange(3):
+            case 0:
+                key += ".ndjson"
+            case 1:
+                key, body = f"{key}.ndjson.gz", gzip.compress(body, mtime=0)
+            case _:
+                cut = self.draw.randrange(len(lines) + 1)
+                members = (b"".join(lines[:cut]), b"".join(lines[cut:]))
+                key, body = f"{key}.ndjson.gz", b"".join(gzip.compress(one, mtime=0) for one in members)
+        put = self.world.s3.put_object(Bucket=SOURCE, Key=key, Body=body)
+        told = {
+            "eventSource": "aws:s3",
+            "eventTime": "2026-01-01T00:00:00.000Z",
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": {"name": SOURCE},
+                "object": {"key": key, "size": len(body), "eTag": put["ETag"].strip('"'), "sequencer": "00"},
+            },
+        }
+        return json.dumps({"Records": [told]})
+
+    def _turn(self) -> bool:
+        """One turn of the world, and what the mapping makes of it. False when all is done."""
+        world, mapping, containers = self.world, self.mapping, self.containers
+        for invocation in mapping.poll(world.time):
+            self._invoke(invocation)
+        containers.expire(self.draw)
+        moved = world.step()
+        for invocation, answer in list(containers.finished()):
+            lost = [one.id for one in invocation.records if not self.is_calm and self.draw.random() < self.plan.chaos / 4]
+            if mapping.answer(invocation, answer, world.time, lost=lost):
+                self._look()
+        if moved:
+            return True
+        wake = mapping.wake(world.time)
+        if wake is None:
+            return bool(containers.working)
+        if wake > START + CALM_SECONDS + PATIENCE_SECONDS:
+            raise Violation(f"after {PATIENCE_SECONDS:,.0f} s without faults there is still work: {mapping.backlog} messages")
+        world.time = max(world.time, wake)
+        return True
+
+    def _invoke(self, invocation: Invocation) -> None:
+        self.containers.invoke(invocation)
+        if not self.is_calm and self.draw.random() < self.plan.chaos:
+            other = self.draw.choice(self.past) if self.past and self.draw.random() < 0.5 else invocation
+            self.containers.invoke(self.mapping.again(other, self.world.time))
+        self.past.append(invocation)
+
+    def _look(self) -> None:
+        """Acknowledged means durable: now, not in the end."""
+        if len(self.mapping.acknowledged) > self._judged:
+            self._judged = len(self.mapping.acknowledged)
+            self.judge()
