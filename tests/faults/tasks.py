@@ -44,6 +44,11 @@ class Task:
         state = "killed" if self.killed else "done" if self.done else "frozen" if self.container.frozen else "alive"
         return f"<Task {self.name}: {state}>"
 
+    @property
+    def is_over(self) -> bool:
+        """Have all threads of its container ended?"""
+        return all(one.done for one in self.container.members)
+
     def kill(self) -> None:
         """Its container is gone, here and now."""
         self.world.kill(self)

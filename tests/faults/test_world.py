@@ -2,16 +2,22 @@
 
 import math
 import random
+from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError, ResponseStreamingError
 
 from millstream import clock
+from millstream.aws import s3_handler
 from millstream.aws.notification import ObjectRef
 from millstream.aws.ranges import S3Source
 from millstream.errors import SinkError
+from millstream.pipeline import Pipeline
 from millstream.sinks.clients import client
 from millstream.sinks.s3 import S3Store
+from tests.aws import events
 from tests.faults.faults import ALL, Fault, Faults, Kind, fits
 from tests.faults.tasks import Killed
 from tests.faults.world import START, World
@@ -126,6 +132,11 @@ def test_who_is_killed_does_nothing_more():
         task = world.spawn("a", work)
         world.at(START + 5, task.kill)
         world.run()
+        late = world.spawn("b", lambda: 1)
+        world.run()
+        late.kill()
+    assert late.value() == 1
+    assert not late.killed
     assert task.done
     assert task.killed
     assert seen == ["killed", "killed"]
@@ -383,3 +394,53 @@ def test_what_is_not_modelled_says_so():
         ):
             with pytest.raises(NotImplementedError):
                 call()
+
+
+# All of it.
+
+
+def landed(seed):
+    """An object that two containers are told of, again and again, while everything goes wrong; what was written of it."""
+    world = World(seed, Faults.random(0.15, ALL, seed, 90))
+    world.s3.create_bucket(Bucket="bucket")
+    keys = {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}
+    world.dynamodb.create_table(TableName="table", **keys, AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+    lines = b"".join(b'{"id":%d,"kind":"k"}\n' % number for number in range(9))
+    found = world.s3.put_object(Bucket="bucket", Key="in.json", Body=lines)
+    event = events.s3(events.Stored("in.json", len(lines), "bucket", found["ETag"].strip('"'), None))
+
+    def container():
+        end = clock.monotonic() + 60
+        context = SimpleNamespace(
+            get_remaining_time_in_millis=lambda: int(1000 * (end - clock.monotonic())),
+            function_name="f",
+            invoked_function_arn="arn",
+            aws_request_id="1",
+            memory_limit_in_mb=128,
+        )
+        pipeline = Pipeline({"id": "int64", "kind": "string"}, name="orders")
+        return s3_handler(pipeline, sink="s3://bucket/out/", rejects="s3://bucket/bad/", ledger="dynamodb://table")(
+            event, context
+        )
+
+    with world.installed():
+        world.call_seconds = 0.05
+        for attempt in range(40):
+            tasks = [world.spawn(f"{name}{attempt}", container) for name in "ab"]
+            for task in tasks:
+                world.at(world.time + 70, task.kill)
+            world.run()
+            if any(task.error is None and not task.killed for task in tasks):
+                break
+            clock.sleep(100)
+        else:
+            pytest.fail(f"it never lands: {[task.error for task in tasks]}")
+    (out,) = world.s3.keys("bucket", "out/")
+    return world.digest(), pq.read_table(pa.BufferReader(world.s3.body("bucket", out))).column("id").to_pylist()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_object_lands_once_whatever_happens(seed, capsys):
+    (digest, rows), other = landed(seed), landed(seed)
+    assert rows == list(range(9))
+    assert (digest, rows) == other

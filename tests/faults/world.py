@@ -102,7 +102,7 @@ class World:
     def kill(self, task: Task) -> None:
         """A container is gone: what it was about has no effect any more. Nobody else has a turn until its threads have ended."""
         container = task.container
-        if container.killed:
+        if container.killed or container.is_over:
             return
         self.trace.append((container.name, "world", "kill", "", None, ""))
         container.frozen, container.held = False, []
@@ -117,7 +117,7 @@ class World:
 
     def freeze(self, task: Task, seconds: float | None = None) -> None:
         container = task.container
-        if container.done and all(one.done for one in container.members):
+        if container.is_over:
             return
         self.trace.append((container.name, "world", "freeze", seconds, None, ""))
         container.frozen = True
