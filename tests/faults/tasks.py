@@ -33,6 +33,8 @@ class Task:
         self.children = 0
         self.frozen = False
         self.frost = 0
+        self.skew = 0.0
+        """How far its clock is ahead of the world's. Waits are as long as everywhere."""
         self.held: list[Task] = []
         """Those that would be ready, were it not frozen."""
         if parent is not None:

@@ -89,6 +89,15 @@ def test_time_goes_on_by_sleeping_and_nothing_is_waited_for():
     assert task.value() == (START + 3600, 1000 + 3600)
 
 
+def test_a_containers_clock_may_be_wrong():
+    world = world_with()
+    with world.installed():
+        task = world.spawn("a", lambda: (clock.now(), clock.monotonic()))
+        task.skew = -3.0
+        world.run()
+    assert task.value() == (START - 3, 1000)
+
+
 def test_what_was_replaced_is_back():
     import concurrent.futures
     import gc
