@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from typing import Any
 
 from tests.faults.expressions import Item, Names, condition, projection
 from tests.faults.tables import PAGE_BYTES, Table, read_units
 from tests.faults.transactions import Transactions
-from tests.faults.values import Value, item_size
+from tests.faults.values import Value, copied, item_size
 
 NamesOf = Mapping[str, str] | None
 ValuesOf = Mapping[str, Value] | None
@@ -58,7 +57,7 @@ class DynamoDB(Transactions):
         shown = self.valid(lambda: projection(ProjectionExpression, names), names)
         found = table.items.get(self.key_in(table, Key))
         table.read_units += read_units(item_size(found), ConsistentRead)
-        return self.answer(**({} if found is None else {"Item": deepcopy(shown(found))}))
+        return self.answer(**({} if found is None else {"Item": copied(shown(found))}))
 
     def put_item(
         self,
@@ -110,11 +109,11 @@ class DynamoDB(Transactions):
             raise NotImplementedError(f"dynamodb: {shown}, {on_failure}")
         write.table.write_units += write.units
         if not write.holds:
-            item = {"Item": deepcopy(write.before)} if on_failure == "ALL_OLD" and write.before is not None else {}
+            item = {"Item": copied(write.before)} if on_failure == "ALL_OLD" and write.before is not None else {}
             raise self.error("ConditionalCheckFailedException", 400, "The conditional request failed", **item)
         self.fulfil(write)
         told = {"ALL_OLD": write.before, "ALL_NEW": write.after}.get(shown)
-        return self.answer(**({} if told is None else {"Attributes": deepcopy(told)}))
+        return self.answer(**({} if told is None else {"Attributes": copied(told)}))
 
     # Many.
 
@@ -175,10 +174,10 @@ class DynamoDB(Transactions):
             if len(read) == limit or size >= PAGE_BYTES:
                 break
         table.read_units += read_units(size, is_consistent)
-        found = [deepcopy(shown(item)) for item in read if judge is None or judge(item)]
+        found = [copied(shown(item)) for item in read if judge is None or judge(item)]
         # Where the limit was reached there may be more: also where there is none.
         is_cut = len(read) < len(rows) or len(read) == limit
-        told = {"LastEvaluatedKey": deepcopy(table.key(read[-1]))} if is_cut else {}
+        told = {"LastEvaluatedKey": copied(table.key(read[-1]))} if is_cut else {}
         return self.answer(Items=found, Count=len(found), ScannedCount=len(read), **told)
 
     def batch_get_item(self, *, RequestItems: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -198,7 +197,7 @@ class DynamoDB(Transactions):
                 left[name] = {**asked, "Keys": asked["Keys"][answered:]}
             found = [table.items.get(key) for key in keys[:answered]]
             table.read_units += sum(read_units(item_size(item), asked.get("ConsistentRead", False)) for item in found)
-            responses[name] = [deepcopy(item) for item in found if item is not None]
+            responses[name] = [copied(item) for item in found if item is not None]
         return self.answer(Responses=responses, UnprocessedKeys=left)
 
 

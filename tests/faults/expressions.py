@@ -37,6 +37,13 @@ def _reserved() -> frozenset[str]:
     return frozenset(text.split())
 
 
+VALUES = object()
+"""Where an item that is judged also holds the values of the call, which no attribute can be named."""
+
+Read = tuple[Any, frozenset[str], tuple[Place, ...]]
+"""What an expression does, the names and values that it is written with, and the places that it is about."""
+
+
 class Names:
     """The names and values that expressions of one call are written with. Each must be used by one of them."""
 
@@ -44,23 +51,19 @@ class Names:
         self.names, self.values = names or {}, values or {}
         self._unused = {*self.names, *self.values}
         self.places: list[Place] = []
-        """What was read of an item so far."""
 
-    def name(self, token: str) -> str:
-        if not token.startswith("#"):
-            if token.upper() in _reserved():
-                raise Wrong(f"Attribute name is a reserved keyword; reserved keyword: {token}")
-            return token
-        self._unused.discard(token)
-        if token not in self.names:
-            raise Wrong(f"An expression attribute name used in the document path is not defined; attribute name: {token}")
-        return self.names[token]
+    def read(self, how: Callable[[str, tuple[tuple[str, str], ...]], Read], text: str) -> Any:
+        """What an expression does. One that was read before with the same names is not read again."""
+        found, used, places = how(text, tuple(self.names.items()))
+        self._unused -= used
+        self.places += places
+        for token in used:
+            if token.startswith(":") and token not in self.values:
+                raise Wrong(f"An expression attribute value used in expression is not defined; attribute value: {token}")
+        return found
 
-    def value(self, token: str) -> Value:
-        self._unused.discard(token)
-        if token not in self.values:
-            raise Wrong(f"An expression attribute value used in expression is not defined; attribute value: {token}")
-        return self.values[token]
+    def scope(self, item: Item) -> dict[Any, Any]:
+        return {**item, VALUES: self.values}
 
     def finish(self) -> None:
         if self._unused:
@@ -82,10 +85,12 @@ def get(item: Item, path: Place) -> Value | None:
 
 
 class Parser:
-    """Reads one expression; what it gives are functions of an item."""
+    """Reads one expression; what it gives are functions of an item in its scope."""
 
-    def __init__(self, text: str, names: Names) -> None:
-        self._names = names
+    def __init__(self, text: str, names: tuple[tuple[str, str], ...]) -> None:
+        self._names = dict(names)
+        self._used: set[str] = set()
+        self._places: list[Place] = []
         self._tokens: list[str] = []
         at, end = 0, len(text.rstrip())
         while at < end:
@@ -113,8 +118,9 @@ class Parser:
         self._at += 1
         return token
 
-    def end(self) -> None:
+    def end(self, found: Any) -> Read:
         self.take("")
+        return found, frozenset(self._used), tuple(self._places)
 
     # Conditions, from what binds least.
 
@@ -188,8 +194,9 @@ class Parser:
 
     def operand(self) -> Callable[[Item], Value | None]:
         if self.next.startswith(":"):
-            value = self._names.value(self.take())
-            return lambda item: value
+            token = self.take()
+            self._used.add(token)
+            return lambda item: item[VALUES][token]
         if self._is("SIZE") and self._tokens[self._at + 1] == "(":
             self.take()
             self.take("(")
@@ -207,39 +214,52 @@ class Parser:
             else:
                 parts.append(int(self.take()))
                 self.take("]")
-        self._names.places.append(tuple(parts))
+        self._places.append(tuple(parts))
         return tuple(parts)
 
     def _name(self) -> str:
         token = self.take()
         if not re.fullmatch(r"#?\w+", token) or token.isdigit():
             raise Wrong(f"Syntax error; token: {token or '<EOF>'!r}")
-        return self._names.name(token)
+        if not token.startswith("#"):
+            if token.upper() in _reserved():
+                raise Wrong(f"Attribute name is a reserved keyword; reserved keyword: {token}")
+            return token
+        self._used.add(token)
+        if token not in self._names:
+            raise Wrong(f"An expression attribute name used in the document path is not defined; attribute name: {token}")
+        return self._names[token]
 
 
 def condition(text: str | None, names: Names) -> Callable[[Item], bool] | None:
     """An item's judge."""
     if text is None:
         return None
+    found = names.read(_condition, text)
+    return lambda item: found(names.scope(item))
+
+
+@lru_cache(maxsize=1000)
+def _condition(text: str, names: tuple[tuple[str, str], ...]) -> Read:
     parser = Parser(text, names)
-    found = parser.condition()
-    parser.end()
-    return found
+    return parser.end(parser.condition())
 
 
 def projection(text: str | None, names: Names) -> Callable[[Item], Item]:
     """What is told of an item."""
-    if text is None:
-        return dict
+    return dict if text is None else names.read(_projection, text)
+
+
+@lru_cache(maxsize=1000)
+def _projection(text: str, names: tuple[tuple[str, str], ...]) -> Read:
     parser = Parser(text, names)
     paths = [parser.path()]
     while parser.next == ",":
         parser.take()
         paths.append(parser.path())
-    parser.end()
     if any(len(path) > 1 for path in paths):
         raise NotImplementedError(f"dynamodb: the projection {text}")
-    return lambda item: {path[0]: item[path[0]] for path in paths if path[0] in item}
+    return parser.end(lambda item: {path[0]: item[path[0]] for path in paths if path[0] in item})
 
 
 def _both(one: Callable[[Item], bool], other: Callable[[Item], bool]) -> Callable[[Item], bool]:

@@ -6,10 +6,9 @@ import concurrent.futures
 import datetime
 import gc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from aws_lambda_powertools.utilities.idempotency import base
 from aws_lambda_powertools.utilities.idempotency.persistence import base as persistence_base
@@ -55,19 +54,24 @@ class _Datetime:
 
 @contextmanager
 def replaced(world: World) -> Iterator[None]:
+    theirs = _Datetime(world)
+    replacements = (
+        (clock, "source", world),
+        (clients, "_clients", _Clients(world)),
+        *((module, "dt", theirs) for module in (base, persistence_base, dynamodb, datarecord)),
+        (concurrent.futures, "ThreadPoolExecutor", partial(threads.Pool, world)),
+        (ranges, "Thread", partial(threads.Thread, world)),
+        (ranges, "Queue", partial(threads.Queue, world)),
+    )
+    before = [getattr(where, name) for where, name, _ in replacements]
     was_collecting = gc.isenabled()
-    with ExitStack() as stack:
-        put = lambda where, name, what: stack.enter_context(mock.patch.object(where, name, what))  # noqa: E731
-        put(clock, "source", world)
-        put(clients, "_clients", _Clients(world))
-        for module in (base, persistence_base, dynamodb, datarecord):
-            put(module, "dt", _Datetime(world))
-        put(concurrent.futures, "ThreadPoolExecutor", partial(threads.Pool, world))
-        put(ranges, "Thread", partial(threads.Thread, world))
-        put(ranges, "Queue", partial(threads.Queue, world))
-        gc.disable()  # its finalizers would run whenever and in whose turn it likes
-        try:
-            yield
-        finally:
-            if was_collecting:
-                gc.enable()
+    gc.disable()  # its finalizers would run whenever and in whose turn it likes
+    try:
+        for where, name, what in replacements:
+            setattr(where, name, what)
+        yield
+    finally:
+        for (where, name, _), what in zip(replacements, before, strict=True):
+            setattr(where, name, what)
+        if was_collecting:
+            gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -126,6 +127,12 @@ class Service:
         return "ok"
 
 
+@cache
+def _modelled(service: type[Service], operation: str) -> frozenset[str]:
+    """The parameters of an operation."""
+    return frozenset(inspect.signature(getattr(service, operation)).parameters) - {"self"}
+
+
 class Client:
     """A client of a service in a world. What is not modelled raises NotImplementedError."""
 
@@ -141,7 +148,7 @@ class Client:
         if name not in service.operations:
             raise NotImplementedError(f"{service.service}: {name}")
         operation: Operation = getattr(service, name)
-        modelled = frozenset(inspect.signature(operation).parameters)
+        modelled = _modelled(type(service), name)
 
         def call(**asked: Any) -> dict[str, Any]:
             if not asked.keys() <= modelled:

@@ -33,6 +33,8 @@ class Task:
         self.children = 0
         self.frozen = False
         self.frost = 0
+        self.skew = 0.0
+        """How far its clock is ahead of the world's. Waits are as long as everywhere."""
         self.held: list[Task] = []
         """Those that would be ready, were it not frozen."""
         if parent is not None:
@@ -43,6 +45,11 @@ class Task:
     def __repr__(self) -> str:
         state = "killed" if self.killed else "done" if self.done else "frozen" if self.container.frozen else "alive"
         return f"<Task {self.name}: {state}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Have all threads of its container ended?"""
+        return all(one.done for one in self.container.members)
 
     def kill(self) -> None:
         """Its container is gone, here and now."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ from tests.faults.expressions import Item, Names, Wrong, condition
 from tests.faults.services import Service
 from tests.faults.tables import ITEM_BYTES, Key, Table, write_units
 from tests.faults.updates import update
-from tests.faults.values import Value, item_size, stored
+from tests.faults.values import Value, copied, item_size, stored
 
 T = TypeVar("T")
 SAME_SECONDS = 600
@@ -134,7 +133,7 @@ class Transactions(Service):
             )
 
         def after(before: Item | None) -> Item:
-            item = deepcopy(before) if before is not None else {name: stored(value) for name, value in key.items()}
+            item = copied(before) if before is not None else {name: stored(value) for name, value in key.items()}
             self.valid(lambda: change(before or {}, item))
             return item
 
@@ -223,5 +222,5 @@ class Transactions(Service):
 def _reason(write: Write, is_shown: bool) -> dict[str, Any]:
     if write.holds:
         return {"Code": "None"}
-    item = {"Item": deepcopy(write.before)} if is_shown and write.before is not None else {}
+    item = {"Item": copied(write.before)} if is_shown and write.before is not None else {}
     return {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed", **item}

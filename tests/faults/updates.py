@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from tests.faults.expressions import Item, Names, Parser, Place, Wrong, get
+from tests.faults.expressions import Item, Names, Parser, Place, Read, Wrong, get
 from tests.faults.values import Value, number, stored, told_number
 
 Change = Callable[[Item, Item], None]
@@ -16,6 +17,18 @@ def update(text: str | None, names: Names) -> tuple[Change, set[str]]:
     """What an expression does to an item, and the attributes that it names first."""
     if text is None:
         return lambda before, item: None, set()
+    changes, changed = names.read(_update, text)
+
+    def run(before: Item, item: Item) -> None:
+        scope = names.scope(before)
+        for change in changes:
+            change(scope, item)
+
+    return run, changed
+
+
+@lru_cache(maxsize=1000)
+def _update(text: str, names: tuple[tuple[str, str], ...]) -> Read:
     parser = _Updates(text, names)
     changes: list[Change] = []
     places: list[Place] = []
@@ -34,14 +47,9 @@ def update(text: str | None, names: Names) -> tuple[Change, set[str]]:
             parser.take()
     if not changes:
         raise Wrong("Invalid UpdateExpression: The expression can not be empty;")
-    if len(set(places)) < len(places):
+    if any(one[: len(other)] == other for one in places for other in places if one is not other):
         raise Wrong("Invalid UpdateExpression: Two document paths overlap with each other;")
-
-    def run(before: Item, item: Item) -> None:
-        for change in changes:
-            change(before, item)
-
-    return run, {place[0] for place in places}
+    return parser.end((changes, {place[0] for place in places}))
 
 
 class _Updates(Parser):

@@ -44,6 +44,20 @@ def stored(value: Value) -> Value:
     raise NotImplementedError(f"dynamodb: a value of type {kind}")
 
 
+def copied(item: Mapping[str, Value]) -> dict[str, Value]:
+    """An item that shares nothing that may change with another."""
+    return {name: _copied(one) for name, one in item.items()}
+
+
+def _copied(value: Value) -> Value:
+    ((kind, held),) = value.items()
+    if kind == "M":
+        return {"M": copied(held)}
+    if kind == "L":
+        return {"L": [_copied(one) for one in held]}
+    return {kind: list(held) if kind in ("SS", "NS", "BS") else held}
+
+
 def item_size(item: Mapping[str, Value] | None) -> int:
     """The bytes of an item, as they are paid for."""
     return sum(len(name.encode()) + value_size(one) for name, one in (item or {}).items())

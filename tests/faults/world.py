@@ -64,7 +64,9 @@ class World:
         return self.time - START + 1000
 
     def now(self) -> float:
-        return self.time
+        """Also by the clock of a container that goes wrong."""
+        task = self.current
+        return self.time if task is None else self.time + task.container.skew
 
     def uniform(self, low: float, high: float) -> float:
         return self._chance.uniform(low, high)
@@ -102,7 +104,7 @@ class World:
     def kill(self, task: Task) -> None:
         """A container is gone: what it was about has no effect any more. Nobody else has a turn until its threads have ended."""
         container = task.container
-        if container.killed:
+        if container.killed or container.is_over:
             return
         self.trace.append((container.name, "world", "kill", "", None, ""))
         container.frozen, container.held = False, []
@@ -117,7 +119,7 @@ class World:
 
     def freeze(self, task: Task, seconds: float | None = None) -> None:
         container = task.container
-        if container.done and all(one.done for one in container.members):
+        if container.is_over:
             return
         self.trace.append((container.name, "world", "freeze", seconds, None, ""))
         container.frozen = True
@@ -303,6 +305,9 @@ class World:
 
     def close(self) -> None:
         """Kill what is still alive, so that its threads end."""
+        if self.current is not None:  # the outside was interrupted while it waited
+            self._is_inline = False
+            self._main.acquire()
         for task in list(self.tasks):
             if not task.done:
                 self.kill(task)
