@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import NamedTuple
 
@@ -23,10 +24,20 @@ class Found(NamedTuple):
     """The steps to it, none of which can be spared."""
 
 
-def explore(bounds: Bounds, rules: Rules | None = None, most: int = 0) -> Found:
-    """Search until something is broken or all is seen (or `most` states are)."""
-    world = World(bounds, rules or Rules())
-    invariants = Invariants(world)
+def explore(bounds: Bounds, rules: Rules | None = None, safety: bool = False) -> Found:
+    """Search until something is broken or all is seen; `safety`: without S4 and S6."""
+    collects = gc.isenabled()
+    gc.disable()  # nothing here refers to itself, and there are millions of tuples to go through
+    try:
+        return _explore(World(bounds, rules or Rules()), safety)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _explore(world: World, safety: bool) -> Found:
+    bounds = world.bounds
+    invariants = Invariants(world, safety)
     began = time.monotonic()
     first = start(bounds)
     parents: dict[State, State | None] = {first: None}
@@ -35,7 +46,7 @@ def explore(bounds: Bounds, rules: Rules | None = None, most: int = 0) -> Found:
     def found(broken: str = "", trace: list[str] | None = None) -> Found:
         return Found(len(parents), transitions, depth, time.monotonic() - began, broken, trace or [])
 
-    while level and not (most and len(parents) > most):
+    while level:
         following = []
         for state in level:
             for says, after in world.successors(state):

@@ -162,6 +162,10 @@ class Protocol:
         token = one.token or state.tokens + 1
         attempt = item.attempt + 1 if self.rules.attempt_rises else 1
         after = Item(item.version + 1, item.committed, attempt, Intent(attempt, token, first, one.last, False))
+        if not self.rules.intent_first:
+            mine = one._replace(phase=PUT, item=after._replace(version=item.version), at=0)
+            yield Step(f"begins attempt {attempt} in silence", state._replace(tokens=token), mine, one)
+            return
         by = self.rules.takes_by_swap
         same = by == "nothing" or (by == "committed" and state.item.committed == item.committed)
         same = same or (by == "attempt" and state.item.attempt == item.attempt)
@@ -230,7 +234,8 @@ class Protocol:
         batch = rows(one.first, one.last, 0, 1)
         new = state._replace(acknowledged=state.acknowledged | batch, checkpoint=max(state.checkpoint, one.last))
         says = f"acknowledges {one.first}..{one.last}"
-        if self.rules.acknowledges != "last" and one.item.intent:
+        intent = one.item.intent
+        if self.rules.acknowledges != "last" and intent and not intent.dead:
             then = one._replace(phase=COMMIT if self.rules.acknowledges == "before commit" else PUT)
         else:
             then = self.idle(one, one.item)

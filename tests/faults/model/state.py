@@ -99,6 +99,7 @@ class Rules(NamedTuple):
     claims_are_not_data: bool = True
     attempt_in_name: bool = True
     attempt_rises: bool = True
+    intent_first: bool = True
     data_before_commit: bool = True
     standing_is_not_success: bool = True
     acknowledges: str = "last"
@@ -117,7 +118,8 @@ class Rules(NamedTuple):
     resolves: bool = True
     skips_done: bool = True
     claims_wait: bool = True
-    compaction_waits: bool = True
+    compaction: str = "waits"
+    late_counts: bool = True
     own_swap: bool = True
     own_object: bool = True
     starts_over_taking: bool = True

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from tests.faults.model.protocol import ACKNOWLEDGE, BURY, CLAIM, COMMIT, IDLE, PUT, READ, SETTLE, TAKE, WRITES, Protocol, spelled
-from tests.faults.model.state import Bounds, Container, Left, Rules, State, rows
+from tests.faults.model.protocol import (
+    ACKNOWLEDGE,
+    BURY,
+    CLAIM,
+    COMMIT,
+    IDLE,
+    PUT,
+    READ,
+    SETTLE,
+    TAKE,
+    WRITES,
+    Protocol,
+    spelled,
+)
+from tests.faults.model.state import Bounds, Container, Left, Rules, State, placed, rows
 
 CHANGES = {TAKE, CLAIM, SETTLE, BURY, PUT, COMMIT}
 """Calls whose lost answer matters. One that is not repeated is a container that stops; so is one to the source."""
@@ -113,7 +126,7 @@ class World:
             return
         writing = 0
         for one in state.containers:
-            if one.phase in WRITES:
+            if one.phase in WRITES and (self.rules.late_counts or not one.ghost):
                 writing |= 1 << one.item.intent.token
             writing |= 1 << one.token
         for thing in state.objects:
@@ -123,15 +136,18 @@ class World:
                 new = state._replace(objects=others, left=less(left, "deletions"))
                 yield f"the claim at {spelled(thing[:4])} is deleted", new
             done = thing.data and state.landed >> thing.token & 1
-            if left.compactions and done and not (waits and self.rules.compaction_waits):
+            if left.compactions and done and not (waits and self.rules.compaction == "waits"):
                 there = state.compacted | rows(thing.first, thing.last, thing.part, self.bounds.parts)
+                if self.rules.compaction == "leaves a claim":
+                    others = placed(others, thing._replace(data=False))
                 new = state._replace(objects=others, compacted=there, left=less(left, "compactions"))
                 yield f"compaction moves the rows of {spelled(thing[:4])}", new
 
 
 def crowd(state: State, others: tuple[Container, ...], one: Container | None) -> State:
     """With these containers, in the one order that stands for all."""
-    return state._replace(containers=tuple(sorted(others if one is None else (*others, one))))
+    there = tuple(sorted(others if one is None else (*others, one)))
+    return tuple.__new__(State, (*state[:6], there, *state[7:]))  # _replace takes thrice as long
 
 
 def who_is(one: Container) -> str:
@@ -142,6 +158,3 @@ def who_is(one: Container) -> str:
         return "the collector"
     known = f"v{one.item.version}" if one.item else "new"
     return f"[{one.first}..{one.last} {known}]"
-
-
-assert {ACKNOWLEDGE, READ}.isdisjoint(CHANGES)
