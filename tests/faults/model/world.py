@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from tests.faults.model.protocol import (
-    ACKNOWLEDGE,
     BURY,
     CLAIM,
     COMMIT,
