@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
@@ -18,7 +18,7 @@ from millstream.classes import dataclass
 from millstream.clock import monotonic, now
 from millstream.decode.chunks import Chunk, Start, read_chunks
 from millstream.decode.compression import told_by_magic
-from millstream.errors import RunError, SettingsError
+from millstream.errors import RunError, SettingsError, SinkError
 from millstream.sinks.gathered import Gathered
 from millstream.sinks.landed import Landed
 from millstream.sinks.landing import Prepared, prepare
@@ -148,7 +148,7 @@ class Objects:
 
 
 class _Object:
-    """One object on its way. Where time is up, how far it came is noted beside the sink, and read when it comes again."""
+    """One object on its way. Where it ends before its time, how far it came is noted beside the sink, and read when it comes again."""
 
     def __init__(self, handler: Handler, ref: ObjectRef, source: S3Source, until: float) -> None:
         self.handler, self.ref, self.source, self.until = handler, ref, source, until
@@ -174,23 +174,22 @@ class _Object:
                         self._land_gathered()
                         self.begin = chunk.start
                     if monotonic() >= self.until:
-                        self._stop(chunk, start)
+                        raise self._late(chunk, start)
                     self._gather(chunk)
                 self._land_gathered()
+            except RunError:
+                if self.begin.number > start.number:  # the next one need not look at what is done
+                    self._note(self.begin)
+                raise
             finally:
                 if self.gathered is not None:  # it goes again
                     self.landed.add(Landed.failed(self.gathered.counts["delivered"]))
         if start.number:
             handler.sink.forget(self.note, self.until)
 
-    def _stop(self, chunk: Chunk, start: Start) -> NoReturn:
-        """Time is up: note how far it came, if that is further than before."""
-        at = self.begin if self.begin.number > start.number else start
-        if at is not start:
-            self._note(at)
-        raise RunError(
-            f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on at chunk {at.number} when it comes again"
-        )
+    def _late(self, chunk: Chunk, start: Start) -> RunError:
+        at = max(self.begin.number, start.number)
+        return RunError(f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on at chunk {at} when it comes again")
 
     def _may_be_long(self) -> bool:
         """May it be more than one chunk? Of what is compressed nobody knows."""
@@ -218,7 +217,8 @@ class _Object:
             "chunk_bytes": CHUNK_BYTES,
             "file_chunks": self.per_file,
         }
-        self.handler.sink.replace(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
+        with suppress(SinkError):  # it is a hint
+            self.handler.sink.replace(self.note, orjson.dumps(told), monotonic() + _NOTE_SECONDS)  # out of the margin
 
     def _gather(self, chunk: Chunk) -> None:
         """One more chunk of the file at hand; where output is no Parquet, a file is one chunk."""

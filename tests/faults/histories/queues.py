@@ -11,7 +11,7 @@ from unittest import mock
 
 from millstream import Pipeline
 from millstream.aws import objects, s3_handler, sqs_handler
-from millstream.local.emulator.answers import Invocation
+from millstream.local.emulator.answers import Invocation, judge
 from millstream.local.emulator.messages import Queue
 from millstream.local.emulator.queues import QueueMapping, QueueSettings
 from tests.faults.faults import Call, Fault, Faults
@@ -56,7 +56,7 @@ class Plan:
         return cls(
             kind=kind,
             settings=settings,
-            visibility=draw.choice((6.0, 1.0, 0.5)) * timeout,
+            visibility=draw.choice((6.0, 1.0)) * timeout,  # less than the timeout is refused by Lambda
             duplicates=draw.choice((0.0, 0.1)) if kind != "fifo" else 0.0,
             form=draw.choice(("parquet", "parquet", "ndjson")),
             partitioned=draw.random() < 0.4,
@@ -95,6 +95,8 @@ class QueueHistory:
         self.sent: dict[str, list[Fed]] = {}
         self.groups: dict[str, list[str]] = {}
         self.past: list[Invocation] = []
+        self.done: list[str] = []
+        """Messages in the order in which the function said that they are done. Their deletion may have been lost."""
         self._judged = 0
         made = pipeline(plan.form, plan.partitioned)
         self.containers = Containers(self.world, lambda: self.handler(made))
@@ -129,7 +131,7 @@ class QueueHistory:
         check_rows(self.lake, everything, done, at_least=at_least)
         if not self.plan.on_reject:
             check_rejects(self.lake, everything, done, at_least=at_least)
-        place = {name: i for i, name in enumerate(self.mapping.acknowledged)}
+        place = {name: i for i, name in enumerate(self.done)}
         dead = {one.id for one in self.queue.dead}
         for names in self.groups.values():
             order = [place.get(name, len(place)) for name in names if name not in dead]
@@ -208,6 +210,9 @@ class QueueHistory:
         for invocation, answer in list(containers.finished()):
             lost = [one.id for one in invocation.records if not self.is_calm and self.draw.random() < self.plan.chaos / 4]
             if mapping.answer(invocation, answer, world.time, lost=lost):
+                ids = [one.id for one in invocation.records]
+                failed = judge(answer, ids, True).failed
+                self.done += [name for i, name in enumerate(ids) if i not in failed and name not in self.done]
                 self._look()
         if moved:
             return True
