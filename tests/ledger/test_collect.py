@@ -149,7 +149,8 @@ def test_claims_stay_while_their_writer_could_live(place, monkeypatch, later):
     (claim,) = found.found["claims"]
     assert claim.done
     assert "-a2-0000.parquet" in claim.name
-    assert "1 collected" in found.render()
+    assert "claims: 1, " in found.render()
+    assert "bytes, 1 collected" in found.render()
     assert len(place.names()) == 2
     assert ids(place.sink) == [0, 1, 2, 3]
     assert counts(collect(place.ledger(), older_than=DAY, delete=True)) == {}
@@ -297,7 +298,7 @@ def test_a_lost_item_is_told(place, tmp_path, later):
     later(2 * DAY)
     found = collect(place.ledger(), older_than=DAY, delete=True)
     assert counts(found) == {"lost": 1}
-    assert "lost 1 items" in str(found.error)
+    assert "lost items, 1 in all" in str(found.error)
     assert [one for one in place.sink.iterdir() if one.name.startswith("_millstream-ledger-")]
 
 

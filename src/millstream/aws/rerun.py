@@ -20,7 +20,7 @@ from millstream.local.report import Report
 from millstream.native.bind import kernels
 from millstream.sinks.landed import Landed
 from millstream.sinks.rejects import beside
-from millstream.sinks.store import DirectoryStore, Found, Store, open_store
+from millstream.sinks.store import DirectoryStore, Found, Store, near, open_store
 
 if TYPE_CHECKING:
     from millstream.aws.envelope import Deliveries
@@ -109,7 +109,7 @@ class Rerunning:
     def error(self) -> RunError | None:
         if not self.problems:
             return None
-        told = [f"{one.url}: {one.why}" for one in self.problems[:_TOLD]]
+        told = [f"{near(one.url)}: {one.why}" for one in self.problems[:_TOLD]]
         more = len(self.problems) - len(told)
         told += [f"and {more:,} more"] if more else []
         return RunError(f"{len(self.problems):,} of the objects could not be done wholly: {'; '.join(told)}")

@@ -21,7 +21,7 @@ from millstream.ledger.item import Item, Shard, base_of
 from millstream.ledger.names import MANIFEST, MARKER, Attempted, is_ours, parse
 from millstream.ledger.turn import Turn
 from millstream.sinks.rejects import StoredRejects
-from millstream.sinks.store import Found
+from millstream.sinks.store import Found, near
 
 if TYPE_CHECKING:
     from millstream.ledger.turn import Ledger
@@ -81,7 +81,7 @@ class Collection:
             )
         if self.found["lost"]:
             told.append(
-                f"the ledger lost {len(self.found['lost']):,} items: restore its table before their shards deliver again, or "
+                f"the ledger lost items, {len(self.found['lost']):,} in all: restore its table before their shards deliver again, or "
                 "process them anew into another sink or namespace"
             )
         return LedgerError("; ".join(told)) if told else None
@@ -116,14 +116,14 @@ class Collection:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"pipeline {self.pipeline}, namespace {self.namespace}: {self.objects:,} objects in {self.sink}"
+        yield f"pipeline {self.pipeline}, namespace {self.namespace}: {self.objects:,} objects in {near(self.sink)}"
         for kind, entries in self.found.items():
             if not entries:
                 continue
             done, size = sum(one.done for one in entries), sum(one.bytes for one in entries)
-            yield f"  {len(entries):,} {KINDS[kind]}, {size:,} bytes" + (f": {done:,} collected" if self.deletes else "")
+            yield f"  {KINDS[kind]}: {len(entries):,}, {size:,} bytes" + (f", {done:,} collected" if self.deletes else "")
             for one in entries[:_SHOWN]:
-                yield f"    {one.name}" + (f"  ({one.why})" if one.why else "")
+                yield f"    {near(one.name)}" + (f"  ({one.why})" if one.why else "")
             if len(entries) > _SHOWN:
                 yield f"    and {len(entries) - _SHOWN:,} more"
         if not any(self.found.values()):

@@ -336,3 +336,8 @@ def check_apart(sink: Store, rejects: Store) -> None:
 def is_within(path: Path, folder: Path) -> bool:
     """Does a path lead to a folder, or into it? Links are followed."""
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def near(path: str) -> str:
+    """A path as seen from the current folder, where it is inside it."""
+    return path.removeprefix(os.path.join(os.getcwd(), ""))
