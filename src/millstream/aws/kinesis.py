@@ -108,12 +108,12 @@ class KinesisHandler(Handler):
         stages |= prepared.stage_ms
         if not done:
             return 0, Landed(dict(prepared.counts)), reason
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), stages.get("ledger", 0.0)
         if turn is None:
             landed = self.land(prepared, _origin(deliveries, records, done), until)
         else:
             landed = self.once.attempt(turn, prepared, deliveries, records, done, stages)
-        stages["write"] = milliseconds_since(begun) - stages.get("ledger", 0.0)
+        stages["write"] = milliseconds_since(begun) - (stages.get("ledger", 0.0) - before)
         if landed.error is not None:
             return 0, landed, str(landed.error)
         return done, landed, reason

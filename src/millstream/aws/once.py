@@ -37,17 +37,13 @@ class Once:
 
     def __init__(self, handler: Handler, table: Table) -> None:
         self.handler = handler
-        schema = handler.pipeline.plan().schema
-        for name in handler.output.partition_by:
-            schema = schema.remove(schema.get_field_index(name))
-        self.ledger = Ledger(
+        self.ledger = Ledger.of(
             table,
             handler.settings.namespace,
-            handler.pipeline.name,
-            handler.fingerprint,
+            handler.pipeline,
+            handler.output.partition_by,
             handler.sink,
             handler.rejects,
-            schema,
         )
         self._asked: dict[str, float] = {}
 

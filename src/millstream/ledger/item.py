@@ -62,6 +62,10 @@ class Item:
         """Without its dead attempt."""
         return Item(self.version + 1, self.committed, self.attempt)
 
+    def passed(self, last: str) -> Item:
+        """With all up to a sequence number done, without an attempt."""
+        return Item(self.version + 1, last, self.attempt)
+
     def to_dict(self) -> dict[str, Any]:
         """As tables keep it; what is None is left out."""
         told: dict[str, Any] = {"version": self.version, "committed": self.committed, "attempt": self.attempt}

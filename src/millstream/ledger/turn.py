@@ -25,6 +25,7 @@ from millstream.sinks.rejects import StoredRejects
 
 if TYPE_CHECKING:
     from millstream.ledger.table import Table
+    from millstream.pipeline import Pipeline
     from millstream.sinks.rejects import Rejects
     from millstream.sinks.store import Store
 
@@ -54,12 +55,28 @@ class Ledger:
     schema: pa.Schema
     _known: dict[str, Item] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, table: Table, namespace: str, pipeline: Pipeline, by: Sequence[str], sink: Store, rejects: Rejects | None
+    ) -> Ledger:
+        """A pipeline's. by: what its rows are partitioned by."""
+        schema = pipeline.plan().schema
+        for name in by:
+            schema = schema.remove(schema.get_field_index(name))
+        return cls(table, namespace, pipeline.name, pipeline.fingerprint, sink, rejects, schema)
+
     def turn(self, source: str, shard: str, until: float) -> Turn:
         """A shard's turn: an attempt that somebody left behind is ended first. Raises RunError."""
         one = Shard(self.namespace, self.pipeline, self.sink.url, source, shard)
         known = self._known.get(one.id)
         turn = Turn(self, one, Item() if known is None else known, until, remembered=known is not None)
         turn.open()
+        return turn
+
+    def look(self, source: str, shard: str, until: float) -> Turn:
+        """How things stand with a shard: nothing is ended, or begun. Raises RunError."""
+        turn = Turn(self, Shard(self.namespace, self.pipeline, self.sink.url, source, shard), Item(), until, remembered=False)
+        turn.read()
         return turn
 
     def forget(self) -> None:
@@ -102,9 +119,13 @@ class Turn:
     def committed(self) -> str | None:
         return self._item.committed
 
+    @property
+    def intent(self) -> Intent | None:
+        return self._item.intent
+
     def open(self) -> None:
         if not self._remembered:
-            self._read()
+            self.read()
         if self._item.intent is not None:
             self.resolve()
 
@@ -112,7 +133,8 @@ class Turn:
         """Was this delivery committed before?"""
         return not is_behind(sequence, self._item.committed)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """What stands in the ledger. Raises RunError, also where it lost something."""
         ledger, shard = self.ledger, self.shard
         self._item = ledger.table.read(shard.id, self.until)
         if self._item.version == 0 and ledger.sink.noted(shard.marker, self.until) is not None:
@@ -172,6 +194,20 @@ class Turn:
         self.until = max(self.until, clock.monotonic() + _COMMIT_SECONDS)  # out of the margin
         self._swap(self._item.settled())
         self._drop_manifest(intent)
+
+    def drop(self) -> None:
+        """After `resolve`, where no records come that another attempt could be made at: forget the dead one."""
+        intent = self._item.intent
+        if intent is not None:
+            self._swap(self._item.dropped())
+            self._drop_manifest(intent)
+
+    def pass_over(self, last: str) -> None:
+        """All up to a sequence number is done, and needs no attempt. Raises RunError."""
+        intent = self._item.intent
+        self._swap(self._item.passed(last))
+        if intent is not None:  # it is dead
+            self._drop_manifest(intent)
 
     def _swap(self, after: Item) -> None:
         known, id = self.ledger._known, self.shard.id  # noqa: A001
