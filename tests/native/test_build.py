@@ -70,7 +70,7 @@ define i64 @ms_{name}(i64 %x) {{
 @pytest.mark.parametrize("outlined", [[], ["tiny"]])
 def test_a_helper_that_is_never_inlined_is_called(outlined: list[str]):
     pytest.importorskip("llvmlite", reason="NOT TESTED: compiling needs llvmlite")
-    families = [{"modules": [TINY.format(name=name)], "outlined": outlined} for name in ("one", "other")]
+    families = [{"module": TINY.format(name=name), "outlined": outlined} for name in ("one", "other")]
     code, _ = build.emit(build.joined(families), build.host_target())
     assert b"ms_other" in code
     assert (b"tiny" in code) == bool(outlined)  # the name of a symbol
@@ -102,7 +102,7 @@ def test_a_changed_kernel_changes_the_hash(tmp_path: Path):
 
 def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     compiled: list[str] = []
-    monkeypatch.setattr(build, "_in_child", lambda arguments, checked: compiled.append(arguments[1]) or '{"modules": []}')
+    monkeypatch.setattr(build, "_in_child", lambda arguments, checked: compiled.append(arguments[1]) or '{"module": ""}')
     number = tmp_path / "number.py"
     shutil.copy(SOURCE / "kernels" / "number.py", number)
     real = build.sources
