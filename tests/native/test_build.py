@@ -1,9 +1,11 @@
 """The compiled object: what it asks of its process, and what it is made from."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,20 @@ def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path,
         build.family_module(family, False, kept)
     assert compiled == ["json", "memory", "json"]
     assert len(list(kept.iterdir())) == 2  # what is stale is gone
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: families are compiled in forks on Linux alone")
+def test_a_family_that_cannot_be_compiled_in_a_fork_is_named(tmp_path: Path):
+    pytest.importorskip("numba", reason="NOT TESTED: compiling needs numba")
+    code = (
+        "import pathlib, sys; from millstream.native import build; build.compile_family = lambda family, checked: 1 / 0; "
+        "build._compile_in_forks(['md5'], False, pathlib.Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "ZeroDivisionError" in run.stderr
+    assert run.stderr.splitlines()[-1] == "not compiled: md5"
+    assert list(tmp_path.iterdir()) == []

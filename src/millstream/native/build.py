@@ -106,7 +106,7 @@ def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
 
 
 def _never_called_from_python() -> None:
-    """Take out of Numba, in this process, what only serves functions that Python calls: it is a quarter of a compilation."""
+    """Take out of Numba, in this process, what only serves functions that Python calls: it takes a fifth of the time."""
     from numba.core import codegen, cpu, event
 
     def nothing(*_: Any, **__: Any) -> None:
