@@ -170,5 +170,5 @@ class Shard:
 
     @property
     def marker(self) -> str:
-        """The name of a note beside the rows: rows were written by this item."""
-        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}.json"
+        """The name of a note beside the rows: rows were written by this item. Not named as rows are: it stays, and some look for *.json."""
+        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}"
