@@ -73,8 +73,10 @@ class Once:
             return
         try:
             in_order = all(is_behind(sequence(later), sequence(earlier)) for earlier, later in pairwise(names))
-        except ValueError as error:
-            raise UsageError(f"kinesis.sequenceNumber: {error}; {self.handler.expected}") from None
+        except ValueError:
+            raise UsageError(
+                f"a record's kinesis.sequenceNumber is not of the form that Kinesis gives it; {self.handler.expected}"
+            ) from None
         if not in_order:
             raise UsageError(f"the records of {deliveries.shard} are not in the order of their sequence numbers: {_IN_ORDER}")
 
@@ -86,7 +88,10 @@ class Once:
         told = "set MILLSTREAM_PARALLELIZATION=1 if it has that"
         if not name:
             raise SettingsError(f"{_IN_ORDER}, and outside Lambda nobody can be asked: {told}")
-        for factor in _factors(name, stream, told):
+        factors = _factors(name, stream, told)
+        if not factors:
+            raise SettingsError(f"{_IN_ORDER}, and Lambda knows of none from {stream} to {name}: {told}")
+        for factor in factors:
             if factor != 1:
                 raise SettingsError(f"{_IN_ORDER}; that of {stream} has {factor}: set it to 1, or leave the ledger out")
         self._asked[stream] = clock.monotonic()
@@ -99,12 +104,16 @@ class Once:
             except StaleError:  # what this container remembered; now it knows better
                 return self._turn(deliveries, stages, until, work)
         except RunError as error:
-            return 0, Landed.failed(deliveries.count), str(error)
+            failed = Landed.failed(deliveries.count)
+            failed.error = error
+            return 0, failed, str(error)
 
     def _turn(self, deliveries: Deliveries, stages: dict[str, float], until: float, work: Work) -> Done:
         handler, begun, count = self.handler, time.perf_counter(), deliveries.count
-        turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
-        stages["ledger"] = milliseconds_since(begun)
+        try:
+            turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
+        finally:
+            stages["ledger"] = stages.get("ledger", 0.0) + milliseconds_since(begun)
         skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
         if not skipped:
             return work(deliveries, turn)
@@ -127,7 +136,8 @@ class Once:
             rejects = folder_of(deliveries.arrived(0).date())
         folders = [one.folder for one in prepared.partitioned.parts]
         if not folders and rejects is None:  # there is nothing that must not be written twice
-            return handler.land(prepared, origin_of(deliveries, records, "", ""), turn.until)
+            base = turn.shard.base(first, last, 0)  # no object's name: a queue of type FIFO tells its messages apart by it
+            return handler.land(prepared, origin_of(deliveries, records, base, ""), turn.until)
         begun = time.perf_counter()
         base, token = turn.intend(first, last, folders, handler.output.suffix, rejects)
         stages["ledger"] += milliseconds_since(begun)
@@ -162,6 +172,7 @@ def _plainly_in_order(names: Sequence[str]) -> bool:
 def _factors(name: str, stream: str, told: str) -> list[int]:
     """The parallelisation factors of a function's event source mappings for a stream. Raises SettingsError, LedgerError."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     from millstream.sinks.clients import client
     from millstream.sinks.retry import judge
@@ -170,7 +181,7 @@ def _factors(name: str, stream: str, told: str) -> list[int]:
     while True:
         try:
             page = client("lambda").list_event_source_mappings(**request)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             fault = judge(error, "lambda:ListEventSourceMappings")
             text = f"{_IN_ORDER}, and Lambda does not tell it: {fault.found}"
             if fault.again:
