@@ -4,12 +4,16 @@ import copy
 import json
 import math
 import os
+import re
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 import snapshot_restore_py
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from millstream import clock
 from millstream.aws import entry, once
@@ -230,6 +234,26 @@ def test_what_is_no_sequence_number_is_refused(world, number, place):
         with pytest.raises(UsageError):
             world.container()(made, None)
     assert world.objects() == {}
+
+
+NUMBERS = st.lists(
+    st.integers(0, 10**4).map(str) | st.sampled_from(["", "01", "x", "1\n2", "१", "\ud800", "1" * 130]), min_size=1
+)
+
+
+@given(NUMBERS)
+@example(["1" * 129, "2" * 129])
+@example(["", "1"])
+@example(["12", "3", "456"])
+@example(["123", "4", "56789"])
+def test_the_quick_way_tells_no_order_that_is_none(numbers):
+    """It may not see one that is there, but for numbers of one length."""
+    good = all(re.fullmatch(r"0|[1-9]\d{0,128}", one, re.ASCII) for one in numbers)
+    in_order = good and all(int(one) < int(other) for one, other in pairwise(numbers))
+    if once._plainly_in_order(numbers):
+        assert in_order
+    else:
+        assert not in_order or len(set(map(len, numbers))) > 1 or numbers[0] == "0"
 
 
 def test_sequence_numbers_of_many_lengths(world):

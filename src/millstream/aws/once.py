@@ -158,15 +158,12 @@ class Once:
 
 def _plainly_in_order(names: Sequence[str]) -> bool:
     """Are these numbers of one length, each beyond the one before? The quick way to tell for what Kinesis sends."""
-    whole, length = "".join(names), len(names[0])
-    return (
-        whole.isascii()
-        and whole.isdigit()
-        and whole[0] != "0"
-        and length <= SEQUENCE_DIGITS
-        and set(map(len, names)) == {length}
-        and all(map(lt, names, names[1:]))
-    )
+    length = len(names[0])
+    if not "".join(names).encode(errors="replace").isdigit() or names[0].startswith("0") or length > SEQUENCE_DIGITS:
+        return False  # bytes: those of a str are looked up one by one, in a table of all of Unicode
+    lines, apart = "\n".join(names), len(names) - 1  # no name holds a line's end, so these are all between names
+    same_length = len(lines) == len(names) * length + apart and lines[length :: length + 1] == "\n" * apart
+    return same_length and all(map(lt, names, names[1:]))
 
 
 def _factors(name: str, stream: str, told: str) -> list[int]:
