@@ -74,7 +74,8 @@ def _load_clients(handler: Handler) -> None:
     needed = {
         "s3": handler.source == "s3" or any(url.startswith("s3://") for url in urls),
         "sqs": any(url.startswith("sqs") for url in urls),
-        "dynamodb": handler.ledger is not None,
+        "dynamodb": (handler.ledger or "").startswith("dynamodb:"),
+        "lambda": handler.source == "kinesis" and handler.ledger is not None and handler.settings.parallelization is None,
     }
     for service, is_needed in needed.items():
         if is_needed:

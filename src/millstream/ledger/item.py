@@ -82,29 +82,62 @@ class Item:
             intent, committed = told.get("intent"), told.get("committed")
             if intent is not None:
                 intent = Intent(
-                    attempt=int(intent["attempt"]),
-                    token=str(intent["token"]),
+                    attempt=_number(intent["attempt"]),
+                    token=_text(intent["token"]),
                     first=sequence(intent["first"]),
                     last=sequence(intent["last"]),
-                    folders=tuple(map(str, intent["folders"])),
-                    manifest=intent.get("manifest"),
-                    suffix=str(intent["suffix"]),
-                    rejects=intent.get("rejects"),
-                    fingerprint=str(intent["fingerprint"]),
-                    at=str(intent["at"]),
-                    dead=bool(intent["dead"]),
+                    folders=folders(intent["folders"]),
+                    manifest=None if intent.get("manifest") is None else _inside(intent["manifest"]),
+                    suffix=_text(intent["suffix"]),
+                    rejects=None if intent.get("rejects") is None else _inside(intent["rejects"]),
+                    fingerprint=_text(intent["fingerprint"]),
+                    at=_text(intent["at"]),
+                    dead=_flag(intent["dead"]),
                 )
-            return cls(int(told["version"]), None if committed is None else sequence(committed), int(told["attempt"]), intent)
-        except (KeyError, TypeError, ValueError):
+            committed = None if committed is None else sequence(committed)
+            return cls(_number(told["version"]), committed, _number(told["attempt"]), intent)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise LedgerError(
                 f"{where} is no item of a ledger: restore the table, or use one that nobody else writes to"
             ) from None
 
 
+def folders(told: Any) -> tuple[str, ...]:
+    """Folders of a sink, by a list of them. Raises ValueError for what is none, or lies elsewhere."""
+    if not isinstance(told, list):
+        raise ValueError("no list")
+    return tuple(map(_inside, told))
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise ValueError("no number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _inside(value: Any) -> str:
+    text = _text(value)
+    if text.startswith("/") or ".." in text.split("/") or "\0" in text:
+        raise ValueError("not in the sink")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
 def sequence(text: Any) -> str:
     """A sequence number as Kinesis writes it. Raises ValueError."""
     if not isinstance(text, str) or not _SEQUENCE.fullmatch(text):
-        raise ValueError(f"{str(text)[:140]!r} is no sequence number")
+        raise ValueError("no sequence number")
     return text
 
 
@@ -141,5 +174,5 @@ class Shard:
 
     @property
     def marker(self) -> str:
-        """The name of a note beside the rows: rows were written by this item."""
-        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}.json"
+        """The name of a note beside the rows: rows were written by this item. Not named as rows are: it stays, and some look for *.json."""
+        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}"

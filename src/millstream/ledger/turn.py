@@ -18,7 +18,7 @@ from millstream import clock
 from millstream.classes import dataclass, field
 from millstream.errors import LedgerError, RunError
 from millstream.ledger.claims import Names
-from millstream.ledger.item import Intent, Item, Shard, is_behind
+from millstream.ledger.item import Intent, Item, Shard, folders, is_behind
 from millstream.sinks import parquet
 from millstream.sinks.rejects import SCHEMA as REJECTS
 from millstream.sinks.rejects import StoredRejects
@@ -86,10 +86,10 @@ class Ledger:
     def names_of(self, shard: Shard, intent: Intent, until: float) -> list[Names]:
         """The names of an attempt's objects, in the sink and in the rejects' store. Raises LedgerError, SinkError."""
         base = shard.base(intent.first, intent.last, intent.attempt)
-        folders: Sequence[str] = intent.folders
+        listed: Sequence[str] = intent.folders
         if intent.manifest is not None:
-            folders = self._manifest(intent.manifest, until)
-        rows = [f"{folder}/{base}-0000{intent.suffix}".lstrip("/") for folder in folders]
+            listed = self._manifest(intent.manifest, until)
+        rows = [f"{folder}/{base}-0000{intent.suffix}".lstrip("/") for folder in listed]
         found = [Names(self.sink, rows, intent.suffix, self.schema, intent.token)] if rows else []
         if intent.rejects is not None:
             if not isinstance(self.rejects, StoredRejects):
@@ -101,11 +101,14 @@ class Ledger:
             found.append(Names(self.rejects.store, [name], parquet.SUFFIX, REJECTS, intent.token))
         return found
 
-    def _manifest(self, name: str, until: float) -> list[str]:
+    def _manifest(self, name: str, until: float) -> Sequence[str]:
         text = self.sink.noted(name, until)
         if text is None:
             raise LedgerError(f"{self.sink.url}{name}, which lists what an attempt wrote, is gone: restore it")
-        return [str(one) for one in orjson.loads(text)]
+        try:
+            return folders(orjson.loads(text))
+        except ValueError:
+            raise LedgerError(f"{self.sink.url}{name} does not list what an attempt wrote: restore it") from None
 
 
 class Turn:
@@ -150,7 +153,14 @@ class Turn:
         """End the attempt that was left behind: it is committed, or dead and without rows. Raises RunError."""
         intent = self._item.intent
         assert intent is not None
-        names = self.ledger.names_of(self.shard, intent, self.until)
+        try:
+            names = self.ledger.names_of(self.shard, intent, self.until)
+        except LedgerError as error:
+            if not self._remembered:
+                raise
+            # Perhaps somebody else ended it, and its manifest is gone for that. The table knows.
+            self.ledger._known.pop(self.shard.id, None)
+            raise StaleError(str(error)) from None
         if not intent.dead:
             if all(one.claim(self.until) for one in names):
                 self._swap(self._item.settled())
@@ -166,7 +176,7 @@ class Turn:
         ledger, before = self.ledger, self._item
         token, manifest = clock.token(), None
         if len(folders) > LISTED_FOLDERS or sum(map(len, folders)) > LISTED_BYTES:
-            manifest = f"_millstream-manifest-{token}.json"
+            manifest = f"_millstream-manifest-{token}"
             ledger.sink.replace(manifest, orjson.dumps(list(folders)), self.until)
         intent = Intent(
             attempt=before.attempt + 1,
