@@ -166,6 +166,7 @@ INTENTS = st.builds(
     manifest=st.none() | PLACE,
     suffix=TEXT,
     rejects=st.none() | PLACE,
+    rejects_at=st.none() | TEXT,
     fingerprint=TEXT,
     at=TEXT,
     dead=st.booleans(),

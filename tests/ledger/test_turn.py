@@ -388,7 +388,7 @@ def test_rejects_that_nobody_keeps_any_more(tmp_path):
     world = World(tmp_path)
     with suppress(Dead):
         dying(world, 4, False)(batch(0, 8), None)
-    with pytest.raises(RunError, match="set MILLSTREAM_REJECTS as it was"):
+    with pytest.raises(RunError, match="set MILLSTREAM_REJECTS, or --rejects, as it was"):
         world.container(rejects=None)(batch(0, 8), None)
     deliver(world.container(), (0, 8))
     settle(world, 8)

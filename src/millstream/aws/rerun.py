@@ -65,7 +65,7 @@ class Rerun(KinesisHandler):
         return whole
 
     def _land_all(self, stages: dict[str, float], deliveries: Deliveries, turn: Turn) -> Done:
-        return self._land(deliveries, stages, math.inf, turn)
+        return self._land(self._ready(deliveries, stages), stages, math.inf, turn)
 
 
 class Problem(NamedTuple):

@@ -19,7 +19,8 @@ class Intent:
     """An attempt that is on its way, or whose container is gone: what it writes, and where.
 
     first, last: its range of sequence numbers. folders: of the sink, one object each; or the name of a manifest that lists them.
-    suffix: of the objects' names. rejects: the folder of its rejected records, if there are any. dead: one of its names is claimed.
+    suffix: of the objects' names. rejects, rejects_at: the folder of its rejected records, if there are any, and `place_of` their store.
+    dead: one of its names is claimed.
     """
 
     attempt: int
@@ -30,6 +31,7 @@ class Intent:
     manifest: str | None
     suffix: str
     rejects: str | None
+    rejects_at: str | None
     fingerprint: str
     at: str
     dead: bool = False
@@ -90,6 +92,7 @@ class Item:
                     manifest=None if intent.get("manifest") is None else _inside(intent["manifest"]),
                     suffix=_text(intent["suffix"]),
                     rejects=None if intent.get("rejects") is None else _inside(intent["rejects"]),
+                    rejects_at=None if intent.get("rejects_at") is None else _text(intent["rejects_at"]),
                     fingerprint=_text(intent["fingerprint"]),
                     at=_text(intent["at"]),
                     dead=_flag(intent["dead"]),
@@ -146,6 +149,11 @@ def is_behind(text: str, other: str | None) -> bool:
     return other is None or (len(text), text) > (len(other), other)
 
 
+def place_of(url: str) -> str:
+    """A short text for a place."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
 def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str:
     """The start of the names of objects that hold a range of a shard."""
     return f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{shard}-{first}-{last}-a{attempt}"
@@ -164,9 +172,7 @@ class Shard:
     @property
     def id(self) -> str:
         """The item's key. Nothing that a deploy changes is in it."""
-        return (
-            f"{self.namespace}#{self.pipeline}#{hashlib.sha256(self.sink.encode()).hexdigest()[:12]}#{self.source}#{self.shard}"
-        )
+        return f"{self.namespace}#{self.pipeline}#{place_of(self.sink)}#{self.source}#{self.shard}"
 
     def base(self, first: str, last: str, attempt: int) -> str:
         """The start of the names of an attempt's objects."""

@@ -18,7 +18,7 @@ from millstream import clock
 from millstream.classes import dataclass, field
 from millstream.errors import LedgerError, RunError
 from millstream.ledger.claims import Names
-from millstream.ledger.item import Intent, Item, Shard, folders, is_behind
+from millstream.ledger.item import Intent, Item, Shard, folders, is_behind, place_of
 from millstream.sinks import parquet
 from millstream.sinks.rejects import SCHEMA as REJECTS
 from millstream.sinks.rejects import StoredRejects
@@ -92,10 +92,10 @@ class Ledger:
         rows = [f"{folder}/{base}-0000{intent.suffix}".lstrip("/") for folder in listed]
         found = [Names(self.sink, rows, intent.suffix, self.schema, intent.token)] if rows else []
         if intent.rejects is not None:
-            if not isinstance(self.rejects, StoredRejects):
+            if not isinstance(self.rejects, StoredRejects) or place_of(self.rejects.url) != intent.rejects_at:
                 raise LedgerError(
-                    f"an attempt at {shard.source} {shard.shard} that has to be ended wrote rejected records to a store, and this "
-                    "function has none: set MILLSTREAM_REJECTS as it was"
+                    f"an attempt at {shard.source} {shard.shard} that has to be ended wrote rejected records to another place than "
+                    "this one does: set MILLSTREAM_REJECTS, or --rejects, as it was until the attempt is ended"
                 )
             name = f"{intent.rejects}/{base}{parquet.SUFFIX}"
             found.append(Names(self.rejects.store, [name], parquet.SUFFIX, REJECTS, intent.token))
@@ -146,7 +146,7 @@ class Turn:
                 raise LedgerError(
                     f"{ledger.table.url} has nothing of {shard.source} {shard.shard}, but {ledger.sink.url} holds rows that were "
                     "written by it: the item was lost, and records may come that are written already. Restore the table; or, to "
-                    "process the stream anew, write to another sink or set another MILLSTREAM_NAMESPACE"
+                    "process the stream anew, write to another sink; or move the rows away and set another MILLSTREAM_NAMESPACE"
                 )
 
     def resolve(self) -> None:
@@ -187,6 +187,7 @@ class Turn:
             manifest=manifest,
             suffix=suffix,
             rejects=rejects,
+            rejects_at=place_of(ledger.rejects.url) if rejects is not None and ledger.rejects is not None else None,
             fingerprint=ledger.fingerprint,
             at=datetime.fromtimestamp(clock.now(), UTC).isoformat(),
         )
