@@ -39,6 +39,7 @@ INTENT = Intent(
     manifest=None,
     suffix=".parquet",
     rejects="date=2026-11-24",
+    rejects_at="0123456789ab",
     fingerprint="0123456789ab",
     at="2026-11-24T12:00:00.123456+00:00",
 )

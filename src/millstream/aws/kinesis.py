@@ -14,7 +14,7 @@ from millstream.aws.once import Done, Once
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
-from millstream.ledger.item import base_of
+from millstream.ledger.item import base_of, short
 from millstream.ledger.table import open_table
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate, from_numbers
@@ -233,5 +233,5 @@ def _checked(deliveries: Deliveries) -> Deliveries:
 
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
     first, last = deliveries.identities(0), deliveries.identities(done - 1)
-    base = base_of(deliveries.source, deliveries.shard, first, last, 1)
+    base = base_of(short(deliveries.source), deliveries.shard, first, last, 1)
     return origin_of(deliveries, records, base, f"{deliveries.shard}:{first}-{last}")

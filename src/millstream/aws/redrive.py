@@ -19,7 +19,7 @@ from millstream.classes import replace
 from millstream.decode.records import records_of
 from millstream.errors import SourceError, UsageError
 from millstream.ledger.collect import url_of
-from millstream.ledger.item import base_of, is_behind
+from millstream.ledger.item import is_behind
 from millstream.ledger.names import parse
 from millstream.sinks.landed import Landed
 from millstream.sinks.rejects import StoredRejects
@@ -112,14 +112,17 @@ class _Redriver:
         first, last = deliveries.identities(0), deliveries.identities(deliveries.count - 1)
         turn = ledger.look(source, shard, math.inf)
         intent = turn.intent
-        if intent is not None and not is_behind(first, intent.last) and not is_behind(intent.first, last):
+        if intent is not None and (intent.dead or not (is_behind(first, intent.last) or is_behind(intent.first, last))):
             turn.resolve()
             self._written = None
+            intent = turn.intent
+        if (intent is None or intent.dead) and is_behind(last, turn.committed):
+            turn.pass_over(last)  # Lambda went on behind it: a delivery that is still under way must not write it now
         if self._written is None:
             self._written = self._listed()
         spans = [
             (one.first, one.last)
-            for one in self._written.get((base_of(source, "", "", "", 0)[:8], shard), ())
+            for one in self._written.get((turn.shard.short, shard), ())
             if one.first <= int(last)
             and int(first) <= one.last
             and "claim" not in (one.store.tags(one.name, math.inf) or {"claim": ""})

@@ -17,7 +17,7 @@ import orjson
 from millstream import clock
 from millstream.classes import dataclass, field
 from millstream.errors import LedgerError, RunError, SettingsError, UsageError
-from millstream.ledger.item import Item, Shard, base_of
+from millstream.ledger.item import Item, Shard
 from millstream.ledger.names import MANIFEST, MARKER, Attempted, is_ours, parse
 from millstream.ledger.turn import Turn
 from millstream.sinks.rejects import StoredRejects
@@ -33,7 +33,7 @@ LEAST_SECONDS = 3600
 """A function lives for 15 minutes at most; its clock and the store's may differ."""
 CLAIM_BYTES = 64 << 10
 """A claim is no larger: of larger objects nobody is asked for tags."""
-_EMPTY = {b"[]", b"\n"}
+_EMPTY = {b"[]", b""}
 KINDS = {
     "claims": "claims",
     "attempts": "attempts that nobody goes on with",
@@ -218,7 +218,7 @@ class _Collector:
         turn = Turn(self.ledger, shard, item, math.inf, remembered=False)
         turn.resolve()
         turn.drop()
-        self.ended.add((base_of(shard.source, "", "", "", 0)[:8], shard.shard, item.attempt))
+        self.ended.add((shard.short, shard.shard, item.attempt))
 
     def _objects(self, items: Mapping[Shard, Item]) -> tuple[list[_Object], list[Found]]:
         """What attempts wrote; and the marks of items. Manifests are dealt with."""
@@ -257,7 +257,7 @@ class _Collector:
 
     def _claims(self, objects: Sequence[_Object], items: Mapping[Shard, Item]) -> None:
         """Claims, and rows that are there twice. Young objects are asked only where another attempt's range crosses theirs."""
-        shards = {(base_of(one.source, "", "", "", 0)[:8], one.shard): (one, item) for one, item in items.items()}
+        shards = {(one.short, one.shard): (one, item) for one, item in items.items()}
         crossing = _crossing(objects)
         asked = [
             one for one in objects if one in crossing or (one.found.bytes <= CLAIM_BYTES and one.found.changed <= self.limit)

@@ -155,8 +155,13 @@ def place_of(url: str) -> str:
 
 
 def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str:
-    """The start of the names of objects that hold a range of a shard."""
-    return f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{shard}-{first}-{last}-a{attempt}"
+    """The start of the names of objects that hold a range of a shard. source: `short` of it."""
+    return f"{source}-{shard}-{first}-{last}-a{attempt}"
+
+
+def short(source: str) -> str:
+    """A source as it stands in names."""
+    return hashlib.sha256(source.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -172,11 +177,20 @@ class Shard:
     @property
     def id(self) -> str:
         """The item's key. Nothing that a deploy changes is in it."""
-        return f"{self.namespace}#{self.pipeline}#{place_of(self.sink)}#{self.source}#{self.shard}"
+        return f"{self._stream}#{self.shard}"
+
+    @property
+    def _stream(self) -> str:
+        return f"{self.namespace}#{self.pipeline}#{place_of(self.sink)}#{self.source}"
+
+    @property
+    def short(self) -> str:
+        """The stream as it stands in names: that of another namespace, pipeline or sink may write beside them, or keep rejects there."""
+        return short(self._stream)
 
     def base(self, first: str, last: str, attempt: int) -> str:
         """The start of the names of an attempt's objects."""
-        return base_of(self.source, self.shard, first, last, attempt)
+        return base_of(self.short, self.shard, first, last, attempt)
 
     @property
     def marker(self) -> str:

@@ -9,8 +9,8 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,128})"
 _BASE = re.compile(rf"([0-9a-f]{{8}})-([\w.-]{{1,200}})-({_NUMBER})-({_NUMBER})-a([1-9][0-9]{{0,17}})", re.ASCII)
 _ROWS = re.compile(r"(.+)-0000(\.parquet|\.json|\.ndjson)", re.ASCII)
 _PLAIN_BASE = re.compile(r"[0-9a-f]{32}(?:-[0-9]+)?", re.ASCII)
-MARKER = re.compile(r"_millstream-ledger-[0-9a-f]{32}\.json", re.ASCII)
-MANIFEST = re.compile(r"_millstream-manifest-([0-9a-f]{32})\.json", re.ASCII)
+MARKER = re.compile(r"_millstream-ledger-[0-9a-f]{32}", re.ASCII)
+MANIFEST = re.compile(r"_millstream-manifest-([0-9a-f]{32})", re.ASCII)
 
 
 class Attempted(NamedTuple):

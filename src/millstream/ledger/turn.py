@@ -54,6 +54,8 @@ class Ledger:
     rejects: Rejects | None
     schema: pa.Schema
     _known: dict[str, Item] = field(default_factory=dict)
+    _overwritten: dict[str, str] = field(default_factory=dict)
+    """By shard, the token of the dead attempt that this container has put claims in the place of: once is enough."""
 
     @classmethod
     def of(
@@ -82,6 +84,7 @@ class Ledger:
     def forget(self) -> None:
         """Remember nothing."""
         self._known.clear()
+        self._overwritten.clear()
 
     def names_of(self, shard: Shard, intent: Intent, until: float) -> list[Names]:
         """The names of an attempt's objects, in the sink and in the rejects' store. Raises LedgerError, SinkError."""
@@ -168,8 +171,10 @@ class Turn:
                 return
             # From here on it cannot be committed: what stands there is not of use to anyone, whenever it is replaced.
             self._swap(self._item.given_up())
-        for one in names:
-            one.overwrite(self.until)
+        if self.ledger._overwritten.get(self.shard.id) != intent.token:
+            for one in names:
+                one.overwrite(self.until)
+            self.ledger._overwritten[self.shard.id] = intent.token
 
     def intend(self, first: str, last: str, folders: Sequence[str], suffix: str, rejects: str | None) -> tuple[str, str]:
         """Begin an attempt at a range of sequence numbers. The base of its objects' names, and the token they bear. Raises RunError."""

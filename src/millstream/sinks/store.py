@@ -173,10 +173,13 @@ class DirectoryStore:
             raise SinkError(f"cannot write {path}: {error.strerror or error}{_advice(error)}") from None
 
     def noted(self, name: str, until: float) -> bytes | None:
+        path = self.root / name
         try:
-            return (self.root / name).read_bytes()
-        except OSError:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise SinkError(f"cannot read {path}: {error.strerror or error}") from None
 
     def forget(self, name: str, until: float) -> None:
         with suppress(OSError):
