@@ -1,6 +1,7 @@
 """AWS on this machine: a moto server for the whole session, buckets and queues in it, and faults between it and the client."""
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -113,6 +114,17 @@ def answer(code: str, status: int = 400, root: str = "Error") -> Fault:
     return respond
 
 
+def refusal(code: str, status: int = 400) -> Fault:
+    """An answer of DynamoDB's, or of Lambda's, that tells an error, in the place of the call."""
+
+    def respond(request):
+        headers = {"x-amzn-requestid": "4442587FB7D0A2F9", "x-amzn-errortype": code}
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "secret"}).encode()
+        return AWSResponse(request.url, status, headers, _Raw(body))
+
+    return respond
+
+
 def passes(request):
     """No fault."""
 
@@ -186,5 +198,12 @@ def s3_faults(aws: str) -> Iterator[Faults]:
 @pytest.fixture
 def sqs_faults(aws: str) -> Iterator[Faults]:
     faults = Faults("sqs")
+    yield faults
+    faults.end()
+
+
+@pytest.fixture
+def dynamodb_faults(aws: str) -> Iterator[Faults]:
+    faults = Faults("dynamodb")
     yield faults
     faults.end()

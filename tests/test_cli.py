@@ -90,7 +90,10 @@ def test_run_json_prints_one_object(folder):
         (["text.yaml", "in.ndjson"], "text.yaml: input is a mapping, not text; write input: {format: ndjson}"),
         (["p.py:orders", "-"], "write to a file first"),
         (["p.py:orders", "/dev/null"], "a pipe or a device"),
-        (["p.py:orders", "in.ndjson", "--ledger", "sqlite:///x"], "ledger"),
+        (
+            ["p.py:orders", "in.ndjson", "--ledger", "ftp://x"],
+            "the ledger is 'ftp://x': write dynamodb://TABLE or sqlite:///path",
+        ),
         (["p.py:orders", "in.ndjson", "--jobs", "0"], "jobs is 0"),
         (["p.py:orders", "in.ndjson", "--rejects", "out/bad"], "inside the sink"),
     ],

@@ -1,4 +1,7 @@
-"""The command line: `millstream run`, `infer`, `settings`, `doctor`, `layer publish`. Exit status 0 done, 1 the run failed, 2 usage."""
+"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `settings`, `doctor`, `layer publish`.
+
+Exit status 0 done, 1 the run failed, 2 usage.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from millstream.errors import MillstreamError, UsageError
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
+_NAMESPACE = "a part of the ledger's keys (default: main)"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,10 +41,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where rejected records go, a folder, s3://bucket/prefix/ or sqs+https://QUEUE_URL (default: DIR-rejects)",
     )
-    run.add_argument("--ledger", metavar="URL", help="a record of what was committed; comes with a later version")
+    run.add_argument(
+        "--ledger",
+        metavar="URL",
+        help="where files that were done are remembered, so that they are not read again: sqlite:///path or dynamodb://TABLE",
+    )
+    run.add_argument("--namespace", metavar="NAME", default="main", help=_NAMESPACE)
     run.add_argument("--jobs", metavar="N", type=int, default=1, help="threads; the files are the same for any N (default: 1)")
     run.add_argument("--json", action="store_true", help="print the report as one JSON object")
     run.set_defaults(call=_run)
+    _add_again(commands)
     infer = commands.add_parser(
         "infer",
         help="tell a schema that fits some data",
@@ -63,6 +73,48 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(call=_doctor)
     _add_layer(commands)
     return parser
+
+
+def _add_again(commands: Any) -> None:
+    """What goes on with what functions left."""
+    collect = commands.add_parser(
+        "gc",
+        help="collect what attempts left behind in a sink",
+        description="List what the ledger's attempts left behind: objects without rows that claim names, attempts that nobody goes "
+        "on with, lists, half-written objects. With --delete, collect it. Only what was left alone for longer than --older-than is "
+        "touched.",
+    )
+    collect.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
+    replay = commands.add_parser(
+        "replay",
+        help="run rejected records through a corrected pipeline",
+        description="Run stored rejects through a pipeline, each record at most once. What is rejected again goes to --rejects, with "
+        "the source and the identity that it had.",
+    )
+    replay.add_argument("source", metavar="REJECTS", help="a folder or s3://bucket/prefix/ of stored rejects")
+    replay.add_argument("--code", metavar="CODE", nargs="+", default=[], help="only records rejected with one of these codes")
+    replay.add_argument("--since", metavar="DATE", help="only those of this day or later, by the folder date=YYYY-MM-DD")
+    replay.add_argument("--until", metavar="DATE", help="only those of this day or before")
+    redrive = commands.add_parser(
+        "redrive",
+        help="run batches of a stream that Lambda gave up",
+        description="Run the objects that Lambda stored in S3 of Kinesis batches it gave up, each record at most once. What the function "
+        "had written before is not written again.",
+    )
+    redrive.add_argument("source", metavar="SOURCE", help="a folder, a file, s3://bucket/prefix/ or s3://bucket/key")
+    for one, call in ((collect, _gc), (replay, _replay), (redrive, _redrive)):
+        if one is not collect:
+            one.add_argument("--pipeline", metavar="PIPELINE", required=True, help="file.yaml, or file.py:name")
+        one.add_argument("--sink", metavar="URL", required=True, help="where its rows are: a folder, or s3://bucket/prefix/")
+        beside = "" if one is collect else " (default: the sink's name with -rejects behind it)"
+        one.add_argument("--rejects", metavar="URL", help=f"where its rejected records are{beside}")
+        one.add_argument("--ledger", metavar="URL", required=True, help="the function's: dynamodb://TABLE, or sqlite:///path")
+        one.add_argument("--namespace", metavar="NAME", default="main", help=_NAMESPACE)
+        one.add_argument("--json", action="store_true", help="print the report as one JSON object")
+        one.set_defaults(call=call)
+    collect.add_argument("--older-than", metavar="TIME", default="24h", help="like 90m, 24h or 7d; at least 1h (default: 24h)")
+    collect.add_argument("--closed", action="store_true", help="also items of shards that their stream no longer has")
+    collect.add_argument("--delete", action="store_true", help="collect what is found; without it nothing is changed")
 
 
 def _add_layer(commands: Any) -> None:
@@ -145,15 +197,69 @@ def _run(arguments: argparse.Namespace) -> int:
             sink=arguments.out,
             rejects=arguments.rejects,
             ledger=arguments.ledger,
+            namespace=arguments.namespace,
             jobs=arguments.jobs,
             progress=progress,
         )
     finally:
         progress.close()
+    return _told(arguments, report.to_dict, report.render, error)
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from millstream.ledger.collect import collect, seconds_of
+    from millstream.ledger.table import open_table
+    from millstream.ledger.turn import Ledger
+    from millstream.local.load import load_pipeline
+    from millstream.sinks.landing import Output
+    from millstream.sinks.rejects import open_rejects
+    from millstream.sinks.store import open_store
+
+    older_than = seconds_of(arguments.older_than)
+    pipeline = load_pipeline(arguments.pipeline)
+    output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
+    sink = open_store(arguments.sink, "the sink")
+    rejects = None if arguments.rejects is None else open_rejects(arguments.rejects, "the rejects' place", sink)
+    table = open_table(arguments.ledger)
+    ledger = Ledger.of(table, arguments.namespace, pipeline, output.partition_by, sink, rejects)
+    found = collect(ledger, older_than=older_than, delete=arguments.delete, closed=arguments.closed)
+    return _told(arguments, found.to_dict, found.render, found.error)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from millstream.local.replay import Selection, replay
+
+    chosen = Selection.of(arguments.code, arguments.since, arguments.until)
+    return _rerun(arguments, lambda **named: replay(arguments.source, selection=chosen, **named))
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    from millstream.aws.redrive import redrive
+
+    return _rerun(arguments, lambda **named: redrive(arguments.source, **named))
+
+
+def _rerun(arguments: argparse.Namespace, call: Callable[..., Any]) -> int:
+    from millstream.local.load import load_pipeline
+
+    names = ("sink", "rejects", "ledger", "namespace")
+    pipeline = load_pipeline(arguments.pipeline)
+    progress = _Progress()
+    try:
+        run = call(pipeline=pipeline, progress=progress, **{name: getattr(arguments, name) for name in names})
+    finally:
+        progress.close()
+    return _told(arguments, run.to_dict, run.report.render, run.error)
+
+
+def _told(
+    arguments: argparse.Namespace, to_dict: Callable[[], Any], render: Callable[[], str], error: MillstreamError | None
+) -> int:
+    """Print a report. Raises what went wrong on the way."""
     if arguments.json:
-        _say_json(report.to_dict())
+        _say_json(to_dict())
     else:
-        _say(report.render())
+        _say(render())
     if error is not None:
         raise error
     return DONE

@@ -275,7 +275,7 @@ def test_what_the_caller_can_fix(tmp_path, lines):
     with pytest.raises(UsageError, match="not found"):
         run_files(pipeline(), tmp_path / "none.json", sink=tmp_path / "out")
     with pytest.raises(UsageError, match="ledger"):
-        run_files(pipeline(), lines, sink=tmp_path / "out", ledger="sqlite:///x")
+        run_files(pipeline(), lines, sink=tmp_path / "out", ledger="ftp://x")
     with pytest.raises(UsageError, match="inside the sink"):
         run_files(pipeline(), lines, sink=tmp_path / "out", rejects=tmp_path / "out" / "bad")
     with pytest.raises(PlanError, match="'nope'"):

@@ -1,9 +1,11 @@
 """The compiled object: what it asks of its process, and what it is made from."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ define i64 @ms_{name}(i64 %x) {{
 @pytest.mark.parametrize("outlined", [[], ["tiny"]])
 def test_a_helper_that_is_never_inlined_is_called(outlined: list[str]):
     pytest.importorskip("llvmlite", reason="NOT TESTED: compiling needs llvmlite")
-    families = [{"modules": [TINY.format(name=name)], "outlined": outlined} for name in ("one", "other")]
+    families = [{"module": TINY.format(name=name), "outlined": outlined} for name in ("one", "other")]
     code, _ = build.emit(build.joined(families), build.host_target())
     assert b"ms_other" in code
     assert (b"tiny" in code) == bool(outlined)  # the name of a symbol
@@ -102,7 +104,7 @@ def test_a_changed_kernel_changes_the_hash(tmp_path: Path):
 
 def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     compiled: list[str] = []
-    monkeypatch.setattr(build, "_in_child", lambda arguments, checked: compiled.append(arguments[1]) or '{"modules": []}')
+    monkeypatch.setattr(build, "_in_child", lambda arguments, checked: compiled.append(arguments[1]) or '{"module": ""}')
     number = tmp_path / "number.py"
     shutil.copy(SOURCE / "kernels" / "number.py", number)
     real = build.sources
@@ -122,3 +124,20 @@ def test_a_family_is_compiled_again_when_what_it_imports_changes(tmp_path: Path,
         build.family_module(family, False, kept)
     assert compiled == ["json", "memory", "json"]
     assert len(list(kept.iterdir())) == 2  # what is stale is gone
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: families are compiled in forks on Linux alone")
+def test_a_family_that_cannot_be_compiled_in_a_fork_is_named(tmp_path: Path):
+    pytest.importorskip("numba", reason="NOT TESTED: compiling needs numba")
+    code = (
+        "import pathlib, sys; from millstream.native import build; build.compile_family = lambda family, checked: 1 / 0; "
+        "build._compile_in_forks(['md5'], False, pathlib.Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "ZeroDivisionError" in run.stderr
+    assert run.stderr.splitlines()[-1] == "not compiled: md5"
+    assert list(tmp_path.iterdir()) == []

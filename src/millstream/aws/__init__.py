@@ -2,8 +2,9 @@
 
 All take the same: `sink` is where rows go, a folder or s3://bucket/prefix/; `rejects` where rejected records go, likewise, or
 sqs+https://QUEUE_URL. Without `rejects`, `on_reject` says what a rejected record does: "fail" has its delivery come again until it expires,
-"drop-and-count" leaves it to the counts. `ledger` is dynamodb://TABLE, which remembers what was done of S3 objects. What is None is
-read from the environment: `millstream settings` lists it. All raise SettingsError or PlanError at once for what cannot work.
+"drop-and-count" leaves it to the counts. `ledger` is dynamodb://TABLE, which remembers what was committed of Kinesis shards, as
+sqlite:///path does, and what was done of S3 objects. What is None is read from the environment: `millstream settings` lists it. All raise
+SettingsError or PlanError at once for what cannot work.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from millstream.aws.once import Done, Once
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
-from millstream.ledger.item import base_of
+from millstream.ledger.item import base_of, short
 from millstream.ledger.table import open_table
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate, from_numbers
@@ -23,6 +23,7 @@ from millstream.sinks.origin import Origin
 
 if TYPE_CHECKING:
     from millstream.ledger.turn import Turn
+    from millstream.sinks.landing import Prepared
 
 SHAPE = Shape(
     outer=("eventSource", "eventID", "eventSourceARN"),
@@ -35,6 +36,16 @@ _EXPECTED = (
     "expected a Kinesis event, "
     "{'Records': [{'eventSource': 'aws:kinesis', 'kinesis': {'data': ..., 'sequenceNumber': ...}, ...}]}"
 )
+
+
+class _Ready(NamedTuple):
+    """Deliveries that can be written. done: so many of them will be then; reason: why not more."""
+
+    deliveries: Deliveries
+    records: Records
+    prepared: Prepared
+    done: int
+    reason: str
 
 
 class KinesisHandler(Handler):
@@ -83,16 +94,22 @@ class KinesisHandler(Handler):
             self.report(line, Landed.failed(deliveries.count))
             return 0, self.late()
         if self.ledger is None:
-            done, landed, reason = self._land(deliveries, stages, until, None)
+            done, landed, reason = self._land(self._ready(deliveries, stages), stages, until, None)
         else:
-            done, landed, reason = self.once.land(
-                deliveries, stages, until, lambda rest, turn: self._land(rest, stages, until, turn)
-            )
+            ready: dict[int, _Ready] = {}
+
+            def work(rest: Deliveries, turn: Turn) -> Done:
+                """Another turn with the same rest goes on with what was made ready for the first."""
+                if rest.count not in ready:
+                    ready[rest.count] = self._ready(rest, stages)
+                return self._land(ready[rest.count], stages, until, turn)
+
+            done, landed, reason = self.once.land(deliveries, stages, until, work)
         self.report(line, landed)
         return done, reason
 
-    def _land(self, deliveries: Deliveries, stages: dict[str, float], until: float, turn: Turn | None) -> Done:
-        """Land deliveries, as an attempt of the ledger's where it has a turn."""
+    def _ready(self, deliveries: Deliveries, stages: dict[str, float]) -> _Ready:
+        """Deliveries by way of the pipeline."""
         begun = time.perf_counter()
         records = records_of(deliveries.payloads, self.pipeline.input, deliveries.broken)
         done, reason, failed = records.deliveries, TOO_LARGE, 0
@@ -106,14 +123,19 @@ class KinesisHandler(Handler):
             prepared = self.prepared(records)
         prepared.fail(failed + deliveries.count - records.deliveries)
         stages |= prepared.stage_ms
+        return _Ready(deliveries, records, prepared, done, reason)
+
+    def _land(self, ready: _Ready, stages: dict[str, float], until: float, turn: Turn | None) -> Done:
+        """Land what is ready, as an attempt of the ledger's where it has a turn."""
+        deliveries, records, prepared, done, reason = ready
         if not done:
             return 0, Landed(dict(prepared.counts)), reason
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), stages.get("ledger", 0.0)
         if turn is None:
             landed = self.land(prepared, _origin(deliveries, records, done), until)
         else:
             landed = self.once.attempt(turn, prepared, deliveries, records, done, stages)
-        stages["write"] = milliseconds_since(begun) - stages.get("ledger", 0.0)
+        stages["write"] = milliseconds_since(begun) - (stages.get("ledger", 0.0) - before)
         if landed.error is not None:
             return 0, landed, str(landed.error)
         return done, landed, reason
@@ -211,5 +233,5 @@ def _checked(deliveries: Deliveries) -> Deliveries:
 
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
     first, last = deliveries.identities(0), deliveries.identities(done - 1)
-    base = base_of(deliveries.source, deliveries.shard, first, last, 1)
+    base = base_of(short(deliveries.source), deliveries.shard, first, last, 1)
     return origin_of(deliveries, records, base, f"{deliveries.shard}:{first}-{last}")

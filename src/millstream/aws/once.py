@@ -37,17 +37,13 @@ class Once:
 
     def __init__(self, handler: Handler, table: Table) -> None:
         self.handler = handler
-        schema = handler.pipeline.plan().schema
-        for name in handler.output.partition_by:
-            schema = schema.remove(schema.get_field_index(name))
-        self.ledger = Ledger(
+        self.ledger = Ledger.of(
             table,
             handler.settings.namespace,
-            handler.pipeline.name,
-            handler.fingerprint,
+            handler.pipeline,
+            handler.output.partition_by,
             handler.sink,
             handler.rejects,
-            schema,
         )
         self._asked: dict[str, float] = {}
 
@@ -73,8 +69,10 @@ class Once:
             return
         try:
             in_order = all(is_behind(sequence(later), sequence(earlier)) for earlier, later in pairwise(names))
-        except ValueError as error:
-            raise UsageError(f"kinesis.sequenceNumber: {error}; {self.handler.expected}") from None
+        except ValueError:
+            raise UsageError(
+                f"a record's kinesis.sequenceNumber is not of the form that Kinesis gives it; {self.handler.expected}"
+            ) from None
         if not in_order:
             raise UsageError(f"the records of {deliveries.shard} are not in the order of their sequence numbers: {_IN_ORDER}")
 
@@ -86,7 +84,10 @@ class Once:
         told = "set MILLSTREAM_PARALLELIZATION=1 if it has that"
         if not name:
             raise SettingsError(f"{_IN_ORDER}, and outside Lambda nobody can be asked: {told}")
-        for factor in _factors(name, stream, told):
+        factors = _factors(name, stream, told)
+        if not factors:
+            raise SettingsError(f"{_IN_ORDER}, and Lambda knows of none from {stream} to {name}: {told}")
+        for factor in factors:
             if factor != 1:
                 raise SettingsError(f"{_IN_ORDER}; that of {stream} has {factor}: set it to 1, or leave the ledger out")
         self._asked[stream] = clock.monotonic()
@@ -99,12 +100,16 @@ class Once:
             except StaleError:  # what this container remembered; now it knows better
                 return self._turn(deliveries, stages, until, work)
         except RunError as error:
-            return 0, Landed.failed(deliveries.count), str(error)
+            failed = Landed.failed(deliveries.count)
+            failed.error = error
+            return 0, failed, str(error)
 
     def _turn(self, deliveries: Deliveries, stages: dict[str, float], until: float, work: Work) -> Done:
         handler, begun, count = self.handler, time.perf_counter(), deliveries.count
-        turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
-        stages["ledger"] = milliseconds_since(begun)
+        try:
+            turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
+        finally:
+            stages["ledger"] = stages.get("ledger", 0.0) + milliseconds_since(begun)
         skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
         if not skipped:
             return work(deliveries, turn)
@@ -127,7 +132,8 @@ class Once:
             rejects = folder_of(deliveries.arrived(0).date())
         folders = [one.folder for one in prepared.partitioned.parts]
         if not folders and rejects is None:  # there is nothing that must not be written twice
-            return handler.land(prepared, origin_of(deliveries, records, "", ""), turn.until)
+            base = turn.shard.base(first, last, 0)  # no object's name: a queue of type FIFO tells its messages apart by it
+            return handler.land(prepared, origin_of(deliveries, records, base, ""), turn.until)
         begun = time.perf_counter()
         base, token = turn.intend(first, last, folders, handler.output.suffix, rejects)
         stages["ledger"] += milliseconds_since(begun)
@@ -148,20 +154,18 @@ class Once:
 
 def _plainly_in_order(names: Sequence[str]) -> bool:
     """Are these numbers of one length, each beyond the one before? The quick way to tell for what Kinesis sends."""
-    whole, length = "".join(names), len(names[0])
-    return (
-        whole.isascii()
-        and whole.isdigit()
-        and whole[0] != "0"
-        and length <= SEQUENCE_DIGITS
-        and set(map(len, names)) == {length}
-        and all(map(lt, names, names[1:]))
-    )
+    length = len(names[0])
+    if not "".join(names).encode(errors="replace").isdigit() or names[0].startswith("0") or length > SEQUENCE_DIGITS:
+        return False  # bytes: those of a str are looked up one by one, in a table of all of Unicode
+    lines, apart = "\n".join(names), len(names) - 1  # no name holds a line's end, so these are all between names
+    same_length = len(lines) == len(names) * length + apart and lines[length :: length + 1] == "\n" * apart
+    return same_length and all(map(lt, names, names[1:]))
 
 
 def _factors(name: str, stream: str, told: str) -> list[int]:
     """The parallelisation factors of a function's event source mappings for a stream. Raises SettingsError, LedgerError."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     from millstream.sinks.clients import client
     from millstream.sinks.retry import judge
@@ -170,7 +174,7 @@ def _factors(name: str, stream: str, told: str) -> list[int]:
     while True:
         try:
             page = client("lambda").list_event_source_mappings(**request)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             fault = judge(error, "lambda:ListEventSourceMappings")
             text = f"{_IN_ORDER}, and Lambda does not tell it: {fault.found}"
             if fault.again:

@@ -7,7 +7,7 @@ import bz2
 import gzip
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ from millstream.pipeline import Pipeline
 from millstream.schema import Field, Type
 from millstream.sinks import clients
 from millstream.sinks.rejects import StoredRejects
-from millstream.sinks.store import Store, Stored
+from millstream.sinks.store import Found, Store, Stored
 
 RECORDS = 64
 """Of a batch. 1,200, which columns are written of in another way, leave the first real batch as quick: what counts is what is loaded."""
@@ -74,7 +74,8 @@ def _load_clients(handler: Handler) -> None:
     needed = {
         "s3": handler.source == "s3" or any(url.startswith("s3://") for url in urls),
         "sqs": any(url.startswith("sqs") for url in urls),
-        "dynamodb": handler.ledger is not None,
+        "dynamodb": (handler.ledger or "").startswith("dynamodb:"),
+        "lambda": handler.source == "kinesis" and handler.ledger is not None and handler.settings.parallelization is None,
     }
     for service, is_needed in needed.items():
         if is_needed:
@@ -264,3 +265,19 @@ class _Nowhere:
         return None
 
     def forget(self, name: str, until: float) -> None: ...
+
+    def listed(self, until: float) -> Iterator[Found]:
+        return iter(())
+
+    def tags(self, name: str, until: float) -> dict[str, str] | None:
+        return None
+
+    def read(self, name: str, until: float) -> bytes:
+        return b""
+
+    def remove(self, name: str, until: float) -> None: ...
+
+    def unfinished(self, until: float) -> Iterator[Found]:
+        return iter(())
+
+    def abandon(self, found: Found, until: float) -> None: ...

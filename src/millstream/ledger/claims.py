@@ -1,7 +1,7 @@
 """Names of a dead attempt are claimed: an object without rows stands there, so that nothing else can.
 
-What a container that is thought to be gone still writes finds the name taken. An object without rows, not without bytes: those break
-readers of Parquet.
+What a container that is thought to be gone still writes finds the name taken. An object without rows, as its format has them: Parquet
+without bytes breaks its readers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from millstream.sinks.store import Store, TakenError
 
 T = TypeVar("T")
 
-_EMPTY = {".json": b"[]", ".ndjson": b"\n"}
+# Readers of lines that tell types by the first file find none in a file with a blank line, and pass over one without bytes.
+_EMPTY = {".json": b"[]", ".ndjson": b""}
 
 
 class Names:
@@ -31,8 +32,13 @@ class Names:
         if self._is_parquet:
             columns = [pa.nulls(0, one.type) for one in schema]
             self._body: bytes = parquet.encode_batch(pa.RecordBatch.from_arrays(columns, schema=schema), self.tags).to_pybytes()
-        else:
+        elif suffix in _EMPTY:
             self._body = _EMPTY[suffix]
+        else:
+            raise LedgerError(
+                f"an attempt that has to be ended wrote objects whose names end in {suffix!r}, which this version does not know: "
+                "run the version that wrote them until the ledger has no attempt of its"
+            )
 
     def claim(self, until: float) -> bool:
         """Claim each name that is free. Were rows written under all of them? Raises SinkError, LedgerError."""
@@ -43,11 +49,13 @@ class Names:
         try:
             self.store.put(name, self._body, self.tags, lambda path: self._difference(path, found), until)
         except TakenError as taken:
+            if taken.found is None and not self._is_parquet:
+                return True  # text in a folder: what is no claim is taken for rows
             told: Mapping[str, str] = found if taken.found is None else taken.found
-            if told.get("token", self.token) != self.token:
+            if told.get("token") != self.token:
                 raise LedgerError(
-                    f"{self.store.url} holds {name}, which is of another attempt than the ledger tells: the ledger lost an item, or "
-                    "two ledgers are used for one sink; restore the ledger's table, or write to another sink"
+                    f"{self.store.url} holds {name}, which is not of the attempt that the ledger tells: it lost an item, two ledgers "
+                    "are used for one sink, or somebody else wrote it; restore the ledger's table, or write to another sink"
                 ) from None
             return "claim" not in told
         return False

@@ -14,6 +14,10 @@ T = TypeVar("T")
 
 _NAMES = {"#version": "version"}
 """DynamoDB keeps many words to itself; what stands behind a # is none of them."""
+_ADVICE = {
+    "ResourceNotFoundException": "create the table, or correct its name and the region",
+    "ValidationException": "it takes a table whose partition key is id, a string, without a sort key",
+}
 
 
 class DynamoTable:
@@ -86,11 +90,13 @@ class DynamoTable:
         """None if the write was done; else what stood in its way, empty if nothing did."""
         from botocore.exceptions import ClientError
 
+        from millstream.sinks.retry import code_of
+
         def call(answer: Callable[[], Any]) -> dict[str, Any] | None:
             try:
                 answer()
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                if code_of(error) != "ConditionalCheckFailedException":
                     raise
                 return dict(error.response.get("Item") or {})
             return None
@@ -105,17 +111,24 @@ class DynamoTable:
         around: Callable[[Callable[[], Any]], T] = lambda answer: answer(),
         **request: Any,
     ) -> T:
+        from botocore.exceptions import ClientError
+
         from millstream.sinks.clients import client
-        from millstream.sinks.retry import Backoff, retry
+        from millstream.sinks.retry import Backoff, code_of, retry
+
+        doing = f"cannot use the ledger {self.url}"
+
+        def attempt() -> T:
+            try:
+                return around(lambda: getattr(client("dynamodb"), operation)(TableName=self.name, **request))
+            except ClientError as error:
+                code = code_of(error)
+                if code not in _ADVICE:
+                    raise
+                raise LedgerError(f"{doing}: the answer is {code}; {_ADVICE[code]}") from None
 
         try:
-            return retry(
-                lambda: around(lambda: getattr(client("dynamodb"), operation)(TableName=self.name, **request)),
-                Backoff(base=0.025, cap=1.0),
-                until,
-                doing=f"cannot use the ledger {self.url}",
-                action=action,
-            )
+            return retry(attempt, Backoff(base=0.025, cap=1.0), until, doing=doing, action=action)
         except SinkError as error:
             raise LedgerError(str(error)) from None
 
@@ -139,7 +152,7 @@ def _unpacked(value: Mapping[str, Any]) -> Any:
     ((kind, inner),) = value.items()
     match kind:
         case "N":
-            return int(inner)
+            return int(inner) if inner.isdecimal() else inner  # what is no whole number is of no item
         case "L":
             return [_unpacked(one) for one in inner]
         case "M":

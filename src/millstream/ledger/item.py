@@ -19,7 +19,8 @@ class Intent:
     """An attempt that is on its way, or whose container is gone: what it writes, and where.
 
     first, last: its range of sequence numbers. folders: of the sink, one object each; or the name of a manifest that lists them.
-    suffix: of the objects' names. rejects: the folder of its rejected records, if there are any. dead: one of its names is claimed.
+    suffix: of the objects' names. rejects, rejects_at: the folder of its rejected records, if there are any, and `place_of` their store.
+    dead: one of its names is claimed.
     """
 
     attempt: int
@@ -30,6 +31,7 @@ class Intent:
     manifest: str | None
     suffix: str
     rejects: str | None
+    rejects_at: str | None
     fingerprint: str
     at: str
     dead: bool = False
@@ -62,6 +64,10 @@ class Item:
         """Without its dead attempt."""
         return Item(self.version + 1, self.committed, self.attempt)
 
+    def passed(self, last: str) -> Item:
+        """With all up to a sequence number done, without an attempt."""
+        return Item(self.version + 1, last, self.attempt)
+
     def to_dict(self) -> dict[str, Any]:
         """As tables keep it; what is None is left out."""
         told: dict[str, Any] = {"version": self.version, "committed": self.committed, "attempt": self.attempt}
@@ -78,29 +84,63 @@ class Item:
             intent, committed = told.get("intent"), told.get("committed")
             if intent is not None:
                 intent = Intent(
-                    attempt=int(intent["attempt"]),
-                    token=str(intent["token"]),
+                    attempt=_number(intent["attempt"]),
+                    token=_text(intent["token"]),
                     first=sequence(intent["first"]),
                     last=sequence(intent["last"]),
-                    folders=tuple(map(str, intent["folders"])),
-                    manifest=intent.get("manifest"),
-                    suffix=str(intent["suffix"]),
-                    rejects=intent.get("rejects"),
-                    fingerprint=str(intent["fingerprint"]),
-                    at=str(intent["at"]),
-                    dead=bool(intent["dead"]),
+                    folders=folders(intent["folders"]),
+                    manifest=None if intent.get("manifest") is None else _inside(intent["manifest"]),
+                    suffix=_text(intent["suffix"]),
+                    rejects=None if intent.get("rejects") is None else _inside(intent["rejects"]),
+                    rejects_at=None if intent.get("rejects_at") is None else _text(intent["rejects_at"]),
+                    fingerprint=_text(intent["fingerprint"]),
+                    at=_text(intent["at"]),
+                    dead=_flag(intent["dead"]),
                 )
-            return cls(int(told["version"]), None if committed is None else sequence(committed), int(told["attempt"]), intent)
-        except (KeyError, TypeError, ValueError):
+            committed = None if committed is None else sequence(committed)
+            return cls(_number(told["version"]), committed, _number(told["attempt"]), intent)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise LedgerError(
                 f"{where} is no item of a ledger: restore the table, or use one that nobody else writes to"
             ) from None
 
 
+def folders(told: Any) -> tuple[str, ...]:
+    """Folders of a sink, by a list of them. Raises ValueError for what is none, or lies elsewhere."""
+    if not isinstance(told, list):
+        raise ValueError("no list")
+    return tuple(map(_inside, told))
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise ValueError("no number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _inside(value: Any) -> str:
+    text = _text(value)
+    if text.startswith("/") or ".." in text.split("/") or "\0" in text:
+        raise ValueError("not in the sink")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
 def sequence(text: Any) -> str:
     """A sequence number as Kinesis writes it. Raises ValueError."""
     if not isinstance(text, str) or not _SEQUENCE.fullmatch(text):
-        raise ValueError(f"{str(text)[:140]!r} is no sequence number")
+        raise ValueError("no sequence number")
     return text
 
 
@@ -109,9 +149,19 @@ def is_behind(text: str, other: str | None) -> bool:
     return other is None or (len(text), text) > (len(other), other)
 
 
+def place_of(url: str) -> str:
+    """A short text for a place."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
 def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str:
-    """The start of the names of objects that hold a range of a shard."""
-    return f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{shard}-{first}-{last}-a{attempt}"
+    """The start of the names of objects that hold a range of a shard. source: `short` of it."""
+    return f"{source}-{shard}-{first}-{last}-a{attempt}"
+
+
+def short(source: str) -> str:
+    """A source as it stands in names."""
+    return hashlib.sha256(source.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -127,15 +177,22 @@ class Shard:
     @property
     def id(self) -> str:
         """The item's key. Nothing that a deploy changes is in it."""
-        return (
-            f"{self.namespace}#{self.pipeline}#{hashlib.sha256(self.sink.encode()).hexdigest()[:12]}#{self.source}#{self.shard}"
-        )
+        return f"{self._stream}#{self.shard}"
+
+    @property
+    def _stream(self) -> str:
+        return f"{self.namespace}#{self.pipeline}#{place_of(self.sink)}#{self.source}"
+
+    @property
+    def short(self) -> str:
+        """The stream as it stands in names: that of another namespace, pipeline or sink may write beside them, or keep rejects there."""
+        return short(self._stream)
 
     def base(self, first: str, last: str, attempt: int) -> str:
         """The start of the names of an attempt's objects."""
-        return base_of(self.source, self.shard, first, last, attempt)
+        return base_of(self.short, self.shard, first, last, attempt)
 
     @property
     def marker(self) -> str:
-        """The name of a note beside the rows: rows were written by this item."""
-        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}.json"
+        """The name of a note beside the rows: rows were written by this item. Not named as rows are: it stays, and some look for *.json."""
+        return f"_millstream-ledger-{hashlib.sha256(self.id.encode()).hexdigest()[:32]}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+import orjson
 
 from millstream import clock
 from millstream.errors import LedgerError
@@ -31,7 +32,7 @@ class SqliteTable:
             return self._standing(file, id)
 
     def swap(self, id: str, after: Item, until: float) -> Item:  # noqa: A002
-        written = json.dumps(after.to_dict(), separators=(",", ":"))
+        written = orjson.dumps(after.to_dict()).decode()
         now = datetime.fromtimestamp(clock.now(), UTC).isoformat()
         with self._open(until) as file:
             if after.version == 1:
@@ -53,16 +54,18 @@ class SqliteTable:
 
     def remove(self, id: str, version: int, until: float) -> bool:  # noqa: A002
         with self._open(until) as file:
-            return file.execute("DELETE FROM ledger WHERE id = ? AND version = ?", (id, version)).rowcount == 1
+            if file.execute("DELETE FROM ledger WHERE id = ? AND version = ?", (id, version)).rowcount == 1:
+                return True
+            return file.execute("SELECT 1 FROM ledger WHERE id = ?", (id,)).fetchone() is None
 
     def _standing(self, file: sqlite3.Connection, id: str) -> Item:  # noqa: A002
         found = file.execute("SELECT item FROM ledger WHERE id = ?", (id,)).fetchone()
         if found is None:
             return Item()
         try:
-            told = json.loads(found[0])
+            told = orjson.loads(found[0])
         except ValueError:
-            told = {}
+            told = None
         return Item.of(told, f"{id!r} in {self.url}")
 
     @contextmanager
@@ -77,8 +80,11 @@ class SqliteTable:
                 file.execute(_MADE)
                 yield file
                 file.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"cannot use the ledger {self.url}: {error}; write sqlite:///path in a folder that this user may write to, "
-                "of a file that SQLite wrote or that is not there"
-            ) from None
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a NUL in the path
+            advice = "another process holds it: run again when that has ended"
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                advice = (
+                    "write sqlite:///path in a folder that this user may write to, "
+                    "of a file that SQLite wrote or that is not there"
+                )
+            raise LedgerError(f"cannot use the ledger {self.url}: {error}; {advice}") from None

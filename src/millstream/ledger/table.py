@@ -9,6 +9,8 @@ from millstream.classes import Protocol
 from millstream.errors import SettingsError
 from millstream.ledger.item import Item
 
+_EXPECTED = "write dynamodb://TABLE or sqlite:///path"
+
 
 class Table(Protocol):
     """Items by id."""
@@ -33,7 +35,7 @@ class Table(Protocol):
         """Items whose id starts so, with their ids. Raises LedgerError."""
 
     def remove(self, id: str, version: int, until: float) -> bool:  # noqa: A002
-        """Remove an item that is still of this version. Raises LedgerError."""
+        """Remove an item that is still of this version. Is it gone then, whoever removed it? Raises LedgerError."""
 
 
 def open_table(url: str) -> Table:
@@ -57,10 +59,12 @@ def open_table(url: str) -> Table:
 def checked_ledger(value: str) -> str:
     """A ledger's URL. Raises ValueError with what to write."""
     parts = urlsplit(value)
+    if parts.query or parts.fragment or "\0" in unquote(value):
+        raise ValueError(_EXPECTED)
     if parts.scheme == "dynamodb" and parts.netloc and not parts.path.strip("/"):
         name = parts.netloc
         if 3 <= len(name) <= 255 and all(one.isascii() and (one.isalnum() or one in "_-.") for one in name):
             return value
-    if parts.scheme == "sqlite" and parts.path and not parts.netloc:
+    if parts.scheme == "sqlite" and parts.path.strip("/") and not parts.netloc:
         return value
-    raise ValueError("write dynamodb://TABLE or sqlite:///path")
+    raise ValueError(_EXPECTED)

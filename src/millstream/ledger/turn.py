@@ -18,13 +18,14 @@ from millstream import clock
 from millstream.classes import dataclass, field
 from millstream.errors import LedgerError, RunError
 from millstream.ledger.claims import Names
-from millstream.ledger.item import Intent, Item, Shard, is_behind
+from millstream.ledger.item import Intent, Item, Shard, folders, is_behind, place_of
 from millstream.sinks import parquet
 from millstream.sinks.rejects import SCHEMA as REJECTS
 from millstream.sinks.rejects import StoredRejects
 
 if TYPE_CHECKING:
     from millstream.ledger.table import Table
+    from millstream.pipeline import Pipeline
     from millstream.sinks.rejects import Rejects
     from millstream.sinks.store import Store
 
@@ -53,6 +54,18 @@ class Ledger:
     rejects: Rejects | None
     schema: pa.Schema
     _known: dict[str, Item] = field(default_factory=dict)
+    _overwritten: dict[str, str] = field(default_factory=dict)
+    """By shard, the token of the dead attempt that this container has put claims in the place of: once is enough."""
+
+    @classmethod
+    def of(
+        cls, table: Table, namespace: str, pipeline: Pipeline, by: Sequence[str], sink: Store, rejects: Rejects | None
+    ) -> Ledger:
+        """A pipeline's. by: what its rows are partitioned by."""
+        schema = pipeline.plan().schema
+        for name in by:
+            schema = schema.remove(schema.get_field_index(name))
+        return cls(table, namespace, pipeline.name, pipeline.fingerprint, sink, rejects, schema)
 
     def turn(self, source: str, shard: str, until: float) -> Turn:
         """A shard's turn: an attempt that somebody left behind is ended first. Raises RunError."""
@@ -62,33 +75,43 @@ class Ledger:
         turn.open()
         return turn
 
+    def look(self, source: str, shard: str, until: float) -> Turn:
+        """How things stand with a shard: nothing is ended, or begun. Raises RunError."""
+        turn = Turn(self, Shard(self.namespace, self.pipeline, self.sink.url, source, shard), Item(), until, remembered=False)
+        turn.read()
+        return turn
+
     def forget(self) -> None:
         """Remember nothing."""
         self._known.clear()
+        self._overwritten.clear()
 
     def names_of(self, shard: Shard, intent: Intent, until: float) -> list[Names]:
         """The names of an attempt's objects, in the sink and in the rejects' store. Raises LedgerError, SinkError."""
         base = shard.base(intent.first, intent.last, intent.attempt)
-        folders: Sequence[str] = intent.folders
+        listed: Sequence[str] = intent.folders
         if intent.manifest is not None:
-            folders = self._manifest(intent.manifest, until)
-        rows = [f"{folder}/{base}-0000{intent.suffix}".lstrip("/") for folder in folders]
+            listed = self._manifest(intent.manifest, until)
+        rows = [f"{folder}/{base}-0000{intent.suffix}".lstrip("/") for folder in listed]
         found = [Names(self.sink, rows, intent.suffix, self.schema, intent.token)] if rows else []
         if intent.rejects is not None:
-            if not isinstance(self.rejects, StoredRejects):
+            if not isinstance(self.rejects, StoredRejects) or place_of(self.rejects.url) != intent.rejects_at:
                 raise LedgerError(
-                    f"an attempt at {shard.source} {shard.shard} that has to be ended wrote rejected records to a store, and this "
-                    "function has none: set MILLSTREAM_REJECTS as it was"
+                    f"an attempt at {shard.source} {shard.shard} that has to be ended wrote rejected records to another place than "
+                    "this one does: set MILLSTREAM_REJECTS, or --rejects, as it was until the attempt is ended"
                 )
             name = f"{intent.rejects}/{base}{parquet.SUFFIX}"
             found.append(Names(self.rejects.store, [name], parquet.SUFFIX, REJECTS, intent.token))
         return found
 
-    def _manifest(self, name: str, until: float) -> list[str]:
+    def _manifest(self, name: str, until: float) -> Sequence[str]:
         text = self.sink.noted(name, until)
         if text is None:
             raise LedgerError(f"{self.sink.url}{name}, which lists what an attempt wrote, is gone: restore it")
-        return [str(one) for one in orjson.loads(text)]
+        try:
+            return folders(orjson.loads(text))
+        except ValueError:
+            raise LedgerError(f"{self.sink.url}{name} does not list what an attempt wrote: restore it") from None
 
 
 class Turn:
@@ -102,9 +125,13 @@ class Turn:
     def committed(self) -> str | None:
         return self._item.committed
 
+    @property
+    def intent(self) -> Intent | None:
+        return self._item.intent
+
     def open(self) -> None:
         if not self._remembered:
-            self._read()
+            self.read()
         if self._item.intent is not None:
             self.resolve()
 
@@ -112,7 +139,8 @@ class Turn:
         """Was this delivery committed before?"""
         return not is_behind(sequence, self._item.committed)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """What stands in the ledger. Raises RunError, also where it lost something."""
         ledger, shard = self.ledger, self.shard
         self._item = ledger.table.read(shard.id, self.until)
         if self._item.version == 0 and ledger.sink.noted(shard.marker, self.until) is not None:
@@ -121,14 +149,21 @@ class Turn:
                 raise LedgerError(
                     f"{ledger.table.url} has nothing of {shard.source} {shard.shard}, but {ledger.sink.url} holds rows that were "
                     "written by it: the item was lost, and records may come that are written already. Restore the table; or, to "
-                    "process the stream anew, write to another sink or set another MILLSTREAM_NAMESPACE"
+                    "process the stream anew, write to another sink; or move the rows away and set another MILLSTREAM_NAMESPACE"
                 )
 
     def resolve(self) -> None:
         """End the attempt that was left behind: it is committed, or dead and without rows. Raises RunError."""
         intent = self._item.intent
         assert intent is not None
-        names = self.ledger.names_of(self.shard, intent, self.until)
+        try:
+            names = self.ledger.names_of(self.shard, intent, self.until)
+        except LedgerError as error:
+            if not self._remembered:
+                raise
+            # Perhaps somebody else ended it, and its manifest is gone for that. The table knows.
+            self.ledger._known.pop(self.shard.id, None)
+            raise StaleError(str(error)) from None
         if not intent.dead:
             if all(one.claim(self.until) for one in names):
                 self._swap(self._item.settled())
@@ -136,15 +171,17 @@ class Turn:
                 return
             # From here on it cannot be committed: what stands there is not of use to anyone, whenever it is replaced.
             self._swap(self._item.given_up())
-        for one in names:
-            one.overwrite(self.until)
+        if self.ledger._overwritten.get(self.shard.id) != intent.token:
+            for one in names:
+                one.overwrite(self.until)
+            self.ledger._overwritten[self.shard.id] = intent.token
 
     def intend(self, first: str, last: str, folders: Sequence[str], suffix: str, rejects: str | None) -> tuple[str, str]:
         """Begin an attempt at a range of sequence numbers. The base of its objects' names, and the token they bear. Raises RunError."""
         ledger, before = self.ledger, self._item
         token, manifest = clock.token(), None
         if len(folders) > LISTED_FOLDERS or sum(map(len, folders)) > LISTED_BYTES:
-            manifest = f"_millstream-manifest-{token}.json"
+            manifest = f"_millstream-manifest-{token}"
             ledger.sink.replace(manifest, orjson.dumps(list(folders)), self.until)
         intent = Intent(
             attempt=before.attempt + 1,
@@ -155,6 +192,7 @@ class Turn:
             manifest=manifest,
             suffix=suffix,
             rejects=rejects,
+            rejects_at=place_of(ledger.rejects.url) if rejects is not None and ledger.rejects is not None else None,
             fingerprint=ledger.fingerprint,
             at=datetime.fromtimestamp(clock.now(), UTC).isoformat(),
         )
@@ -172,6 +210,20 @@ class Turn:
         self.until = max(self.until, clock.monotonic() + _COMMIT_SECONDS)  # out of the margin
         self._swap(self._item.settled())
         self._drop_manifest(intent)
+
+    def drop(self) -> None:
+        """After `resolve`, where no records come that another attempt could be made at: forget the dead one."""
+        intent = self._item.intent
+        if intent is not None:
+            self._swap(self._item.dropped())
+            self._drop_manifest(intent)
+
+    def pass_over(self, last: str) -> None:
+        """All up to a sequence number is done, and needs no attempt. Raises RunError."""
+        intent = self._item.intent
+        self._swap(self._item.passed(last))
+        if intent is not None:  # it is dead
+            self._drop_manifest(intent)
 
     def _swap(self, after: Item) -> None:
         known, id = self.ledger._known, self.shard.id  # noqa: A001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from millstream.classes import dataclass, field
 from millstream.columns import open_array
 from millstream.encode.json import texts
 from millstream.sinks.landed import NAMES, Landed, check_law
+from millstream.sinks.store import near
 
 LISTED_FILES = 1000
 """How many files a report lists; it counts them all."""
@@ -99,19 +99,14 @@ class Report:
         yield f"  {_size(self.bytes_in)} in, {_size(self.bytes_out)} out, {self.seconds:.2f} s, {rate:,.0f} records a second"
         yield f"  {self.rows:,} rows in {self.files_total:,} file{'' if self.files_total == 1 else 's'}"
         for one in self.files[:_SHOWN_FILES]:
-            yield f"    {_near(one.url)}  {one.rows:,} rows, {_size(one.bytes)}"
+            yield f"    {near(one.url)}  {one.rows:,} rows, {_size(one.bytes)}"
         if self.files_total > _SHOWN_FILES:
             yield f"    and {self.files_total - _SHOWN_FILES:,} more"
         if self.rejects and counts["rejected"]:
-            yield f"  rejected records are in {_near(self.rejects)}"
+            yield f"  rejected records are in {near(self.rejects)}"
         if self.preview is not None and self.preview.num_rows:
             yield "first rows:"
             yield from table(self.preview)
-
-
-def _near(path: str) -> str:
-    """A path as seen from the current folder, where it is inside it."""
-    return path.removeprefix(os.path.join(os.getcwd(), ""))
 
 
 def _size(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -15,6 +16,8 @@ import pyarrow as pa
 from millstream.decode.chunks import CHUNK_BYTES, Chunk, read_chunks
 from millstream.decode.compression import FileSource
 from millstream.errors import RunError, UsageError
+from millstream.ledger.table import open_table
+from millstream.ledger.turn import Ledger
 from millstream.local.report import PREVIEW_ROWS, Report
 from millstream.local.source import InputFile, find_files
 from millstream.native.bind import kernels
@@ -31,14 +34,42 @@ Inputs = Sequence[str | os.PathLike[str]]
 Progress = Callable[[int, int], None]
 """Told of bytes of text and of records, as chunks are done."""
 
-_Piece: TypeAlias = tuple[InputFile, Chunk]
+_Piece: TypeAlias = tuple[InputFile, Chunk | int | None]
+"""A chunk of a file; or how many records it has, where it was done before; or None, at its end."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Done(NamedTuple):
+    """What became of a piece. known: its file was done before. ended: the file whose last chunk was done before it."""
+
     landed: Landed
     bytes_in: int
-    preview: pa.RecordBatch
+    preview: pa.RecordBatch | None = None
+    known: bool = False
+    ended: InputFile | None = None
+
+
+class _DoneFiles:
+    """Files that were done, as the ledger knows them: an item a file, whose last sequence number is the count of its records."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._counted = 0
+
+    def records(self, file: InputFile) -> int | None:
+        """How many records a file has that was done; None if it was not."""
+        committed = self._ledger.look("file", file.identity, math.inf).committed
+        return None if committed is None else int(committed)
+
+    def count(self, done: _Done) -> None:
+        """Count what was done, and keep that a file is. Raises LedgerError."""
+        if done.ended is None:
+            self._counted += 0 if done.known else done.landed.counts["delivered"]
+            return
+        turn = self._ledger.look("file", done.ended.identity, math.inf)
+        if turn.committed is None:  # nobody else did it meanwhile: both wrote the same objects
+            turn.pass_over(str(self._counted))
+        self._counted = 0
 
 
 def run_files(
@@ -48,6 +79,7 @@ def run_files(
     sink: str | os.PathLike[str],
     rejects: str | os.PathLike[str] | None = None,
     ledger: str | None = None,
+    namespace: str = "main",
     jobs: int = 1,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Report:
@@ -55,10 +87,21 @@ def run_files(
 
     The sink is a folder or `s3://bucket/prefix/`. Rejected records go to `rejects`, which may also be a queue
     (`sqs+https://QUEUE_URL`); by default to a folder or prefix beside the sink: `<sink>-rejects`. With `jobs` threads the files are
-    the same as with one. Raises UsageError for what the caller can fix, SourceError and SinkError for what fails on the
-    way: then whole files stay, nothing half-written does, and running again completes the work.
+    the same as with one. With a `ledger` (`sqlite:///path` or `dynamodb://TABLE`) a file that was done before is not read again: its
+    records count as duplicate. Change `namespace` to read it anew. Raises UsageError for what the caller can fix, SourceError,
+    SinkError and LedgerError for what fails on the way: then whole files stay, nothing half-written does, and running again
+    completes the work.
     """
-    report, error = attempt(pipeline, inputs, sink=sink, rejects=rejects, ledger=ledger, jobs=jobs, chunk_bytes=chunk_bytes)
+    report, error = attempt(
+        pipeline,
+        inputs,
+        sink=sink,
+        rejects=rejects,
+        ledger=ledger,
+        namespace=namespace,
+        jobs=jobs,
+        chunk_bytes=chunk_bytes,
+    )
     if error is not None:
         raise error
     return report
@@ -71,13 +114,12 @@ def attempt(
     sink: str | os.PathLike[str],
     rejects: str | os.PathLike[str] | None = None,
     ledger: str | None = None,
+    namespace: str = "main",
     jobs: int = 1,
     chunk_bytes: int = CHUNK_BYTES,
     progress: Progress | None = None,
 ) -> tuple[Report, RunError | None]:
     """`run_files`, but what failed on the way comes back beside the report of what was done until then."""
-    if ledger is not None:
-        raise UsageError("ledgers come with a later version: leave the ledger out; running again writes nothing twice")
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; write 1 or more")
     if isinstance(inputs, str | os.PathLike):
@@ -93,6 +135,10 @@ def attempt(
             raise UsageError(
                 f"the input {file.path} is inside the sink, where readers would take it for output; choose another"
             )
+    done_files = None
+    if ledger is not None:
+        table = open_table(ledger)
+        done_files = _DoneFiles(Ledger.of(table, namespace, pipeline, output.partition_by, sink_store, rejects_to))
     settings = dict(pipeline.input)
     settings["form"] = settings.pop("format")
     fingerprint = pipeline.fingerprint
@@ -101,11 +147,20 @@ def attempt(
     def chunks() -> Iterator[_Piece]:
         for file in files:
             report.deliveries += 1
+            if done_files is not None and (known := done_files.records(file)) is not None:
+                yield file, known
+                continue
             for chunk in read_chunks(FileSource(file.path), chunk_bytes=chunk_bytes, **settings):
                 yield file, chunk
+            yield file, None
 
     def work(piece: _Piece) -> _Done:
-        return _land_chunk(pipeline, fingerprint, *piece, output, sink_store, rejects_to)
+        file, part = piece
+        if part is None:
+            return _Done(Landed(), 0, ended=file)
+        if isinstance(part, int):
+            return _Done(Landed.duplicate(part), 0, known=True)
+        return _land_chunk(pipeline, fingerprint, file, part, output, sink_store, rejects_to)
 
     error: RunError | None = None
     # More threads than that gain nothing, and each holds a chunk.
@@ -115,11 +170,13 @@ def attempt(
             report.add(done.landed, done.bytes_in)
             if progress is not None:
                 progress(done.bytes_in, done.landed.counts["delivered"])
-            if report.preview is None and done.preview.num_rows and done.landed.rows:
+            if report.preview is None and done.preview is not None and done.preview.num_rows and done.landed.rows:
                 report.preview = done.preview
             if done.landed.error is not None:
                 error = done.landed.error
                 break
+            if done_files is not None:
+                done_files.count(done)
     except RunError as found:
         error = found
     finally:

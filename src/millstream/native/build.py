@@ -54,7 +54,7 @@ def host_target() -> str:
 
 
 def _wrapper(name: str, parameters: tuple[tuple[str, str], ...], mangled: str, checked: bool) -> str:
-    """LLVM IR of `int64 ms_<name>(data, count, ..., scalar, ...)` around a function in Numba's calling convention.
+    """LLVM IR of `int64 ms_<name>(data, count, ..., scalar, ...)` around a function of the same module in Numba's calling convention.
 
     Numba flattens an array to seven words: meminfo, parent, items, item size, data, shape, stride. A checked kernel has one
     more parameter, where a raised exception's description goes.
@@ -63,17 +63,14 @@ def _wrapper(name: str, parameters: tuple[tuple[str, str], ...], mangled: str, c
 
     ours: list[str] = []
     theirs: list[str] = ["ptr %ret", "ptr %exc"]
-    declared: list[str] = ["ptr", "ptr"]
     for i, (_, kind) in enumerate(parameters):
         if kind in ITEMSIZE:
             ours += [f"ptr %a{i}", f"i64 %n{i}"]
             size = ITEMSIZE[kind]
             theirs += ["ptr null", "ptr null", f"i64 %n{i}", f"i64 {size}", f"ptr %a{i}", f"i64 %n{i}", f"i64 {size}"]
-            declared += ["ptr", "ptr", "i64", "i64", "ptr", "i64", "i64"]
         else:
             ours.append(f"{_CTYPE[kind]} %a{i}")
             theirs.append(f"{_CTYPE[kind]} %a{i}")
-            declared.append(_CTYPE[kind])
     if checked:
         ours.append("ptr %trap")
     trap = """
@@ -85,7 +82,6 @@ raised:
   ret i64 0
 fine:"""
     return f"""
-declare i32 @{mangled}({", ".join(declared)})
 define i64 @ms_{name}({", ".join(ours)}) {{
   %ret = alloca i64
   %exc = alloca ptr
@@ -109,18 +105,37 @@ def _numba_signature(parameters: tuple[tuple[str, str], ...]) -> Any:
     return types.int64(*[numba_type(kind) for _, kind in parameters])
 
 
+def _never_called_from_python() -> None:
+    """Take out of Numba, in this process, what only serves functions that Python calls: it takes a fifth of the time."""
+    from numba.core import codegen, cpu, event
+
+    def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    # Flags of `njit` would do for the wrappers, but they become part of every symbol's name.
+    cpu.CPUContext.create_cpython_wrapper = nothing
+    cpu.CPUContext.create_cfunc_wrapper = nothing
+    codegen.JITCodeLibrary._finalize_specific = nothing  # machine code for this process
+    codegen.JITCPUCodegen.set_env = nothing  # asks for the address of what has no machine code
+    event.broadcast = nothing  # timers: every call into LLVM tells each function that waits to be compiled
+
+
 def compile_family(family: str, checked: bool) -> dict[str, Any]:
-    """The unoptimised LLVM modules of one family's kernels, its functions never to inline, and the manifest's word on each kernel."""
+    """The unoptimised LLVM module of one family's kernels, its functions never to inline, and the manifest's word on each kernel."""
+    import gc
     import importlib
 
+    import llvmlite.binding as llvm
     from numba import njit
 
     from millstream.kernels.spec import CHECKED, KERNELS, OUTLINED
 
     if checked != CHECKED:
         raise RuntimeError("MILLSTREAM_KERNELS_CHECKED was not set for this process")
+    gc.disable()  # the process ends with this family: nearly all that it makes stays until then
+    _never_called_from_python()
     name = importlib.import_module(f"millstream.kernels.{family}").__name__
-    modules: list[str] = []
+    whole: Any = None  # linked here already: it takes time by the size of what is linked into
     entries: dict[str, Any] = {}
     for one in KERNELS.values():
         if one.function.__module__ != name:
@@ -131,10 +146,11 @@ def compile_family(family: str, checked: bool) -> dict[str, Any]:
         result = compiled.overloads[compiled.signatures[0]]
         if str(result.signature.return_type) != "int64":
             raise TypeError(f"kernel {one.name} returns {result.signature.return_type}, not int64")
-        modules += [str(result.library._final_module), _wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked)]
+        text = str(result.library._final_module) + _wrapper(one.name, one.parameters, result.fndesc.mangled_name, checked)
+        whole = _linked(whole, llvm.parse_assembly(text))
         entries[one.name] = {"symbol": f"ms_{one.name}", "parameters": [list(pair) for pair in one.parameters]}
     outlined = [result.fndesc.mangled_name for one in OUTLINED for result in one.overloads.values()]
-    return {"modules": modules, "outlined": outlined, "kernels": entries}
+    return {"module": str(whole), "outlined": outlined, "kernels": entries}
 
 
 def sources(family: str) -> list[Path]:
@@ -151,10 +167,8 @@ def sources(family: str) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def family_module(family: str, checked: bool, kept: Path | None) -> dict[str, Any]:
-    """What `compile_family` makes, in a process of its own; found again in the folder `kept` while its sources are the same."""
-    if kept is None:
-        return dict(json.loads(_in_child(["--family", family], checked)))
+def _family_file(family: str, checked: bool, kept: Path) -> Path:
+    """Where a family's module is in a folder, by what it is made from."""
     import hashlib
 
     import numba
@@ -162,17 +176,60 @@ def family_module(family: str, checked: bool, kept: Path | None) -> dict[str, An
     digest = hashlib.sha256(f"{numba.__version__} {checked}".encode() + Path(__file__).read_bytes())
     for path in sources(family):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    start = f"{family}{'-checked' if checked else ''}."
-    file = kept / f"{start}{digest.hexdigest()[:16]}.json"
-    if not file.exists():
-        text = _in_child(["--family", family], checked)
-        for old in kept.glob(f"{start}*.json"):
-            old.unlink(missing_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(text)
-        temporary.rename(file)
-        return dict(json.loads(text))
-    return dict(json.loads(file.read_text()))
+    return kept / f"{family}{'-checked' if checked else ''}.{digest.hexdigest()[:16]}.json"
+
+
+def family_module(family: str, checked: bool, kept: Path, here: bool = False) -> dict[str, Any]:
+    """What `compile_family` makes, in a process of its own; found again in the folder `kept` while its sources are the same.
+
+    `here` says that this process is one of its own already.
+    """
+    file = _family_file(family, checked, kept)
+    try:
+        return dict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        pass
+    text = json.dumps(compile_family(family, checked)) if here else _in_child(["--family", family], checked)
+    for old in kept.glob(f"{file.name.partition('.')[0]}.*.json"):
+        old.unlink(missing_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(text)
+    temporary.rename(file)
+    return dict(json.loads(text))
+
+
+def _compile_in_forks(families: list[str], checked: bool, kept: Path) -> None:
+    """Compile families into a folder, each in a fork of this process, which imports numba and fills its tables once."""
+    import traceback
+
+    from numba.core.registry import cpu_target
+
+    from millstream.kernels import spec  # noqa: F401
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    waiting = list(reversed(families))
+    running: dict[int, str] = {}
+    failed: list[str] = []
+    while running or (waiting and not failed):
+        if waiting and not failed and len(running) < (os.cpu_count() or 1):
+            process = os.fork()
+            if process == 0:
+                status = 1
+                try:
+                    family_module(waiting[-1], checked, kept, here=True)
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            running[process] = waiting.pop()
+        else:
+            process, status = os.wait()
+            family = running.pop(process)
+            failed += [family] if status else []
+    if failed:
+        raise SystemExit(f"not compiled: {', '.join(failed)}")
 
 
 def compile_module(checked: bool, kept: Path | None) -> tuple[Any, dict[str, Any]]:
@@ -181,15 +238,32 @@ def compile_module(checked: bool, kept: Path | None) -> tuple[Any, dict[str, Any
     Each family is compiled in a process of its own: on all cores, and with the same names whatever was compiled before it.
     `kept` is a folder for modules of families whose sources have not changed.
     """
+    import tempfile
     from concurrent.futures import ThreadPoolExecutor
 
     from millstream import kernels
 
+    if kept is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return compile_module(checked, Path(folder))
     longest_first = sorted(kernels.FAMILIES, key=lambda family: -sum(path.stat().st_size for path in sources(family)))
+    changed = [family for family in longest_first if not _family_file(family, checked, kept).exists()]
+    if changed and sys.platform == "linux":  # macOS has a fork too, which its own libraries may not survive
+        _compile_in_forks(changed, checked, kept)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         running = {family: pool.submit(family_module, family, checked, kept) for family in longest_first}
         made = [running[family].result() for family in kernels.FAMILIES]
     return joined(made), {name: entry for family in made for name, entry in family["kernels"].items()}
+
+
+def _linked(whole: Any, piece: Any) -> Any:
+    """A module with another linked in; the other where there was none."""
+    if whole is None:
+        return piece
+    piece.triple = whole.triple
+    piece.data_layout = whole.data_layout
+    whole.link_in(piece)
+    return whole
 
 
 def joined(families: list[dict[str, Any]]) -> Any:
@@ -197,14 +271,8 @@ def joined(families: list[dict[str, Any]]) -> Any:
     import llvmlite.binding as llvm
 
     whole: Any = None
-    for text in (text for family in families for text in family["modules"]):
-        piece = llvm.parse_assembly(text)
-        if whole is None:
-            whole = piece
-        else:
-            piece.triple = whole.triple
-            piece.data_layout = whole.data_layout
-            whole.link_in(piece)
+    for family in families:
+        whole = _linked(whole, llvm.parse_assembly(family["module"]))
     outlined = {name for family in families for name in family["outlined"]}
     for function in whole.functions:
         if not function.is_declaration and not function.name.startswith("ms_"):
@@ -315,7 +383,9 @@ def _in_child(arguments: list[str], checked: bool) -> str:
     import subprocess
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
-    environment.update(NUMBA_OPT="0", NUMBA_CPU_NAME="generic", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0")
+    environment.update(
+        NUMBA_OPT="0", NUMBA_CPU_NAME="generic", OPENBLAS_NUM_THREADS="1", MILLSTREAM_KERNELS_CHECKED="1" if checked else "0"
+    )
     # This very source, whatever is installed: PYTHONPATH would not do, an isolated build takes installed folders out of it.
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from millstream.native.build import main; main()"
     command = [sys.executable, "-c", start, str(Path(__file__).parents[2]), *arguments, *(["--checked"] if checked else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from millstream.errors import SettingsError, SinkError
 from millstream.sinks.clients import client
 from millstream.sinks.retry import Again, Backoff, code_of, retry
-from millstream.sinks.store import Store, Stored, TakenError
+from millstream.sinks.store import Found, Store, Stored, TakenError
 from millstream.sinks.tags import difference as tags_difference
 
 T = TypeVar("T")
@@ -109,6 +109,81 @@ class S3Store:
                 action="s3:DeleteObject",
             )
 
+    def listed(self, until: float) -> Iterator[Found]:
+        start: dict[str, str] = {}
+        while True:
+            page = self._list("list_objects_v2", until, **start)
+            for one in page.get("Contents", ()):
+                if not one["Key"].endswith("/"):  # which consoles make for folders
+                    yield Found(one["Key"].removeprefix(self.prefix), one["Size"], one["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def tags(self, name: str, until: float) -> dict[str, str] | None:
+        def head() -> dict[str, str] | None:
+            try:
+                found = client("s3").head_object(Bucket=self.bucket, Key=self.prefix + name)
+            except ClientError as error:
+                if code_of(error) not in _MISSING:
+                    raise
+                return None
+            return {tag: unquote(value) for tag, value in _metadata(found).items()}
+
+        return retry(
+            head,
+            self.backoff,
+            until,
+            doing=f"cannot tell what stands at {self.url}{name}",
+            action="s3:GetObject and s3:ListBucket",
+        )
+
+    def read(self, name: str, until: float) -> bytes:
+        found = self.noted(name, until)
+        if found is None:
+            raise SinkError(f"cannot read {self.url}{name}: there is no such object")
+        return found
+
+    def remove(self, name: str, until: float) -> None:
+        retry(
+            lambda: client("s3").delete_object(Bucket=self.bucket, Key=self.prefix + name),
+            self.backoff,
+            until,
+            doing=f"cannot remove {self.url}{name}",
+            action="s3:DeleteObject",
+        )
+
+    def unfinished(self, until: float) -> Iterator[Found]:
+        start: dict[str, str] = {}
+        while True:
+            page = self._list("list_multipart_uploads", until, "s3:ListBucketMultipartUploads", **start)
+            for one in page.get("Uploads", ()):
+                if one["Key"].startswith(self.prefix):
+                    yield Found(one["Key"].removeprefix(self.prefix), 0, one["Initiated"].timestamp(), one["UploadId"])
+            if not page.get("IsTruncated"):
+                return
+            start = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def abandon(self, found: Found, until: float) -> None:
+        def abort() -> None:
+            try:
+                client("s3").abort_multipart_upload(Bucket=self.bucket, Key=self.prefix + found.name, UploadId=found.upload)
+            except ClientError as error:
+                if code_of(error) not in ("NoSuchUpload", "404"):
+                    raise
+
+        doing = f"cannot abort the upload of {self.url}{found.name}"
+        retry(abort, self.backoff, until, doing=doing, action="s3:AbortMultipartUpload")
+
+    def _list(self, operation: str, until: float, action: str = "s3:ListBucket", **start: str) -> Any:
+        return retry(
+            lambda: getattr(client("s3"), operation)(Bucket=self.bucket, Prefix=self.prefix, **start),
+            self.backoff,
+            until,
+            doing=f"cannot list {self.url}",
+            action=action,
+        )
+
 
 class _Put:
     """One object on its way."""
@@ -176,7 +251,7 @@ class _Put:
         found = self._retry(head, f"cannot tell what stands at {self.url}", "s3:GetObject")
         if found is None:
             raise Again("an object that stood there is gone")
-        metadata = {name.lower().removeprefix(PREFIX): value for name, value in found.get("Metadata", {}).items()}
+        metadata = _metadata(found)
         other = tags_difference(metadata, self.tags)
         if other is not None:
             raise TakenError(
@@ -224,6 +299,11 @@ class _Put:
         with suppress(SinkError):  # what is on its way is the first cause
             until = max(self.until, self.store.backoff.clock() + _ABORT_SECONDS)
             self._retry(abort, f"cannot abort the upload of {self.url}", "s3:AbortMultipartUpload", until)
+
+
+def _metadata(head: Mapping[str, Any]) -> dict[str, str]:
+    """Tags as S3 gives them back: quoted."""
+    return {name.lower().removeprefix(PREFIX): value for name, value in head.get("Metadata", {}).items()}
 
 
 def _complete(upload: Mapping[str, Any], parts: list[dict[str, Any]]) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,15 @@ class Stored(NamedTuple):
     url: str
     bytes: int
     fresh: bool
+
+
+class Found(NamedTuple):
+    """Something that lies in a store. changed: when it was written, in seconds since 1970. upload: of what is no object yet."""
+
+    name: str
+    bytes: int
+    changed: float
+    upload: str = ""
 
 
 class TakenError(SinkError):
@@ -76,6 +86,27 @@ class Store(Protocol):
 
     def forget(self, name: str, until: float) -> None:
         """Remove a note."""
+
+    def listed(self, until: float) -> Iterator[Found]:
+        """Every object and note, by name. Raises SinkError."""
+
+    def tags(self, name: str, until: float) -> dict[str, str] | None:
+        """An object's tags, None if there is no object; empty where its format keeps none. Raises SinkError."""
+
+    def read(self, name: str, until: float) -> bytes:
+        """An object's bytes. Raises SinkError."""
+
+    def remove(self, name: str, until: float) -> None:
+        """Remove an object; it is no error if there is none. Raises SinkError."""
+
+    def unfinished(self, until: float) -> Iterator[Found]:
+        """What writers that are gone, or are at work, left half-written. Raises SinkError."""
+
+    def abandon(self, found: Found, until: float) -> None:
+        """Remove what is half-written. Raises SinkError."""
+
+
+_TEMPORARY = re.compile(r"\.millstream-[0-9a-f]{32}\.tmp", re.ASCII)
 
 
 class DirectoryStore:
@@ -142,14 +173,63 @@ class DirectoryStore:
             raise SinkError(f"cannot write {path}: {error.strerror or error}{_advice(error)}") from None
 
     def noted(self, name: str, until: float) -> bytes | None:
+        path = self.root / name
         try:
-            return (self.root / name).read_bytes()
-        except OSError:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise SinkError(f"cannot read {path}: {error.strerror or error}") from None
 
     def forget(self, name: str, until: float) -> None:
         with suppress(OSError):
             (self.root / name).unlink()
+
+    def listed(self, until: float) -> Iterator[Found]:
+        return self._walk(lambda name: not name.startswith("."))
+
+    def tags(self, name: str, until: float) -> dict[str, str] | None:
+        from millstream.sinks import parquet
+
+        try:
+            if name.endswith(parquet.SUFFIX):
+                return parquet.read_metadata(self.root / name)
+            return {} if (self.root / name).is_file() else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SinkError(f"cannot read {self.root / name}: {error.strerror or error}") from None
+
+    def read(self, name: str, until: float) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise SinkError(f"cannot read {self.root / name}: {error.strerror or error}") from None
+
+    def remove(self, name: str, until: float) -> None:
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise SinkError(f"cannot remove {self.root / name}: {error.strerror or error}{_advice(error)}") from None
+
+    def unfinished(self, until: float) -> Iterator[Found]:
+        return self._walk(lambda name: _TEMPORARY.fullmatch(name) is not None)
+
+    def abandon(self, found: Found, until: float) -> None:
+        self.remove(found.name, until)
+
+    def _walk(self, wanted: Callable[[str], bool]) -> Iterator[Found]:
+        def fail(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise SinkError(f"cannot list {error.filename}: {error.strerror}")
+
+        for folder, folders, files in os.walk(self.root, onerror=fail):
+            folders.sort()
+            for name in sorted(filter(wanted, files)):
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # it is gone since
+                    status = path.stat()
+                    yield Found(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._folders:
@@ -259,3 +339,8 @@ def check_apart(sink: Store, rejects: Store) -> None:
 def is_within(path: Path, folder: Path) -> bool:
     """Does a path lead to a folder, or into it? Links are followed."""
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def near(path: str) -> str:
+    """A path as seen from the current folder, where it is inside it."""
+    return path.removeprefix(os.path.join(os.getcwd(), ""))
