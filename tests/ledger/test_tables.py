@@ -275,7 +275,7 @@ def test_what_an_item_is_called_by():
     shard = Shard("main", "orders", "s3://lake/orders/", ARN, "shardId-000000000006")
     assert shard.id.startswith("main#orders#")
     assert shard.id.endswith(f"#{ARN}#shardId-000000000006")
-    assert shard.base("1", "2", 3) == base_of(ARN, "shardId-000000000006", "1", "2", 3)
+    assert shard.base("1", "2", 3) == base_of(shard.short, "shardId-000000000006", "1", "2", 3)
     assert shard.base("1", "2", 3).endswith("-shardId-000000000006-1-2-a3")
     others = {replace(shard, **{name: "x"}).id for name in ("namespace", "pipeline", "sink", "source", "shard")}
     assert len(others | {shard.id}) == 6
