@@ -118,7 +118,14 @@ def test_text_does_what_a_dict_does(tmp_path, capsys):
         world = World(tmp_path)
         for first, last in ((0, 8), (4, 12), (0, 12)):
             assert world.container()(make(batch(first, last)), None) == ALL_DONE
-        told.append((world.ids(), world.rejected(), sorted(name.rpartition("/")[2][8:] for name in world.objects()), world.item().committed))
+        told.append(
+            (
+                world.ids(),
+                world.rejected(),
+                sorted(name.rpartition("/")[2][8:] for name in world.objects()),
+                world.item().committed,
+            )
+        )
     assert told[0] == told[1]
     found = lines(capsys)
     assert [one["raw"] for one in found] == [True] * 3 + [False] * 3

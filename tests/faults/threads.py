@@ -135,6 +135,9 @@ class Pool:
         self._running = 0
         self._joining: list[Task] = []
 
+    def map(self, function: Any, *iterables: Any) -> Any:
+        return (one.result() for one in [self.submit(function, *given) for given in zip(*iterables, strict=False)])
+
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future = Future(self._world, lambda: function(*args, **kwargs))
         if self._world.current is None:

@@ -189,7 +189,9 @@ class _Object:
 
     def _late(self, chunk: Chunk, start: Start) -> RunError:
         at = max(self.begin.number, start.number)
-        return RunError(f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on at chunk {at} when it comes again")
+        return RunError(
+            f"time is up before chunk {chunk.number} of {self.ref.url}: it goes on at chunk {at} when it comes again"
+        )
 
     def _may_be_long(self) -> bool:
         """May it be more than one chunk? Of what is compressed nobody knows."""

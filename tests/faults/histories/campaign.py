@@ -54,6 +54,8 @@ def played(seed: int, kind: str | None = None) -> Told:
                 raise Violation("the same seed made another trace")
     except Violation as found:
         violation = str(found)
+    except Exception as error:  # of ours, or of the harness: neither may be
+        violation = f"{type(error).__name__}: {error}"
     return Told(seed, kind, violation, one.world.calls, one.containers.started)
 
 

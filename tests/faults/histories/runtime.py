@@ -13,7 +13,7 @@ from unittest import mock
 from millstream.aws import observe
 from millstream.errors import MillstreamError
 from millstream.local.emulator.answers import Answer, Invocation
-from tests.faults.histories.judge import Violation, check_line
+from tests.faults.histories.judge import Violation, check_line, check_text
 from tests.faults.tasks import Task
 from tests.faults.world import World
 
@@ -34,6 +34,7 @@ class Lines:
     error = info
 
     def warning(self, text: str) -> None:
+        check_text(text)
         self.warnings.append(text)
 
 
@@ -76,6 +77,7 @@ class Containers:
                 continue
             if not isinstance(task.error, MillstreamError):
                 raise Violation(f"the handler raised {task.error!r}") from task.error
+            check_text(str(task.error))
             yield invocation, Answer(error=str(task.error))
 
     def expire(self, draw: Any) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from typing import Any
 
 from millstream import Pipeline
 from millstream.aws import kinesis_handler
+from millstream.aws.redrive import redrive
+from millstream.ledger.collect import collect
+from millstream.ledger.table import open_table
+from millstream.ledger.turn import Ledger
 from millstream.local.emulator.answers import Invocation
 from millstream.local.emulator.shards import Stream
 from millstream.local.emulator.streams import StreamMapping, StreamSettings
+from millstream.sinks.rejects import open_rejects
+from millstream.sinks.store import open_store
 from tests.faults.faults import Call, Fault, Faults
 from tests.faults.histories.fed import Delivery, delivery, pipeline
 from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
@@ -21,7 +28,7 @@ CALM_SECONDS = 400.0
 """From then on nothing fails any more."""
 PATIENCE_SECONDS = 40_000.0
 """So long after that everything must be done."""
-TABLE = "ledger"
+TABLE, FAILED = "ledger", "failed/"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/rejects"
 
 
@@ -86,6 +93,7 @@ class History:
         self.mapping = StreamMapping(self.plan.settings, self.stream.shards, random.Random(f"{seed}/mapping"))
         self.lake = Lake(self.world)
         self.sent: dict[str, Delivery] = {}
+        self.redriven: set[int] = set()
         self.past: list[Invocation] = []
         self._judged = 0
         made = pipeline(self.plan.form, self.plan.partitioned)
@@ -110,15 +118,57 @@ class History:
             while self._turn():
                 pass
             self.judge(final=True)
+            if self.draw.random() < 0.5:
+                self._go_on()
         return self
+
+    def _go_on(self) -> None:
+        """What an operator does then: what was given up is run again, twice; days later what is left behind is collected."""
+        for one in self.mapping.given_up:
+            body = json.dumps(one.document).encode()
+            self.world.clients["s3"].put_object(Bucket=BUCKET, Key=f"{FAILED}{one.key}", Body=body)
+        if self.mapping.given_up:
+            self.redriven = {
+                number for one in self.mapping.given_up for record in one.records for number in self.sent[record.sequence].ids
+            }
+            for _ in range(2):
+                self._redrive()
+        self.world.time += 2 * 86400
+        found = collect(self._ledger(), older_than=86400, delete=True)
+        if found.found["doubled"] or found.found["lost"] or found.errors:
+            raise Violation(f"gc finds what must not be: {found.to_dict()}")
+        self.judge(final=True)
+        left = [key for key, one in self.lake.objects(SINK).items() if not one.rows]
+        if left:
+            raise Violation(f"{len(left)} claims are left after gc")
+
+    def _redrive(self) -> None:
+        run = redrive(
+            f"s3://{BUCKET}/{FAILED}",
+            pipeline=pipeline(self.plan.form, self.plan.partitioned),
+            sink=f"s3://{BUCKET}/{SINK}",
+            rejects=f"s3://{BUCKET}/{REJECTS}",
+            ledger=f"dynamodb://{TABLE}",
+        )
+        if run.problems:
+            raise Violation(f"a redrive fails: {run.problems}")
+        self.judge(final=True)
+
+    def _ledger(self) -> Ledger:
+        """As `millstream gc` opens it."""
+        made = pipeline(self.plan.form, self.plan.partitioned)
+        sink = open_store(f"s3://{BUCKET}/{SINK}", "the sink")
+        rejects = open_rejects(f"s3://{BUCKET}/{REJECTS}", "the rejects", sink)
+        by = ["k"] if self.plan.partitioned else []
+        return Ledger.of(open_table(f"dynamodb://{TABLE}"), "main", made, by, sink, rejects)
 
     def judge(self, final: bool = False) -> None:
         """Look at all that is there."""
         everything = [one for sent in self.sent.values() for one in sent.records]
         acknowledged = {number for record in self.mapping.acknowledged for number in self.sent[record.sequence].ids}
-        check_rows(self.lake, everything, acknowledged)
+        check_rows(self.lake, everything, acknowledged | self.redriven)
         if self.plan.rejects:
-            check_rejects(self.lake, everything, acknowledged, at_least=self.plan.rejects == "queue")
+            check_rejects(self.lake, everything, acknowledged | self.redriven, at_least=self.plan.rejects == "queue")
         if final and self.mapping.backlog:
             raise Violation(f"{self.mapping.backlog} deliveries are neither done nor given up")
 
