@@ -43,30 +43,39 @@ def pipeline(form: str, partitioned: bool) -> Pipeline:
     return Pipeline(SCHEMA, name="histories", output=output).filter(col("price") > 10).with_columns(discount=col("price") * 0.1)
 
 
+def told(number: int, k: str, price: float | None) -> dict[str, Any]:
+    """A record's fields."""
+    return {"id": number, "k": k, "price": price, "note": f"{CANARY} {number}"}
+
+
+def written(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode()
+
+
 def fed(draw: random.Random, number: int) -> Fed:
     """A record: good, filtered, or one of several poisons."""
     price: float | None = round(draw.uniform(10.01, 500), 2)
     chance = draw.random()
     if chance < 0.15:
         price = draw.choice((None, round(draw.uniform(0, 10), 2)))
-    told = {"id": number, "k": draw.choice("abc"), "price": price, "note": f"{CANARY} {number}"}
+    fields = told(number, draw.choice("abc"), price)
     if chance > 0.85:
-        return Fed(number, _poisoned(draw, told), REJECTED)
-    data = json.dumps(told).encode()
+        return Fed(number, poisoned(draw.randrange(4), fields), REJECTED)
     if price is None or price <= 10:
-        return Fed(number, data, FILTERED)
-    return Fed(number, data, WRITTEN, (number, told["k"], price, told["note"], price * 0.1))
+        return Fed(number, written(fields), FILTERED)
+    return Fed(number, written(fields), WRITTEN, (number, fields["k"], price, fields["note"], price * 0.1))
 
 
-def _poisoned(draw: random.Random, told: dict[str, Any]) -> bytes:
-    match draw.randrange(4):
+def poisoned(way: int, fields: dict[str, Any]) -> bytes:
+    """A record that no schema takes: cut short, with a text for a number, with a text for its id, not UTF-8."""
+    match way:
         case 0:
-            return json.dumps(told).encode()[:-1]
+            return written(fields)[:-1]
         case 1:
-            return json.dumps(told | {"price": "dear"}).encode()
+            return written(fields | {"price": "dear"})
         case 2:
-            return json.dumps(told | {"id": f"x{told['id']}"}).encode()
-    return json.dumps(told).encode().replace(b"canary", b"canar\xff")
+            return written(fields | {"id": f"x{fields['id']}"})
+    return written(fields).replace(b"canary", b"canar\xff")
 
 
 def delivery(draw: random.Random, number: int) -> tuple[Delivery, int]:

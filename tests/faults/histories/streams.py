@@ -93,6 +93,7 @@ class History:
         self.mapping = StreamMapping(self.plan.settings, self.stream.shards, random.Random(f"{seed}/mapping"))
         self.lake = Lake(self.world)
         self.sent: dict[str, Delivery] = {}
+        self.margin = self.draw.choice((0, 500, 2000))
         self.redriven: set[int] = set()
         self.past: list[Invocation] = []
         self._judged = 0
@@ -110,7 +111,7 @@ class History:
 
     def run(self) -> History:
         """Work it off. Raises Violation."""
-        environment = {"MILLSTREAM_DEADLINE_MARGIN_MS": str(self.draw.choice((0, 500, 2000)))}
+        environment = {"MILLSTREAM_DEADLINE_MARGIN_MS": str(self.margin)}
         if not self.plan.asks:
             environment["MILLSTREAM_PARALLELIZATION"] = "1"
         with installed(self.world, **environment) as self.lines:
