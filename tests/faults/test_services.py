@@ -140,7 +140,7 @@ def test_messages_and_mappings():
     send(entries[0])
     assert len(queue) == 5
     assert refused(send, *entries, *entries)[0].endswith("BatchEntryIdsNotDistinct")
-    mappings = {"FunctionName": "f", "EventSourceArn": "arn"}
+    mappings = {"FunctionName": "f"}
     assert world.clients["lambda"].list_event_source_mappings(**mappings)["EventSourceMappings"] == []
     world.lambda_.factors["f", "arn"] = 4
     (one,) = world.clients["lambda"].list_event_source_mappings(**mappings)["EventSourceMappings"]
