@@ -140,10 +140,10 @@ def called(function, event):
     return answer.body, line
 
 
-def check_refused(function, event, expected):
-    """An event of another source: the error says what was expected, and nothing of the event's."""
+def check_refused(function, event, expected, error="UsageError"):
+    """An event of another source, or one that settings do not let in: the error says what was expected, and nothing of the event's."""
     answer = function.invoke(event)
-    assert (answer.function_error, answer.body["errorType"]) == ("exception", "UsageError")
+    assert (answer.function_error, answer.body["errorType"]) == ("exception", error)
     assert expected in answer.body["errorMessage"]
     assert answer.logged("batch") == answer.metrics() == []
     assert CANARY not in "\n".join([answer.body["errorMessage"], *answer.logs])
@@ -195,6 +195,30 @@ def test_kinesis_told_by_the_environment_alone(function, bucket):
         (bad(3), 1, "BAD_JSON"),
     ]
     assert {row["source"] for row in rejects} == {events.STREAM}
+
+
+def test_kinesis_with_a_ledger(function, bucket, table):
+    """Each delivery once: by a container that remembers, and by one that reads; a batch half of which was done is cut."""
+    told = {"LEDGER": f"dynamodb://{table}", "PARALLELIZATION": "1"}
+    running = function("millstream.aws.entry.kinesis", **told)
+    for event, expected in kinesis_batches():
+        body, line = called(running, event)
+        assert (body, line["counts"]) == (DONE, expected)
+        assert line["stage_ms"]["ledger"] > 0
+    before = objects(bucket, "")
+    other = function("millstream.aws.entry.kinesis", **told)
+    for container in (running, other):
+        for event, expected in kinesis_batches():
+            body, line = called(container, event)
+            assert (body, line["counts"]) == (DONE, counts(duplicate=expected["delivered"]))
+    assert objects(bucket, "") == before
+    half = events.kinesis(order(9), order(10), first=events.FIRST + 301)
+    body, line = called(other, half)
+    assert (body, line["counts"]) == (DONE, counts(duplicate=1, written=1))
+    data = {name: body for name, body in objects(bucket, "out/").items() if not name.startswith("_")}
+    found = [row["order"] for body in data.values() for row in pq.read_table(pa.BufferReader(body)).to_pylist()]
+    assert sorted(one for one in found if one) == list(range(1, 11))
+    check_refused(function("millstream.aws.entry.kinesis", LEDGER=f"dynamodb://{table}"), half, "ParallelizationFactor 1", "SettingsError")
 
 
 def test_sqs_told_by_the_environment_alone(function, bucket):
