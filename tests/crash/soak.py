@@ -5,7 +5,6 @@ What stands in the bucket is compared, in windows of some batches, with what pla
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -23,8 +22,8 @@ import pyarrow.parquet as pq
 
 from millstream.ledger import names
 from tests.aws import events
-from tests.crash.server import delete, make_bucket, make_table, objects, resident_mb, running
 from tests.crash.child import PIPELINE
+from tests.crash.server import delete, make_bucket, make_table, objects, resident_mb, running
 
 BATCH = 200
 WINDOW = 25
@@ -35,9 +34,23 @@ DUPLICATES, POISON, FAULTS = 0.05, 0.01, 0.02
 BAR = 1.0
 """MB for each 1,000 invocations."""
 KEPT = 30
-COLUMNS = (
-    "day time_hour airline carrier flight tailnum origin dest distance air_time speed dep_delay arr_delay made_up late".split()
-)
+COLUMNS = [
+    "day",
+    "time_hour",
+    "airline",
+    "carrier",
+    "flight",
+    "tailnum",
+    "origin",
+    "dest",
+    "distance",
+    "air_time",
+    "speed",
+    "dep_delay",
+    "arr_delay",
+    "made_up",
+    "late",
+]
 
 
 class Flights:
