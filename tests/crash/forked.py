@@ -1,6 +1,6 @@
 """A container in a process of its own, forked from one that has imported all, and killed, or stopped, at a chosen moment.
 
-A child can be forked at any time: no other thread of Python's runs here, and no client of the parent's is used by a child.
+A child can be forked at any time: no other thread of Python's runs here, and the clients that a child inherits have no connections.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import random
 import select
 import signal
+import threading
 import time
 import traceback
 import warnings
@@ -35,6 +36,13 @@ class Plan(NamedTuple):
     kind: str
     at: float
     delay: float = 0.0
+
+
+def prepare(place: Place) -> None:
+    """Load here what each child would have to, up to its first call to AWS."""
+    container = place.container()
+    if not container.warm() or threading.active_count() > 1:
+        raise AssertionError("this process cannot be forked")
 
 
 class Forked:
@@ -122,7 +130,6 @@ def _work(place: Place, event: bytes, plan: Plan | None, tell: int, begin: int) 
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)  # the log
     random.seed()  # waits are each child's own
-    clients._clients.clear()
     try:
         container = place.container()
         counts: dict[str, int] = {}

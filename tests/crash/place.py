@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from millstream.aws import kinesis_handler
 from millstream.ledger.item import Shard
 from millstream.pipeline import Pipeline
-from millstream.sinks import clients
 from tests.aws import events
-from tests.crash.server import delete, objects
+from tests.crash.server import delete, objects, own
 
 BAD = 5
 """Each fifth record is none."""
@@ -104,5 +103,5 @@ class Place:
 
     def _item(self) -> dict[str, Any]:
         shard = Shard("main", PIPELINE.name, self.sink, events.STREAM, events.SHARD)
-        found = clients.client("dynamodb").get_item(TableName=self.table, Key={"id": {"S": shard.id}}, ConsistentRead=True)
+        found = own("dynamodb").get_item(TableName=self.table, Key={"id": {"S": shard.id}}, ConsistentRead=True)
         return dict(found.get("Item", {}))

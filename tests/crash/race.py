@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tests.crash.forked import Forked, Plan
+from tests.crash.forked import Forked, Plan, prepare
 from tests.crash.place import Place
 from tests.crash.server import make_bucket, make_table, running
 
@@ -22,6 +22,7 @@ def race(rounds: Iterable[int], processes: int, seed: int, say: Any = print) -> 
     succeeded: Counter[int] = Counter()
     with running():
         bucket, table = make_bucket(), make_table()
+        prepare(Place(bucket, table, "prepare"))
         for number in rounds:
             done += 1
             place = Place(bucket, table, f"round-{number}")

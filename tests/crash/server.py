@@ -15,10 +15,13 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from millstream.sinks import clients
 from tests.servers import CREDENTIALS, _wait_for
+
+ROOT = Path(__file__).parents[2]
 
 
 class OneByOne:
@@ -78,28 +81,43 @@ def running() -> Iterator[int]:
     }
     environment = os.environ | {"MOTO_PORT": str(port)}
     command = [sys.executable, "-m", "tests.crash.server", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    clients.forget()
+    server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _forget()
     try:
         _wait_for(url, server)
         yield server.pid
     finally:
-        clients.forget()
+        _forget()
         server.terminate()
         server.wait(10)
         os.environ.clear()
         os.environ |= before
 
 
+def own(service: str) -> Any:
+    """A client of this process alone: those of `clients` stay without connections, for its children."""
+    if service not in _own:
+        _own[service] = clients.make(service)
+    return _own[service]
+
+
+_own: dict[str, Any] = {}
+
+
+def _forget() -> None:
+    clients.forget()
+    _own.clear()
+
+
 def make_bucket() -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
-    clients.client("s3").create_bucket(Bucket=name)
+    own("s3").create_bucket(Bucket=name)
     return name
 
 
 def make_table() -> str:
     name = f"table-{uuid.uuid4().hex[:12]}"
-    clients.client("dynamodb").create_table(
+    own("dynamodb").create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -110,7 +128,7 @@ def make_table() -> str:
 
 def objects(bucket: str, prefix: str) -> Iterator[tuple[str, bytes, dict[str, str]]]:
     """What stands under a prefix, but for notes: name, bytes, metadata."""
-    client = clients.client("s3")
+    client = own("s3")
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for one in page.get("Contents", ()):
             if not one["Key"].rpartition("/")[2].startswith("_"):
@@ -121,7 +139,7 @@ def objects(bucket: str, prefix: str) -> Iterator[tuple[str, bytes, dict[str, st
 def delete(bucket: str, keys: list[str]) -> None:
     for start in range(0, len(keys), 1000):
         named = [{"Key": key} for key in keys[start : start + 1000]]
-        clients.client("s3").delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": True})
+        own("s3").delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": True})
 
 
 def resident_mb(pid: int) -> float:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from millstream.ledger import names
 from tests.aws import events
 from tests.crash.child import PIPELINE
-from tests.crash.server import delete, make_bucket, make_table, objects, resident_mb, running
+from tests.crash.server import ROOT, delete, make_bucket, make_table, objects, resident_mb, running
 
 BATCH = 200
 WINDOW = 25
@@ -59,7 +59,7 @@ class Flights:
     def __init__(self, path: Path, seed: int, most: int | None = None) -> None:
         with path.open("rb") as file:
             self.lines = [line.rstrip() for _, line in zip(range(most or 1 << 30), file, strict=False)]
-        with Path(PIPELINE).with_name("airlines.csv").open(newline="") as table:
+        with (ROOT / PIPELINE).with_name("airlines.csv").open(newline="") as table:
             self.airlines = {row["carrier"]: row["name"] for row in csv.DictReader(table)}
         self.random = random.Random(f"flights {seed}")
 
@@ -110,7 +110,7 @@ class Container:
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "tests.crash.child", *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
 
     def __call__(self, event: bytes) -> dict[str, Any]:
         given, told = self.process.stdin, self.process.stdout
