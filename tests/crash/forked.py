@@ -5,6 +5,7 @@ A child can be forked at any time: no other thread of Python's runs here, and th
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -127,6 +128,7 @@ class Forked:
 
 def _work(place: Place, event: bytes, plan: Plan | None, tell: int, begin: int) -> None:
     """A child's life."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it does not outlive its parent
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)  # the log
     random.seed()  # waits are each child's own
