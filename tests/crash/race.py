@@ -36,7 +36,9 @@ def race(rounds: Iterable[int], processes: int, seed: int, say: Any = print) -> 
                 say(f"  {done} rounds, {len(wrong)} violations", flush=True)
     told = ", ".join(f"{many} in {times} rounds" for many, times in sorted(succeeded.items()))
     say(f"race: seed {seed}, {done:,} rounds of {processes} processes in {time.monotonic() - began:,.0f} s")
-    say(f"  answers {count['answers']:,}: success {count['success']:,}, to come again {count['again']:,}; successes: {told}")
+    say(
+        f"  answers {count['answers']:,}: success {count['success']:,}, to come again {count['again']:,}, in part {count['in part']:,}; successes: {told}"
+    )
     say(
         f"  before it, an attempt was left behind in {count['left']:,} rounds; after it, records were written in {count['after']:,}, all old in {count['old']:,}"
     )
@@ -69,12 +71,14 @@ def _round(
             wrong.append(f"{met} {result.get('broken', '')}")
         elif "again" in result:
             count["again"] += 1
+        elif result["answer"]["batchItemFailures"]:
+            count["in part"] += 1
+            if not was_left:  # else that was whole, and shorter
+                wrong.append(f"an answer in part: {result}")
         else:
             count["success"] += 1
             won += 1
             wrote += result["counts"]["written"] > 0
-            if result["answer"]["batchItemFailures"]:
-                wrong.append(f"an answer in part: {result}")
     succeeded[won] += 1
     if wrote > 1:
         wrong.append(f"{wrote} processes tell that they wrote the batch")
