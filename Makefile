@@ -18,7 +18,7 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench bench-cold fuzz faults arm64 wheel layer layer-test clean
+.PHONY: help demo test check bench bench-cold fuzz faults crash soak arm64 wheel layer layer-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
@@ -28,6 +28,8 @@ help:
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
+	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
+	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
@@ -80,6 +82,15 @@ faults: $(DEV)
 	@$(KERNELS)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS)
 	@$(BIN)/python -m tests.faults.model --full
+
+crash: $(DEV)
+	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash kill --times 300
+	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash race --times 200 --processes 8
+
+MINUTES ?= 20
+soak: $(DEV)
+	@$(BIN)/python examples/flights/prepare.py --out demo/input
+	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash soak --minutes $(MINUTES)
 
 # What Python for arm64 can run: no test that starts another Python, compiles, or needs a peer of ours.
 ARM64 := $(BIN)/python -m tests.arm64.machine

@@ -211,3 +211,15 @@ def test_what_is_no_subscription_is_one_reject(text):
     ((_, _, (code, payload)),) = read(gzip.compress(text))
     assert code in ("BAD_VALUE", "BAD_JSON", "BAD_TYPE")
     assert payload == text
+
+
+@pytest.mark.parametrize(("pack", "settings"), [(bytes, {"format": "ndjson"}), (gzip.compress, {})])
+def test_many_small_payloads_take_little_memory(pack, settings):
+    """Each comes out into a buffer that is made for megabytes."""
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        assert records_of(Payloads.of_records([pack(b'{"id": 1}\n')] * 200), settings).count == 200
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 32 << 20

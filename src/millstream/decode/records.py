@@ -31,6 +31,7 @@ BATCH_BYTES = 256 << 20
 
 _PLAIN, _AGGREGATE, _ARRAY = 0, 1, 2  # kernels/deliveries.py; the rest is compressed
 _PIECE = 4 << 20
+_SMALL = 1 << 16
 _BROKEN = (Code.BAD_VALUE, "the data is not base64")
 _BAD_AGGREGATE = (Code.BAD_AGGREGATE, "the aggregate of the Kinesis Producer Library is corrupt")
 
@@ -206,6 +207,10 @@ class _Unpacked:
 
     def add(self, text: Memory, size: int, starts: Memory, ends: Memory, marks: Sequence[int] = ()) -> int:
         """Take spans of text[:size]; how many they are."""
+        if text.count * text.itemsize > 2 * size + _SMALL:  # a piece's buffer is for megabytes, and all are held until `placed`
+            held = allocate(size, 1)
+            ctypes.memmove(held.address, text.address, size)
+            text = held
         self.pieces.append((text, size, starts, ends, list(marks) or [0] * starts.count))
         self.bytes += size
         return starts.count
