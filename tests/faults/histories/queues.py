@@ -11,6 +11,7 @@ from unittest import mock
 
 from millstream import Pipeline
 from millstream.aws import objects, s3_handler, sqs_handler
+from millstream.ledger import dynamodb, messages
 from millstream.local.emulator.answers import Invocation, judge
 from millstream.local.emulator.messages import Queue
 from millstream.local.emulator.queues import QueueMapping, QueueSettings
@@ -120,7 +121,9 @@ class QueueHistory:
         environment = {"MILLSTREAM_DEADLINE_MARGIN_MS": str(self.draw.choice((0, 500, 2000)))}
         environment["MILLSTREAM_SQS_ONCE"] = str(int(self.plan.once))
         small = mock.patch.multiple(objects, CHUNK_BYTES=self.draw.choice((300, 2000)), FILE_CHUNKS=self.draw.choice((1, 3)))
-        with installed(self.world, **environment), small:
+        most = self.draw.choice((1, 2, 3, 100))
+        few = (mock.patch.object(where, "MOST", most) for where in (dynamodb, messages))
+        with installed(self.world, **environment), small, next(few), next(few):
             self._feed()
             while self._turn():
                 pass
