@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from millstream.aws.once import attempt, duplicate, timed
-from millstream.aws.sqs import base_of_messages
 from millstream.errors import RunError
 from millstream.ledger.dynamodb import DynamoTable
 from millstream.ledger.messages import Messages, Standing
@@ -55,10 +54,11 @@ class Keys:
         prepared: Prepared,
         deliveries: Deliveries,
         records: Records,
+        spare: str,
         stages: dict[str, float],
         until: float,
     ) -> Landed:
-        """Write a batch of messages, each named once, as an attempt, and settle it. `error` says why it is not."""
+        """Write a batch of messages, each named once, as an attempt, and settle it; see `once.attempt`. `error` says why it is not."""
         names = deliveries.identities.all()[: records.deliveries]
         turn = self.messages.begin(until)
         try:
@@ -69,7 +69,7 @@ class Keys:
                 deliveries,
                 records,
                 ("1", str(len(names))),
-                base_of_messages(deliveries),
+                spare,
                 stages,
                 lambda: self.messages.point(turn, names, standing.dead),
             )

@@ -13,12 +13,11 @@ from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, a
 from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.observe import warn
 from millstream.decode.payloads import Payloads
-from millstream.decode.records import Records, records_of
+from millstream.decode.records import records_of
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate
 from millstream.sinks.landed import Landed
-from millstream.sinks.origin import Origin
 
 if TYPE_CHECKING:
     from millstream.aws.messages import Keys
@@ -193,12 +192,13 @@ class _Batch:
         prepared.fail(left_out)
         stages |= prepared.stage_ms
         begun, before = time.perf_counter(), stages.get("ledger", 0.0)
+        names = _base(chosen)
         if not records.count:
             landed = Landed(dict(prepared.counts))
         elif standing is None or handler.keys is None:
-            landed = handler.land(prepared, _origin(chosen, records), self.until)
+            landed = handler.land(prepared, origin_of(chosen, records, names, names), self.until)
         else:
-            landed = handler.keys.attempt(standing, prepared, chosen, records, stages, self.until)
+            landed = handler.keys.attempt(standing, prepared, chosen, records, names, stages, self.until)
         if landed.error is not None:
             self.fail(plain, str(landed.error))
         stages["write"] = milliseconds_since(begun) - (stages.get("ledger", 0.0) - before)
@@ -225,12 +225,7 @@ class _Batch:
         warn(self.handler.pipeline.name, f"message {self.deliveries.identities(position)} must come again: {error}")
 
 
-def _origin(deliveries: Deliveries, records: Records) -> Origin:
-    names = base_of_messages(deliveries)
-    return origin_of(deliveries, records, names, names)
-
-
-def base_of_messages(deliveries: Deliveries) -> str:
+def _base(deliveries: Deliveries) -> str:
     """The start of the names of objects that hold these messages, in whatever order they came."""
     return hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
 
