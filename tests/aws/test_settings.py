@@ -54,6 +54,7 @@ CASES = {
         "invalid": dict.fromkeys((" ", "a b", "a#b", "ü", "x" * 65), "write 1 to 64 letters"),
     },
     "PARALLELIZATION": {"valid": {"1": "1"}, "invalid": {"2": "write 1"}},
+    "SQS_ONCE": {"valid": {"0": False, "1": True}, "invalid": dict.fromkeys(("true", "no", "2"), "write 1 or 0")},
     "NOTIFY": TEXT,
 }
 GOOD = [(name, text, value) for name, one in CASES.items() for text, value in one["valid"].items()]

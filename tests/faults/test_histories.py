@@ -13,7 +13,14 @@ pytestmark = pytest.mark.once
 
 SEEDS = 1000
 STEP_MS, LAST_MS = 50, 2000
-KINDS = {"fifo_not_returned": "fifo", "first_member_only": "objects"}
+KINDS = {
+    "fifo_not_returned": "fifo",
+    "first_member_only": "objects",
+    "pointed_without_condition": "standard",
+    "pending_passed_over": "standard",
+    "settled_before_put": "standard",
+    "refusal_ignored": "standard",
+}
 """Which history a planted bug is looked for in, where it is not one of a stream."""
 LASTS = (Kind.TIMEOUT_LATE, Kind.KILL_LATE, Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER)
 SECONDS = (0.01, 30.0, 200.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from operator import lt
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -105,17 +106,13 @@ class Once:
             return 0, failed, str(error)
 
     def _turn(self, deliveries: Deliveries, stages: dict[str, float], until: float, work: Work) -> Done:
-        handler, begun, count = self.handler, time.perf_counter(), deliveries.count
-        try:
+        handler, count = self.handler, deliveries.count
+        with timed(stages):
             turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
-        finally:
-            stages["ledger"] = stages.get("ledger", 0.0) + milliseconds_since(begun)
         skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
         if not skipped:
             return work(deliveries, turn)
-        again = deliveries.only(range(skipped))
-        records = records_of(again.payloads, handler.pipeline.input, again.broken)
-        known = Landed.duplicate(records.count + skipped - records.deliveries)
+        known = duplicate(handler, deliveries, range(skipped))
         if skipped == count:
             return count, known, ""
         done, landed, reason = work(deliveries.only(range(skipped, count)), turn)
@@ -126,30 +123,66 @@ class Once:
         self, turn: Turn, prepared: Prepared, deliveries: Deliveries, records: Records, done: int, stages: dict[str, float]
     ) -> Landed:
         """Write a batch as an attempt, and commit it. Raises RunError where nothing was written."""
-        handler, rejects = self.handler, None
         first, last = deliveries.identities(0), deliveries.identities(done - 1)
-        if prepared.rejects.num_rows and isinstance(handler.rejects, StoredRejects):
-            rejects = folder_of(deliveries.arrived(0).date())
-        folders = [one.folder for one in prepared.partitioned.parts]
-        if not folders and rejects is None:  # there is nothing that must not be written twice
-            base = turn.shard.base(first, last, 0)  # no object's name: a queue of type FIFO tells its messages apart by it
-            return handler.land(prepared, origin_of(deliveries, records, base, ""), turn.until)
-        begun = time.perf_counter()
+        spare = turn.shard.base(first, last, 0)
+        return attempt(self.handler, turn, prepared, deliveries, records, (first, last), spare, stages)
+
+
+def attempt(
+    handler: Handler,
+    turn: Turn,
+    prepared: Prepared,
+    deliveries: Deliveries,
+    records: Records,
+    held: tuple[str, str],
+    spare: str,
+    stages: dict[str, float],
+    begun: Callable[[], None] = lambda: None,
+) -> Landed:
+    """Write a batch as an attempt, and commit it. Raises RunError where nothing was written.
+
+    held: the first and the last of what it holds, as the ledger counts. spare: what it is called where there is nothing that must not
+    be written twice; no object's name, but a queue of type FIFO tells its messages apart by it. begun: called before anything is written.
+    """
+    rejects = None
+    if prepared.rejects.num_rows and isinstance(handler.rejects, StoredRejects):
+        rejects = folder_of(deliveries.arrived(0).date())
+    folders = [one.folder for one in prepared.partitioned.parts]
+    if not folders and rejects is None:
+        return handler.land(prepared, origin_of(deliveries, records, spare, ""), turn.until)
+    first, last = held
+    with timed(stages):
         base, token = turn.intend(first, last, folders, handler.output.suffix, rejects)
-        stages["ledger"] += milliseconds_since(begun)
-        held = f"{deliveries.shard}:{first}-{last}"
-        landed = handler.land(prepared, origin_of(deliveries, records, base, held, token), turn.until)
-        begun = time.perf_counter()
-        error: RunError | None = landed.error
-        if error is None:
-            try:
+        begun()
+    origin = origin_of(deliveries, records, base, f"{turn.shard.shard}:{first}-{last}", token)
+    landed = handler.land(prepared, origin, turn.until)
+    error: RunError | None = landed.error
+    if error is None:
+        try:
+            with timed(stages):
                 turn.commit()
-            except RunError as found:
-                error = found
-        stages["ledger"] += milliseconds_since(begun)
-        if error is not None:
-            landed.undo(error)
-        return landed
+        except RunError as found:
+            error = found
+    if error is not None:
+        landed.undo(error)
+    return landed
+
+
+@contextmanager
+def timed(stages: dict[str, float]) -> Iterator[None]:
+    """What the ledger takes."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages["ledger"] = stages.get("ledger", 0.0) + milliseconds_since(begun)
+
+
+def duplicate(handler: Handler, deliveries: Deliveries, positions: Sequence[int]) -> Landed:
+    """Of deliveries that were landed before: their records are counted."""
+    again = deliveries.only(positions)
+    records = records_of(again.payloads, handler.pipeline.input, again.broken)
+    return Landed.duplicate(records.count + again.count - records.deliveries)
 
 
 def _plainly_in_order(names: Sequence[str]) -> bool:

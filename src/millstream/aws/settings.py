@@ -96,6 +96,12 @@ SETTINGS = (
         "1 tells that the event source mapping's parallelisation factor is 1, as the ledger needs it; else Lambda is asked",
         _one_of("1"),
     ),
+    Setting(
+        "SQS_ONCE",
+        "1: keep in the ledger, dynamodb://TABLE, what was done of each message of a queue: its rows are in the sink once",
+        _flag,
+        False,
+    ),
     Setting("NOTIFY", "for a later version: where to tell of finished work", _text),
 )
 
@@ -117,6 +123,7 @@ class Settings:
     cache_dir: str | None = None
     namespace: str = NAMESPACE
     parallelization: str | None = None
+    sqs_once: bool = False
     notify: str | None = None
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millstream import clock
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
@@ -13,12 +13,15 @@ from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, a
 from millstream.aws.notification import ObjectRef, text_objects
 from millstream.aws.observe import warn
 from millstream.decode.payloads import Payloads
-from millstream.decode.records import Records, records_of
-from millstream.errors import RunError, UsageError
+from millstream.decode.records import records_of
+from millstream.errors import RunError, SettingsError, UsageError
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate
 from millstream.sinks.landed import Landed
-from millstream.sinks.origin import Origin
+
+if TYPE_CHECKING:
+    from millstream.aws.messages import Keys
+    from millstream.ledger.messages import Standing
 
 SHAPE = Shape(
     outer=("eventSource", "eventSourceARN", "messageId", "body"),
@@ -38,6 +41,21 @@ class SqsHandler(Handler):
     source = "sqs"
     expected = _EXPECTED
     only_notifications = False
+    keys: Keys | None = None
+
+    def _open_ledger(self) -> None:
+        super()._open_ledger()
+        if self.settings.sqs_once and not self.only_notifications:
+            if self.ledger is None:
+                raise SettingsError("MILLSTREAM_SQS_ONCE is 1, and there is no ledger: set MILLSTREAM_LEDGER=dynamodb://TABLE")
+            from millstream.aws.messages import Keys
+
+            self.keys = Keys(self, self.ledger)
+
+    def restored(self) -> None:
+        super().restored()
+        if self.keys is not None:
+            self.keys.forget()
 
     def __call__(self, event: Event, context: Any = None) -> Answer:
         """Land a batch. Answers the ids of the messages that must come again, as Lambda wants it.
@@ -133,10 +151,31 @@ class _Batch:
         return found
 
     def _land_records(self, plain: Sequence[int], envelope: float) -> None:
-        handler = self.handler
-        begun = time.perf_counter()
-        chosen = self.deliveries if plain == list(range(self.deliveries.count)) else self.deliveries.only(plain)
+        """Land messages of records, those that were not landed before where that is known."""
+        handler, chosen = self.handler, self._only(plain)
         line = handler.line(chosen, stages := {"envelope": envelope})
+        if handler.keys is None or handler.ledger is None:  # it has none where it is warmed
+            handler.report(line, self._land_fresh(plain, chosen, stages, None))
+            return
+        try:
+            standing, landed, fresh = handler.keys.look(chosen, stages, self.until)
+        except RunError as error:
+            landed, fresh = Landed.failed(chosen.count), []
+            landed.error = error
+            self.fail(plain, str(error))
+        if fresh:
+            left = [plain[i] for i in fresh]
+            landed.add(self._land_fresh(left, self._only(left), stages, standing))
+        handler.report(line, landed)
+
+    def _only(self, positions: Sequence[int]) -> Deliveries:
+        everything = list(range(self.deliveries.count))
+        return self.deliveries if positions == everything else self.deliveries.only(positions)
+
+    def _land_fresh(
+        self, plain: Sequence[int], chosen: Deliveries, stages: dict[str, float], standing: Standing | None
+    ) -> Landed:
+        handler, begun = self.handler, time.perf_counter()
         records = records_of(chosen.payloads, handler.pipeline.input)
         stages["envelope"] += milliseconds_since(begun)
         prepared = handler.prepared(records)
@@ -152,14 +191,18 @@ class _Batch:
             left_out += whole - records.count
         prepared.fail(left_out)
         stages |= prepared.stage_ms
-        begun = time.perf_counter()
-        landed = (
-            handler.land(prepared, _origin(chosen, records), self.until) if records.count else Landed(dict(prepared.counts))
-        )
+        begun, before = time.perf_counter(), stages.get("ledger", 0.0)
+        names = _base(chosen)
+        if not records.count:
+            landed = Landed(dict(prepared.counts))
+        elif standing is None or handler.keys is None:
+            landed = handler.land(prepared, origin_of(chosen, records, names, names), self.until)
+        else:
+            landed = handler.keys.attempt(standing, prepared, chosen, records, names, stages, self.until)
         if landed.error is not None:
             self.fail(plain, str(landed.error))
-        stages["write"] = milliseconds_since(begun)
-        handler.report(line, landed)
+        stages["write"] = milliseconds_since(begun) - (stages.get("ledger", 0.0) - before)
+        return landed
 
     def fail_last(self, plain: Sequence[int], count: int) -> None:
         if count:
@@ -182,9 +225,9 @@ class _Batch:
         warn(self.handler.pipeline.name, f"message {self.deliveries.identities(position)} must come again: {error}")
 
 
-def _origin(deliveries: Deliveries, records: Records) -> Origin:
-    names = hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
-    return origin_of(deliveries, records, names, names)
+def _base(deliveries: Deliveries) -> str:
+    """The start of the names of objects that hold these messages, in whatever order they came."""
+    return hashlib.sha256("\n".join(sorted(deliveries.identities.all())).encode()).hexdigest()[:32]
 
 
 def sqs_event(event: Mapping[str, Any]) -> list[Deliveries]:

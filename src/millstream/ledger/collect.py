@@ -199,8 +199,10 @@ class _Collector:
         ledger = self.ledger
         prefix = Shard(ledger.namespace, ledger.pipeline, ledger.sink.url, "", "").id.removesuffix("#")
         for id, item in ledger.table.all(prefix, math.inf):  # noqa: A001
-            source, _, shard = id.removeprefix(prefix).rpartition("#")
-            yield Shard(ledger.namespace, ledger.pipeline, ledger.sink.url, source, shard), item
+            source, _, name = id.removeprefix(prefix).rpartition("#")
+            shard = Shard(ledger.namespace, ledger.pipeline, ledger.sink.url, source, name)
+            if item.intent is not None or not shard.is_batch:  # a queue has an item for each of its batches
+                yield shard, item
 
     def _attempts(self, items: Mapping[Shard, Item]) -> None:
         """Attempts under way whose writer is gone: they are ended as the shard's next batch would end them, were there one."""

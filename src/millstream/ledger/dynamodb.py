@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -14,6 +14,12 @@ T = TypeVar("T")
 
 _NAMES = {"#version": "version"}
 """DynamoDB keeps many words to itself; what stands behind a # is none of them."""
+MOST = 100
+"""So many items are read, or written, at once."""
+_LATER = frozenset(
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"]
+)
+"""Why a transaction was cancelled, where another one is worth it."""
 _ADVICE = {
     "ResourceNotFoundException": "create the table, or correct its name and the region",
     "ValidationException": "it takes a table whose partition key is id, a string, without a sort key",
@@ -33,7 +39,9 @@ class DynamoTable:
         client("dynamodb")
 
     def read(self, id: str, until: float) -> Item:  # noqa: A002
-        answer: Any = self._call("get_item", "dynamodb:GetItem", until, Key={"id": {"S": id}}, ConsistentRead=True)
+        answer: Any = self._call(
+            "get_item", "dynamodb:GetItem", until, TableName=self.name, Key={"id": {"S": id}}, ConsistentRead=True
+        )
         found = answer.get("Item")
         return Item() if found is None else self._item(id, found)
 
@@ -59,6 +67,7 @@ class DynamoTable:
                 "scan",
                 "dynamodb:Scan",
                 until,
+                TableName=self.name,
                 ConsistentRead=True,
                 FilterExpression="begins_with(id, :prefix) AND attribute_exists(#version)",
                 ExpressionAttributeNames=_NAMES,
@@ -83,6 +92,82 @@ class DynamoTable:
         )
         return refused is None or not refused
 
+    def items(self, ids: Sequence[str], until: float) -> dict[str, Item]:
+        """Items as they are now, those that are there. Raises LedgerError."""
+        return {id: self._item(id, one) for id, one in self._many(ids, until)}  # noqa: A001
+
+    def pointers(self, ids: Sequence[str], until: float) -> dict[str, str]:
+        """Where messages' items point to now, of those that are there. Raises LedgerError."""
+        return {id: _token(one) for id, one in self._many(ids, until)}  # noqa: A001
+
+    def point(self, pointers: Mapping[str, str | None], token: str, expiration: int, until: float) -> bool:
+        """Have all of up to `MOST` messages' items point to a token, each in the place of the token that is given, or of no item.
+
+        Do they? Also if another attempt of this very call wrote them, whose answer was lost. Else nothing was written. Raises LedgerError.
+        """
+        from botocore.exceptions import ClientError
+
+        from millstream.sinks.retry import Again, code_of
+
+        def call(answer: Callable[[], Any]) -> bool:
+            try:
+                answer()
+            except ClientError as error:
+                code = code_of(error)
+                if code == "TransactionInProgressException":
+                    raise Again("the same transaction is under way") from None
+                if code != "TransactionCanceledException":
+                    raise
+                reasons = error.response.get("CancellationReasons") or ()
+                refused = [one for one in reasons if one.get("Code") == "ConditionalCheckFailed"]
+                if refused:  # all or none were written: where one is ours, all are
+                    return all(_token(one.get("Item") or {}) == token for one in refused)
+                codes = sorted({str(one.get("Code")) for one in reasons} - {"None"})
+                if not codes or _LATER.intersection(codes):
+                    raise Again(f"the transaction was cancelled ({', '.join(codes) or 'it is not told why'})") from None
+                raise LedgerError(
+                    f"cannot use the ledger {self.url}: the transaction was cancelled: {', '.join(codes)}"
+                ) from None
+            return True
+
+        writes = [{"Put": self._pointer(id, before, token, expiration)} for id, before in pointers.items()]  # noqa: A001
+        return self._call("transact_write_items", "dynamodb:PutItem", until, call, TransactItems=writes)
+
+    def _pointer(self, id: str, before: str | None, token: str, expiration: int) -> dict[str, Any]:  # noqa: A002
+        """A message's item, in the place of none, or of one that points to another token."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(id)"}
+        if before is not None:
+            condition = {
+                "ConditionExpression": "#token = :before",
+                "ExpressionAttributeNames": {"#token": "token"},
+                "ExpressionAttributeValues": {":before": {"S": before}},
+            }
+        item = {"id": id, "token": token, "expiration": expiration}
+        return {
+            "TableName": self.name,
+            "Item": {name: _packed(value) for name, value in item.items()},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **condition,
+        }
+
+    def _many(self, ids: Sequence[str], until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+        from millstream.sinks.retry import Again
+
+        for at in range(0, len(ids), MOST):
+            asked: dict[str, Any] = {"Keys": [{"id": {"S": id}} for id in ids[at : at + MOST]], "ConsistentRead": True}  # noqa: A001
+            found: list[dict[str, Any]] = []
+
+            def call(answer: Callable[[], Any], asked: dict[str, Any] = asked, found: list[dict[str, Any]] = found) -> None:
+                told = answer()
+                found += told["Responses"].get(self.name, ())
+                asked["Keys"] = told.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+                if asked["Keys"]:
+                    raise Again("not all items were read")
+
+            self._call("batch_get_item", "dynamodb:BatchGetItem", until, call, RequestItems={self.name: asked})
+            for one in found:
+                yield one["id"]["S"], one
+
     def _item(self, id: str, found: Mapping[str, Any]) -> Item:  # noqa: A002
         return Item.of({name: _unpacked(value) for name, value in found.items()}, f"{id!r} in {self.url}")
 
@@ -101,7 +186,9 @@ class DynamoTable:
                 return dict(error.response.get("Item") or {})
             return None
 
-        return self._call(operation, action, until, call, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request)
+        return self._call(
+            operation, action, until, call, TableName=self.name, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
+        )
 
     def _call(
         self,
@@ -120,7 +207,7 @@ class DynamoTable:
 
         def attempt() -> T:
             try:
-                return around(lambda: getattr(client("dynamodb"), operation)(TableName=self.name, **request))
+                return around(lambda: getattr(client("dynamodb"), operation)(**request))
             except ClientError as error:
                 code = code_of(error)
                 if code not in _ADVICE:
@@ -131,6 +218,11 @@ class DynamoTable:
             return retry(attempt, Backoff(base=0.025, cap=1.0), until, doing=doing, action=action)
         except SinkError as error:
             raise LedgerError(str(error)) from None
+
+
+def _token(found: Mapping[str, Any]) -> str:
+    """Where a message's item points to; nowhere if it is none."""
+    return str(found.get("token", {}).get("S", ""))
 
 
 def _packed(value: Any) -> dict[str, Any]:

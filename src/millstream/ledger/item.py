@@ -11,6 +11,8 @@ from millstream.classes import dataclass, replace
 from millstream.errors import LedgerError
 
 SEQUENCE_DIGITS = 129
+QUEUES = "sqs"
+"""The source of attempts at batches of queues, each of which is a shard of its own, by its token."""
 _SEQUENCE = re.compile(r"0|[1-9]\d{0,128}", re.ASCII)
 
 
@@ -39,12 +41,16 @@ class Intent:
 
 @dataclass(frozen=True)
 class Item:
-    """A shard's item. version: counts its writes; 0 is none yet. committed: the last sequence number that is done."""
+    """A shard's item. version: counts its writes; 0 is none yet. committed: the last sequence number that is done.
+
+    expiration: when the table may remove it, in seconds since 1970; None: never.
+    """
 
     version: int = 0
     committed: str | None = None
     attempt: int = 0
     intent: Intent | None = None
+    expiration: int | None = None
 
     def intended(self, intent: Intent) -> Item:
         """With the next attempt on its way."""
@@ -70,7 +76,8 @@ class Item:
 
     def to_dict(self) -> dict[str, Any]:
         """As tables keep it; what is None is left out."""
-        told: dict[str, Any] = {"version": self.version, "committed": self.committed, "attempt": self.attempt}
+        names = ("version", "committed", "attempt", "expiration")
+        told: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.intent is not None:
             intent = {name: getattr(self.intent, name) for name in Intent.__annotations__}
             intent["folders"] = list(self.intent.folders)
@@ -98,7 +105,8 @@ class Item:
                     dead=_flag(intent["dead"]),
                 )
             committed = None if committed is None else sequence(committed)
-            return cls(_number(told["version"]), committed, _number(told["attempt"]), intent)
+            expiration = None if told.get("expiration") is None else _number(told["expiration"])
+            return cls(_number(told["version"]), committed, _number(told["attempt"]), intent, expiration)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise LedgerError(
                 f"{where} is no item of a ledger: restore the table, or use one that nobody else writes to"
@@ -178,6 +186,11 @@ class Shard:
     def id(self) -> str:
         """The item's key. Nothing that a deploy changes is in it."""
         return f"{self._stream}#{self.shard}"
+
+    @property
+    def is_batch(self) -> bool:
+        """Is it a batch of a queue's: one attempt, which nobody asks for when its messages are too old to come again?"""
+        return self.source == QUEUES
 
     @property
     def _stream(self) -> str:

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from millstream import clock
-from millstream.classes import dataclass, field
+from millstream.classes import dataclass, field, replace
 from millstream.errors import LedgerError, RunError
 from millstream.ledger.claims import Names
 from millstream.ledger.item import Intent, Item, Shard, folders, is_behind, place_of
@@ -33,6 +33,13 @@ LISTED_FOLDERS = 200
 LISTED_BYTES = 16 << 10
 """An intent with more folders, or longer ones, keeps them in a manifest beside the rows: an item is paid for by its size."""
 _COMMIT_SECONDS = 1.0
+KEPT_SECONDS = 31 * 86400
+"""How long what was done of a message is known: it lives for 14 days in its queue, then for 14 in a dead-letter queue."""
+
+
+def expiration() -> int:
+    """When what is written now of a message may go, in seconds since 1970."""
+    return int(clock.now()) + KEPT_SECONDS
 
 
 class StaleError(LedgerError):
@@ -80,6 +87,10 @@ class Ledger:
         turn = Turn(self, Shard(self.namespace, self.pipeline, self.sink.url, source, shard), Item(), until, remembered=False)
         turn.read()
         return turn
+
+    def remember(self, shard: Shard, item: Item) -> None:
+        """An item as it was just read: the shard's turn begins with it."""
+        self._known[shard.id] = item
 
     def forget(self) -> None:
         """Remember nothing."""
@@ -179,7 +190,7 @@ class Turn:
     def intend(self, first: str, last: str, folders: Sequence[str], suffix: str, rejects: str | None) -> tuple[str, str]:
         """Begin an attempt at a range of sequence numbers. The base of its objects' names, and the token they bear. Raises RunError."""
         ledger, before = self.ledger, self._item
-        token, manifest = clock.token(), None
+        token, manifest = self.shard.shard if self.shard.is_batch else clock.token(), None
         if len(folders) > LISTED_FOLDERS or sum(map(len, folders)) > LISTED_BYTES:
             manifest = f"_millstream-manifest-{token}"
             ledger.sink.replace(manifest, orjson.dumps(list(folders)), self.until)
@@ -199,7 +210,7 @@ class Turn:
         self._swap(before.intended(intent))
         if before.intent is not None:
             self._drop_manifest(before.intent)
-        if before.committed is None:
+        if before.committed is None and not self.shard.is_batch:
             ledger.sink.replace(self.shard.marker, orjson.dumps({"ledger": ledger.table.url, "id": self.shard.id}), self.until)
         return self.shard.base(first, last, intent.attempt), token
 
@@ -226,6 +237,8 @@ class Turn:
             self._drop_manifest(intent)
 
     def _swap(self, after: Item) -> None:
+        if self.shard.is_batch and (after.intent is None or after.intent.dead):
+            after = replace(after, expiration=expiration())
         known, id = self.ledger._known, self.shard.id  # noqa: A001
         was_remembered, self._remembered = self._remembered, False
         try:

@@ -16,7 +16,9 @@ from millstream.decode import compression
 from millstream.errors import RunError
 from millstream.ledger import claims, item
 from millstream.ledger.claims import Names
+from millstream.ledger.dynamodb import DynamoTable
 from millstream.ledger.item import Shard
+from millstream.ledger.messages import Messages
 from millstream.ledger.turn import Turn
 from millstream.local.emulator.streams import StreamMapping
 from millstream.sinks import s3
@@ -98,6 +100,46 @@ def names_used_again(stack: ExitStack) -> None:
     _put(stack, Shard, "base", lambda self, first, last, attempt: item.base_of(self.source, self.shard, first, last, 1))
 
 
+def pointed_without_condition(stack: ExitStack) -> None:
+    """A message's item is pointed to an attempt, whatever it pointed to."""
+    real = DynamoTable._pointer
+
+    def pointer(self: Any, *rest: Any) -> Any:
+        found = real(self, *rest)
+        return {name: value for name, value in found.items() if name in ("TableName", "Item")}
+
+    _put(stack, DynamoTable, "_pointer", pointer)
+
+
+def pending_passed_over(stack: ExitStack) -> None:
+    """An attempt at messages that is under way is taken for one that is dead."""
+
+    def ended(self: Any, shard: Any, item: Any, until: float) -> Any:
+        return real(self, shard, item, until) if item.intent is None else Turn(self.ledger, shard, item, until, remembered=True)
+
+    real = Messages._ended
+    _put(stack, Messages, "_ended", ended)
+
+
+def settled_before_put(stack: ExitStack) -> None:
+    """An attempt at messages is settled first, then it is written."""
+    point = Messages.point
+
+    def early(self: Any, turn: Any, *rest: Any) -> None:
+        point(self, turn, *rest)
+        commit(turn)
+
+    commit = Turn.commit
+    _put(stack, Messages, "point", early)
+    _put(stack, Turn, "commit", lambda self: None)
+
+
+def refusal_ignored(stack: ExitStack) -> None:
+    """An attempt goes on, also where its messages are another's."""
+    real = DynamoTable.point
+    _put(stack, DynamoTable, "point", lambda self, *rest: real(self, *rest) or True)
+
+
 def ids_mixed_up(stack: ExitStack) -> None:
     """Not the failed delivery is named, but its neighbour."""
 
@@ -157,6 +199,10 @@ BUGS: dict[str, Bug] = {
         commit_before_put,
         claim_counts_as_landed,
         names_used_again,
+        pointed_without_condition,
+        pending_passed_over,
+        settled_before_put,
+        refusal_ignored,
         ids_mixed_up,
         fifo_not_returned,
         first_member_only,
