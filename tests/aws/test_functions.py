@@ -218,7 +218,9 @@ def test_kinesis_with_a_ledger(function, bucket, table):
     data = {name: body for name, body in objects(bucket, "out/").items() if not name.startswith("_")}
     found = [row["order"] for body in data.values() for row in pq.read_table(pa.BufferReader(body)).to_pylist()]
     assert sorted(one for one in found if one) == list(range(1, 11))
-    check_refused(function("millstream.aws.entry.kinesis", LEDGER=f"dynamodb://{table}"), half, "ParallelizationFactor 1", "SettingsError")
+    check_refused(
+        function("millstream.aws.entry.kinesis", LEDGER=f"dynamodb://{table}"), half, "ParallelizationFactor 1", "SettingsError"
+    )
 
 
 def test_sqs_told_by_the_environment_alone(function, bucket):
