@@ -219,6 +219,15 @@ def test_rejects_alone_of_two_batches_both_reach_a_fifo_queue(world, aws):
     assert int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"]) == 2
 
 
+@pytest.mark.parametrize("make", [events.to_bytes, dict], ids=["text", "dict"])
+def test_a_number_that_is_none_is_refused_alone_too(world, make):
+    """What is committed is a number, or the shard's item could not be read again."""
+    event = batch(0, 1)
+    event["Records"][0]["kinesis"]["sequenceNumber"] = "x1"
+    with pytest.raises(UsageError, match=r"kinesis\.sequenceNumber is not of the form"):
+        world.container()(make(event), None)
+
+
 @pytest.mark.parametrize(
     "order",
     [[0, 2, 1], [1, 0], [0, 0], [0, 1, 1]],

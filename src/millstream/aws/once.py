@@ -69,7 +69,7 @@ class Once:
         if _plainly_in_order(names):
             return
         try:
-            in_order = all(is_behind(sequence(later), sequence(earlier)) for earlier, later in pairwise(names))
+            in_order = all(is_behind(later, earlier) for earlier, later in pairwise(list(map(sequence, names))))
         except ValueError:
             raise UsageError(
                 f"a record's kinesis.sequenceNumber is not of the form that Kinesis gives it; {self.handler.expected}"
