@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from millstream import clock
 from millstream.aws import observe
 from millstream.aws.handler import Handler
 from millstream.aws.kinesis import KinesisHandler
@@ -124,6 +125,26 @@ def _fresh_loggers() -> None:
         logging.root.manager.loggerDict.pop(name, None)
     observe._logger.cache_clear()
     observe.say.cache_clear()
+
+
+class Now:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.time, self._machine = 1000.0, clock.source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._machine, name)
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Now:
+    made = Now()
+    monkeypatch.setattr(clock, "source", made)
+    return made
 
 
 def _absent(reason: str) -> NoReturn:

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from millstream import clock
 from millstream.aws.envelope import Deliveries, Listed, Shape, find_fields, records_in, source_of, text_of
 from millstream.aws.handler import KEPT_IF, TOO_LARGE, Answer, Event, Handler, answer, milliseconds_since, origin_of
-from millstream.aws.once import Done, Once
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import Records, records_of
 from millstream.errors import UsageError
 from millstream.ledger.item import base_of, short
-from millstream.ledger.table import open_table
 from millstream.native.bind import kernels
 from millstream.native.memory import allocate, from_numbers
 from millstream.sinks.landed import Landed
 from millstream.sinks.origin import Origin
 
 if TYPE_CHECKING:
+    from millstream.aws.once import Done
     from millstream.ledger.turn import Turn
     from millstream.sinks.landing import Prepared
 
@@ -56,6 +55,9 @@ class KinesisHandler(Handler):
 
     def _open_ledger(self) -> None:
         if self.ledger is not None:
+            from millstream.aws.once import Once  # a part of a cold start that others do without
+            from millstream.ledger.table import open_table
+
             self.once = Once(self, open_table(self.ledger))
 
     def _load_ledger(self) -> None:

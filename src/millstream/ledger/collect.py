@@ -243,16 +243,12 @@ class _Collector:
         """Rows of an item that is not there: the next batch of its shard is refused, so that nothing is written twice."""
         known = {shard.marker for shard in items}
         ledger = self.ledger
-        self.marked: dict[str, set[str]] = {}
-        for shard in items:
-            self.marked.setdefault(f"{shard.source}#{shard.shard}", set()).add(shard.id)
         for found in markers:
             if found.name in known:
                 continue
             told = _object_of(ledger.sink.read(found.name, math.inf))
             id, table = str(told.get("id")), told.get("ledger")  # noqa: A001
-            namespace, pipeline, _, *rest = [*id.split("#", 3), "", "", ""][:4]
-            self.marked.setdefault("".join(rest), set()).add(id)
+            namespace, pipeline = [*id.split("#", 2), "", ""][:2]
             ours = (namespace, pipeline, table) == (ledger.namespace, ledger.pipeline, ledger.table.url)
             if ours and ledger.table.read(id, math.inf).version == 0:  # it may have been made meanwhile
                 self.result.found["lost"].append(Entry(url_of(ledger.sink, found.name), found.bytes, why=id))
@@ -301,8 +297,6 @@ class _Collector:
         why = ""
         if known is None or known[1].attempt < higher.name.attempt:
             why = "the ledger knows of no such attempt: it may be another's"
-        elif len(self.marked.get(f"{known[0].source}#{known[0].shard}", ())) != 1:
-            why = "several namespaces or pipelines wrote this shard to the sink"
         elif self._is_pending(known, one, told):
             why = "the attempt is under way"
         if why:

@@ -1,7 +1,7 @@
 """Messages of queues: each is in one attempt that is settled, however a queue groups what it delivers again.
 
 A message has an item that points to an attempt at a batch; it may be pointed elsewhere only when that attempt is dead and claimed.
-The protocol, and why it is as it is: docs/decisions/0018-message-keys.md.
+The protocol, and why it is as it is: docs/decisions/0017-message-keys.md.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from millstream.classes import Protocol
 from millstream.errors import SettingsError
-from millstream.ledger.item import Item
+
+if TYPE_CHECKING:  # settings are read by functions that have no ledger
+    from millstream.ledger.item import Item
 
 _EXPECTED = "write dynamodb://TABLE or sqlite:///path"
 

@@ -88,26 +88,28 @@ class S3Store:
         put.replace()
 
     def noted(self, name: str, until: float) -> bytes | None:
-        def get() -> bytes | None:
+        def get() -> bytes:
+            found: bytes = client("s3").get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
+            return found
+
+        return self._found(get, until, f"cannot read {self.url}{name}")
+
+    def _found(self, call: Callable[[], T], until: float, doing: str) -> T | None:
+        """What is asked of an object; None where there is none."""
+
+        def ask() -> T | None:
             try:
-                found: bytes = client("s3").get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
+                return call()
             except ClientError as error:
                 if code_of(error) not in _MISSING:
                     raise
                 return None
-            return found
 
-        return retry(get, self.backoff, until, doing=f"cannot read {self.url}{name}", action="s3:GetObject and s3:ListBucket")
+        return retry(ask, self.backoff, until, doing=doing, action="s3:GetObject and s3:ListBucket")
 
     def forget(self, name: str, until: float) -> None:
         with suppress(SinkError):  # it is read again only by the version of the object that it is of
-            retry(
-                lambda: client("s3").delete_object(Bucket=self.bucket, Key=self.prefix + name),
-                self.backoff,
-                until,
-                doing=f"cannot remove {self.url}{name}",
-                action="s3:DeleteObject",
-            )
+            self.remove(name, until)
 
     def listed(self, until: float) -> Iterator[Found]:
         start: dict[str, str] = {}
@@ -121,22 +123,11 @@ class S3Store:
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
     def tags(self, name: str, until: float) -> dict[str, str] | None:
-        def head() -> dict[str, str] | None:
-            try:
-                found = client("s3").head_object(Bucket=self.bucket, Key=self.prefix + name)
-            except ClientError as error:
-                if code_of(error) not in _MISSING:
-                    raise
-                return None
+        def head() -> dict[str, str]:
+            found = client("s3").head_object(Bucket=self.bucket, Key=self.prefix + name)
             return {tag: unquote(value) for tag, value in _metadata(found).items()}
 
-        return retry(
-            head,
-            self.backoff,
-            until,
-            doing=f"cannot tell what stands at {self.url}{name}",
-            action="s3:GetObject and s3:ListBucket",
-        )
+        return self._found(head, until, f"cannot tell what stands at {self.url}{name}")
 
     def read(self, name: str, until: float) -> bytes:
         found = self.noted(name, until)

@@ -61,9 +61,9 @@ class ThreeBatches(History):
             data = records[0].data if len(records) == 1 else kpl_aggregate([one.data for one in records])
             self._put(Delivery(data, records), str(i))
 
-    def _invoke(self, invocation: Invocation) -> None:
+    def invoke(self, invocation: Invocation) -> None:
         if self.timeout is None:
-            super()._invoke(invocation)
+            super().invoke(invocation)
             return
         due, self.timeout = self.world.time + self.timeout, None
         task = self.containers.invoke(invocation._replace(due=due))

@@ -12,14 +12,14 @@ from unittest import mock
 from millstream import Pipeline
 from millstream.aws import objects, s3_handler, sqs_handler
 from millstream.ledger import dynamodb, messages
-from millstream.local.emulator.answers import Invocation, judge
+from millstream.local.emulator.answers import Answer, Invocation, judge
 from millstream.local.emulator.messages import Queue
 from millstream.local.emulator.queues import QueueMapping, QueueSettings
-from tests.faults.faults import Call, Fault, Faults
+from tests.faults.faults import Faults
+from tests.faults.histories.driven import TABLE, Driven, new_table
 from tests.faults.histories.fed import Fed, fed, pipeline
 from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
 from tests.faults.histories.runtime import Containers, installed
-from tests.faults.histories.streams import CALM_SECONDS, PATIENCE_SECONDS, TABLE, new_table
 from tests.faults.world import START, World
 
 SOURCE = "uploads"
@@ -71,14 +71,15 @@ class Plan:
         )
 
 
-class QueueHistory:
+class QueueHistory(Driven):
     """One queue's history. `run` works it off, and judges it."""
 
     def __init__(self, seed: int | str, kind: str | None = None, chooser: Any = None) -> None:
+        super().__init__()
         self.draw = random.Random(f"{seed}/history")
         kind = kind or self.draw.choice(KINDS)
         self.plan = plan = Plan.drawn(self.draw, kind)
-        self.world = World(seed, self._faulty(chooser or Faults.random(plan.fault_rate, seed=seed)))
+        self.world = World(seed, self.until_calm(chooser or Faults.random(plan.fault_rate, seed=seed)))
         # An object takes many calls: where each takes long, no timeout is long enough for containers that take turns.
         self.world.call_seconds = self.draw.choice((0.005, 0.05) if kind == "objects" else (0.005, 0.05, 0.4))
         for bucket in (BUCKET, SOURCE):
@@ -98,10 +99,8 @@ class QueueHistory:
         self.lake = Lake(self.world)
         self.sent: dict[str, list[Fed]] = {}
         self.groups: dict[str, list[str]] = {}
-        self.past: list[Invocation] = []
         self.done: list[str] = []
         """Messages in the order in which the function said that they are done. Their deletion may have been lost."""
-        self._judged = 0
         made = pipeline(plan.form, plan.partitioned)
         self.containers = Containers(self.world, lambda: self.handler(made))
 
@@ -126,9 +125,7 @@ class QueueHistory:
         few = (mock.patch.object(where, "MOST", most) for where in (dynamodb, messages))
         with installed(self.world, **environment), small, next(few), next(few):
             self._feed()
-            while self._turn():
-                pass
-            self.judge(final=True)
+            self.work_off()
         return self
 
     def judge(self, final: bool = False) -> None:
@@ -149,16 +146,6 @@ class QueueHistory:
             raise Violation(f"{self.mapping.backlog} messages are neither done nor dead")
         if final and not self.plan.on_reject and len(self.mapping.acknowledged) < len(self.sent):
             raise Violation("a message is neither acknowledged nor dead")
-
-    @property
-    def is_calm(self) -> bool:
-        return self.world.time >= START + CALM_SECONDS
-
-    def _faulty(self, chooser: Any) -> Any:
-        def choose(call: Call) -> Fault | None:
-            return None if self.is_calm else chooser(call)
-
-        return choose
 
     def _feed(self) -> None:
         number, draw = 1, self.draw
@@ -208,39 +195,18 @@ class QueueHistory:
         }
         return json.dumps({"Records": [told]})
 
-    def _turn(self) -> bool:
-        """One turn of the world, and what the mapping makes of it. False when all is done."""
-        world, mapping, containers = self.world, self.mapping, self.containers
-        for invocation in mapping.poll(world.time):
-            self._invoke(invocation)
-        containers.expire(self.draw)
-        moved = world.step()
-        for invocation, answer in list(containers.finished()):
-            lost = [one.id for one in invocation.records if not self.is_calm and self.draw.random() < self.plan.chaos / 4]
-            if mapping.answer(invocation, answer, world.time, lost=lost):
-                ids = [one.id for one in invocation.records]
-                failed = judge(answer, ids, True).failed
-                self.done += [name for i, name in enumerate(ids) if i not in failed and name not in self.done]
-                self._look()
-        if moved:
-            return True
-        wake = mapping.wake(world.time)
-        if wake is None:
-            return bool(containers.working)
-        if wake > START + CALM_SECONDS + PATIENCE_SECONDS:
-            raise Violation(f"after {PATIENCE_SECONDS:,.0f} s without faults there is still work: {mapping.backlog} messages")
-        world.time = max(world.time, wake)
-        return True
+    def answer(self, invocation: Invocation, answer: Answer) -> bool:
+        """The deletion of some messages may be lost on its way."""
+        lost = [one.id for one in invocation.records if not self.is_calm and self.draw.random() < self.plan.chaos / 4]
+        counts = self.mapping.answer(invocation, answer, self.world.time, lost=lost)
+        if counts:
+            ids = [one.id for one in invocation.records]
+            failed = judge(answer, ids, True).failed
+            self.done += [name for i, name in enumerate(ids) if i not in failed and name not in self.done]
+        return counts
 
-    def _invoke(self, invocation: Invocation) -> None:
+    def invoke(self, invocation: Invocation) -> None:
         self.containers.invoke(invocation)
         if not self.is_calm and self.draw.random() < self.plan.chaos:
             other = self.draw.choice(self.past) if self.past and self.draw.random() < 0.5 else invocation
             self.containers.invoke(self.mapping.again(other, self.world.time))
-        self.past.append(invocation)
-
-    def _look(self) -> None:
-        """Acknowledged means durable: now, not in the end."""
-        if len(self.mapping.acknowledged) > self._judged:
-            self._judged = len(self.mapping.acknowledged)
-            self.judge()

@@ -18,17 +18,14 @@ from millstream.local.emulator.shards import Stream
 from millstream.local.emulator.streams import StreamMapping, StreamSettings
 from millstream.sinks.rejects import open_rejects
 from millstream.sinks.store import open_store
-from tests.faults.faults import Call, Fault, Faults
+from tests.faults.faults import Faults
+from tests.faults.histories.driven import TABLE, Driven, new_table
 from tests.faults.histories.fed import Delivery, delivery, pipeline
 from tests.faults.histories.judge import BUCKET, REJECTS, SINK, Lake, Violation, check_rejects, check_rows
 from tests.faults.histories.runtime import Containers, installed
 from tests.faults.world import START, World
 
-CALM_SECONDS = 400.0
-"""From then on nothing fails any more."""
-PATIENCE_SECONDS = 40_000.0
-"""So long after that everything must be done."""
-TABLE, FAILED = "ledger", "failed/"
+FAILED = "failed/"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/rejects"
 
 
@@ -77,13 +74,14 @@ class Plan:
         )
 
 
-class History:
+class History(Driven):
     """One stream's history. `run` works it off, and judges it."""
 
     def __init__(self, seed: int | str, plan: Plan | None = None, chooser: Any = None) -> None:
+        super().__init__()
         self.draw = random.Random(f"{seed}/history")
         self.plan = plan or Plan.drawn(self.draw)
-        self.world = World(seed, self._faulty(chooser or Faults.random(self.plan.fault_rate, seed=seed)))
+        self.world = World(seed, self.until_calm(chooser or Faults.random(self.plan.fault_rate, seed=seed)))
         self.world.call_seconds = self.draw.choice((0.005, 0.05, 0.4))
         self.world.s3.create_bucket(Bucket=BUCKET)
         new_table(self.world)
@@ -95,8 +93,6 @@ class History:
         self.sent: dict[str, Delivery] = {}
         self.margin = self.draw.choice((0, 500, 2000))
         self.redriven: set[int] = set()
-        self.past: list[Invocation] = []
-        self._judged = 0
         made = pipeline(self.plan.form, self.plan.partitioned)
         self.containers = Containers(self.world, lambda: self.handler(made))
         if self.plan.asks:
@@ -116,9 +112,7 @@ class History:
             environment["MILLSTREAM_PARALLELIZATION"] = "1"
         with installed(self.world, **environment) as self.lines:
             self._feed()
-            while self._turn():
-                pass
-            self.judge(final=True)
+            self.work_off()
             if self.draw.random() < 0.5:
                 self._go_on()
         return self
@@ -173,16 +167,6 @@ class History:
         if final and self.mapping.backlog:
             raise Violation(f"{self.mapping.backlog} deliveries are neither done nor given up")
 
-    @property
-    def is_calm(self) -> bool:
-        return self.world.time >= START + CALM_SECONDS
-
-    def _faulty(self, chooser: Any) -> Any:
-        def choose(call: Call) -> Fault | None:
-            return None if self.is_calm else chooser(call)
-
-        return choose
-
     def _feed(self) -> None:
         number = 1
         times = sorted(self.draw.uniform(0, self.plan.puts_until) for _ in range(self.plan.deliveries))
@@ -203,27 +187,7 @@ class History:
         else:
             self.stream.split(self.draw.choice(names))
 
-    def _turn(self) -> bool:
-        """One turn of the world, and what the mapping makes of it. False when all is done."""
-        world, mapping, containers = self.world, self.mapping, self.containers
-        for invocation in mapping.poll(world.time):
-            self._invoke(invocation)
-        containers.expire(self.draw)
-        moved = world.step()
-        for invocation, answer in list(containers.finished()):
-            if mapping.answer(invocation, answer, world.time):
-                self._look()
-        if moved:
-            return True
-        wake = mapping.wake(world.time)
-        if wake is None:
-            return bool(containers.working)
-        if wake > START + CALM_SECONDS + PATIENCE_SECONDS:
-            raise Violation(f"after {PATIENCE_SECONDS:,.0f} s without faults there is still work: {mapping.backlog} deliveries")
-        world.time = max(world.time, wake)
-        return True
-
-    def _invoke(self, invocation: Invocation) -> None:
+    def invoke(self, invocation: Invocation) -> None:
         """A batch to a container; with some chaos to another one too, or an old one once more, or its retry in another extent."""
         self.containers.invoke(invocation)
         if not self.is_calm and self.draw.random() < self.plan.chaos:
@@ -234,20 +198,3 @@ class History:
                     self.containers.invoke(self.mapping.again(self.draw.choice(self.past), self.world.time))
                 case 2:
                     self.mapping.regroup(invocation.shard, self.draw.randrange(1, 8))
-        self.past.append(invocation)
-
-    def _look(self) -> None:
-        """Acknowledged means durable: now, not in the end."""
-        if len(self.mapping.acknowledged) > self._judged:
-            self._judged = len(self.mapping.acknowledged)
-            self.judge()
-
-
-def new_table(world: World) -> None:
-    """The table of the ledger, and of Powertools Idempotency."""
-    world.dynamodb.create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
