@@ -1,12 +1,14 @@
 """Memory, and the kernels that move rows in it, beside plain Python."""
 
+from random import Random
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.native.bind import kernels
-from millstream.native.memory import PADDING, allocate, from_buffer, from_bytes, from_numbers
+from millstream.native.memory import PADDING, _Pool, allocate, from_buffer, from_bytes, from_numbers
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 FLAGS = st.lists(st.integers(0, 3), max_size=300)
@@ -124,3 +126,61 @@ def test_a_word_is_read_where_there_is_one():
     for outside in (-1, 2):
         with pytest.raises(IndexError):
             memory.word(outside)
+
+
+def rounded(size):
+    """What the pool makes of a size: the next eighth of its power of two."""
+    step = 1 << (size.bit_length() - 4)
+    return -(-size // step) * step
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1 << 16, 1 << 18), st.integers(0, 50)), max_size=80))
+def test_the_pool_lends_no_block_twice_and_keeps_no_more_than_it_may(steps):
+    pool, lent = _Pool(1 << 19, 8), {}
+    for take, size, which in steps:
+        if take or not lent:
+            buffer = pool.take(size)
+            assert rounded(size) <= buffer.size <= 2 * rounded(size)
+            assert buffer.address not in lent
+            lent[buffer.address] = buffer
+        else:
+            pool.give(lent.pop(list(lent)[which % len(lent)]))
+        kept = [(size, block) for size, blocks in pool._free.items() for _, block in blocks]
+        assert pool._bytes == sum(size for size, _ in kept) <= 1 << 19
+        assert all(block.size == size and block.address not in lent for size, block in kept)
+
+
+def test_a_block_serves_what_is_up_to_half_smaller():
+    pool = _Pool(1 << 30, 100)
+    large = pool.take(1 << 20)
+    address = large.address
+    pool.give(large)
+    del large
+    assert pool.take((1 << 19) - (1 << 17)).address != address
+    assert pool.take(1 << 19).address == address
+
+
+def test_batches_of_changing_sizes_keep_what_the_latest_needed():
+    """Of every size that there ever was a block would stay, though the next batch takes others."""
+    pool, random = _Pool(1 << 30, 200), Random("sizes")
+    kept, needed = [], []
+    for number in range(4000):
+        usual = 1 << (16 + number // 1000)  # they get larger with the hour
+        batch = [pool.take(int(usual * random.uniform(1, 4))) for _ in range(random.randrange(4, 9))]
+        needed.append(sum(block.size for block in batch))
+        while batch:
+            pool.give(batch.pop())
+        kept.append(pool._bytes)
+    assert max(kept[-500:]) < 2.5 * max(needed[-500:])
+    assert min(size for size, blocks in pool._free.items() if blocks) > 1 << 18
+
+
+def test_the_collector_may_give_while_the_pool_takes():
+    pool = _Pool(1 << 20, 8)
+    first = pool.take(1 << 17)
+    with pool._lock:  # as inside take
+        pool.give(first)
+    assert pool._bytes == 0
+    address = first.address
+    del first
+    assert pool.take(1 << 17).address == address

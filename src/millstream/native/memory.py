@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from array import array
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,46 +67,72 @@ KEEP_FROM = 1 << 16
 """Smaller memory is left to Arrow's allocator."""
 KEPT_BYTES = 128 << 20
 """How much memory that nobody uses is kept for the next batch."""
+IDLE_TAKES = 1000
+"""After how many blocks taken, none of them this one, a block is idle: tens of small batches."""
 
 
 class _Pool:
     """Memory that nobody refers to any more, kept to be used again: a page that is new to a process is dear.
 
-    Sizes are rounded up by at most an eighth, so that batches of about one size share them. What was used longest ago goes first.
+    Sizes are rounded up by at most an eighth, and a block serves any size down to half its own, so that batches of about one size share
+    blocks. Before the process is made larger, blocks that nobody took for long are given up: batches whose sizes differ would else
+    leave the most that any of them needed, of each size.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, idle: int) -> None:
         self._most = most
-        self._free: dict[int, list[pa.Buffer]] = {}
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._back: deque[pa.Buffer] = deque()
+        """What came back. The collector may let it come inside one of these methods: nothing but this may change then."""
+        self._free: dict[int, deque[tuple[int, pa.Buffer]]] = {}
+        """By size; each with how many takes there were before it came back, the latest last."""
         self._bytes = 0
-        self._lock = threading.RLock()  # a block may come back while the collector runs inside one of these methods
+        self._takes = 0
 
     def take(self, size: int) -> pa.Buffer:
         step = size.bit_length() - 4
         size = (size + (1 << step) - 1) >> step << step
         with self._lock:
-            free = self._free.pop(size, None)
-            if free is None:
-                return pa.allocate_buffer(size)
-            buffer = free.pop()
+            self._keep()
+            self._takes += 1
+            if not self._free.get(size):
+                near = min((one for one, blocks in self._free.items() if blocks and size < one <= 2 * size), default=None)
+                if near is None:
+                    self._give_up(self._takes - self._idle)
+                    return pa.allocate_buffer(size)
+                size = near
             self._bytes -= size
-            if free:
-                self._free[size] = free
-            return buffer
+            return self._free[size].pop()[1]
 
     def give(self, buffer: pa.Buffer) -> None:
-        with self._lock:
-            self._free.setdefault(buffer.size, []).append(buffer)
+        self._back.append(buffer)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._keep()
+            finally:
+                self._lock.release()
+
+    def _keep(self) -> None:
+        """Sort what came back; what came back first goes, where it is too much."""
+        while self._back:
+            buffer = self._back.popleft()
+            self._free.setdefault(buffer.size, deque()).append((self._takes, buffer))
             self._bytes += buffer.size
-            while self._bytes > self._most:
-                oldest = next(iter(self._free))
-                self._bytes -= oldest
-                self._free[oldest].pop()
-                if not self._free[oldest]:
-                    del self._free[oldest]
+        while self._bytes > self._most:
+            oldest = min((blocks[0][0], size) for size, blocks in self._free.items() if blocks)[1]
+            self._free[oldest].popleft()
+            self._bytes -= oldest
+
+    def _give_up(self, before: int) -> None:
+        """The blocks that came back before a take."""
+        for size, blocks in self._free.items():
+            while blocks and blocks[0][0] < before:
+                blocks.popleft()
+                self._bytes -= size
 
 
-_POOL = _Pool(KEPT_BYTES)
+_POOL = _Pool(KEPT_BYTES, IDLE_TAKES)
 
 
 class _Block:
