@@ -1,0 +1,94 @@
+"""The template, as AWS expands it, deployed to moto's CloudFormation; what came of it is read back, as a deployer would."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.crash.server import ROOT, own
+
+TEMPLATE = ROOT / "sam" / "template.yaml"
+CODE = "artifacts"
+
+
+class Function(NamedTuple):
+    """A deployed function's settings; sources: the ARNs that its event source mappings poll."""
+
+    name: str
+    handler: str
+    timeout: int
+    memory: int
+    environment: dict[str, str]
+    sources: list[str]
+
+
+class Stack:
+    """A stack that was created. resources: physical ids by logical ids."""
+
+    def __init__(self, name: str) -> None:
+        self.resources = {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for page in own("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+            for one in page["StackResourceSummaries"]
+        }
+        (stack,) = own("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
+
+    def function(self, logical: str) -> Function:
+        found = own("lambda").get_function_configuration(FunctionName=self.resources[logical])
+        mappings = own("lambda").list_event_source_mappings()["EventSourceMappings"]
+        return Function(
+            found["FunctionName"],
+            found["Handler"],
+            found["Timeout"],
+            found["MemorySize"],
+            found["Environment"]["Variables"],
+            [one["EventSourceArn"] for one in mappings if found["FunctionName"] in one["FunctionArn"].split(":")],
+        )
+
+
+def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:
+    """Put a folder as the functions' code, expand the template and create the stack."""
+    own("s3").create_bucket(Bucket=CODE)
+    own("s3").put_object(Bucket=CODE, Key="code.zip", Body=_zipped(code))
+    template = _packaged(yaml_parse(TEMPLATE.read_text()))
+    expanded = transform(template, parameters, _Policies())
+    own("cloudformation").create_stack(
+        StackName=name,
+        TemplateBody=yaml.safe_dump(expanded),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    return Stack(name)
+
+
+class _Policies:
+    """AWS's managed policies by name: the template names them by ARN."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def _zipped(folder: Path) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return out.getvalue()
+
+
+def _packaged(template: dict[str, Any]) -> dict[str, Any]:
+    """With code where `sam package` puts it."""
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        for key in ("CodeUri", "ContentUri"):
+            if isinstance(properties.get(key), str):
+                properties[key] = f"s3://{CODE}/code.zip"
+    return template
