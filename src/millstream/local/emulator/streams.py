@@ -113,7 +113,8 @@ class StreamMapping:
         """Where to go on in each shard of which something was read: what is not done comes again, with what is done behind it."""
         found = {}
         for name, reader in self._readers.items():
-            first = min((one.record.sequence for one in reader.held), key=int, default=None)
+            firsts = [next(lane.held(), None) for lane in reader.lanes]  # a lane is in order
+            first = min((one.record.sequence for one in firsts if one is not None), key=int, default=None)
             if first is not None:
                 found[name] = Place(first, False)
             elif reader.last is not None:
