@@ -107,12 +107,7 @@ class StreamSource:
         return {**dict.fromkeys(self._done), **begun, **of}
 
     def _list(self, now: float, places: Mapping[str, Place | None]) -> None:
-        listed: list[dict[str, Any]] = []
-        more: dict[str, Any] = {"StreamName": self.name}
-        while more:
-            answer = self._call("ListShards", lambda more=more: self._client.list_shards(**more))
-            listed += answer["Shards"]
-            more = {"NextToken": answer["NextToken"]} if answer.get("NextToken") else {}
+        listed = self._call("ListShards", self._listing)
         first, self._listed = not self._listed, True
         traced = set(places) | self._known  # these, and what came of them, are read from the start
         for one in listed:
@@ -133,6 +128,15 @@ class StreamSource:
         there = {one["ShardId"] for one in listed}
         self._done &= there
         self._list_at = now + self.list_seconds
+
+    def _listing(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        more: dict[str, Any] = {"StreamName": self.name}
+        while more:
+            answer = self._client.list_shards(**more)
+            found += answer["Shards"]
+            more = {"NextToken": answer["NextToken"]} if answer.get("NextToken") else {}
+        return found
 
     def _start(self, new: bool) -> dict[str, Any]:
         if isinstance(self.starting, float):

@@ -7,6 +7,7 @@ stack's conditions and attributes come to is known to CloudFormation alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import yaml
@@ -72,13 +73,8 @@ class _Values:
     def number(self, value: Any, what: str, option: str) -> Any:
         found = self.plain(value, what, option)
         if isinstance(found, str):
-            try:
-                found = int(found)
-            except ValueError:
-                try:
-                    found = float(found)
-                except ValueError:
-                    pass
+            with suppress(ValueError):
+                found = float(found) if "." in found else int(found)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.refused(what, "a number", option)
         return found
@@ -191,9 +187,10 @@ def _event(
             found[f"{function}.Events.{name}"] = _properties(event)
     for name, resource in resources.items():
         properties = _properties(resource)
-        if isinstance(resource, dict) and resource.get("Type") == "AWS::Lambda::EventSourceMapping":
-            if _refers(properties.get("FunctionName"), function) and _is_of(properties.get("EventSourceArn"), kind, resources):
-                found[name] = properties
+        is_mapping = isinstance(resource, dict) and resource.get("Type") == "AWS::Lambda::EventSourceMapping"
+        to, of = properties.get("FunctionName"), properties.get("EventSourceArn")
+        if is_mapping and _refers(to, function) and _is_of(of, kind, resources):
+            found[name] = properties
     if len(found) != 1:
         what = (
             f"{len(found)} event sources of {_EVENTS[kind]} ({', '.join(found)})"
@@ -209,9 +206,9 @@ def _refers(value: Any, name: str) -> bool:
     if isinstance(value, dict) and len(value) == 1:
         ((function, operand),) = value.items()
         if function == "Fn::GetAtt":
-            return (operand.partition(".")[0] if isinstance(operand, str) else operand[0] if operand else None) == name
-        return function == "Ref" and operand == name
-    return value == name
+            return bool((operand.partition(".")[0] if isinstance(operand, str) else operand[0] if operand else None) == name)
+        return bool(function == "Ref" and operand == name)
+    return bool(value == name)
 
 
 def _is_of(value: Any, kind: str, resources: Mapping[str, Any]) -> bool:
