@@ -41,7 +41,7 @@ def emulate(arguments: Any) -> Report:
     function = Function(name, arguments.invoke, source.region, settings.timeout)
     if source.kind == "sqs":
         return _run(*_queue(source, settings, arguments.concurrency), function, name, arguments.until_idle, line)
-    stream = StreamSource(source, settings.starting_position, 0)
+    stream = StreamSource(source, settings.starting_position)
     checkpoints = Checkpoints(arguments.checkpoints, stream.arn)
     try:
         work = _stream(stream, settings, name, arguments.concurrency, checkpoints, line.note)

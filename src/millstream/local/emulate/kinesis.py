@@ -44,20 +44,11 @@ class StreamSource:
     """`shards` is a mapping's: it grows when the stream is resharded, and what the mapping is done with leaves it.
 
     starting: TRIM_HORIZON, LATEST or seconds since 1970; of shards of which `places` tells nothing. wanted: how many records a mapping
-    wants to hold of a shard. idle_seconds: between two looks at a shard that has nothing new.
+    wants to hold of a shard.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        starting: str | float,
-        wanted: int,
-        *,
-        idle_seconds: float = IDLE_SECONDS,
-        list_seconds: float = LIST_SECONDS,
-    ) -> None:
+    def __init__(self, source: Source, starting: str | float, wanted: int = _RECORDS) -> None:
         self.name, self.starting, self.wanted = source.name, starting, wanted
-        self.idle_seconds, self.list_seconds = idle_seconds, list_seconds
         self.shards: list[Shard] = []
         self._client = clients.client("kinesis", source.region)
         found = self._call(
@@ -127,7 +118,7 @@ class StreamSource:
             self.shards.append(Shard(name, parents))
         there = {one["ShardId"] for one in listed}
         self._done &= there
-        self._list_at = now + self.list_seconds
+        self._list_at = now + LIST_SECONDS
 
     def _listing(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -169,7 +160,7 @@ class StreamSource:
             shard.closed = True
             self._list_at = now
         behind = bool(answer["Records"]) or answer.get("MillisBehindLatest", 0) > 0
-        feed.due = now + (min(BUSY_SECONDS, self.idle_seconds) if behind else self.idle_seconds)
+        feed.due = now + (BUSY_SECONDS if behind else IDLE_SECONDS)
 
     def _iterator(self, shard: str, feed: _Feed) -> str:
         start = feed.start

@@ -78,7 +78,7 @@ class Settings:
         names = [one for one in cls.__fields__ if one != "filters"] + ["filter"]  # type: ignore[attr-defined]
         said = {name: value for name in names if (value := getattr(arguments, name)) is not None}
         if kind == "sqs":
-            for name in (*_STREAMS_ONLY,):
+            for name in _STREAMS_ONLY:
                 if getattr(arguments, name) is not None:
                     raise UsageError(f"--{name.replace('_', '-')} is for streams, and the source is a queue; leave it out")
         if arguments.template is not None:
@@ -90,6 +90,9 @@ class Settings:
         if isinstance(where := said.get("starting_position"), str):
             said["starting_position"] = _position(where)
         found = cls(filters=filters, **said)
+        for name in ("batch_size", "parallelization", "maximum_retries"):
+            if isinstance(getattr(found, name), float):
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(found, name):g}; write a whole number")
         for name, low, high in (
             ("timeout", 1, 900),
             ("maximum_retries", -1, 10_000),

@@ -35,8 +35,8 @@ class QueueSource:
     visibility: the queue's, in seconds. undeleted: receipts by which nothing could be deleted; their messages come again.
     """
 
-    def __init__(self, source: Source, *, idle_seconds: float = IDLE_SECONDS) -> None:
-        self.name, self.idle_seconds = source.name, idle_seconds
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
         self.url = source.url or queue_url(source)
         self.undeleted = 0
         self._client = clients.client("sqs", source.region)
@@ -70,7 +70,7 @@ class QueueSource:
             ),
         )
         found = [received(one, self.arn) for one in answer.get("Messages", ())]
-        self._due = now if found else now + self.idle_seconds
+        self._due = now if found else now + IDLE_SECONDS
         return found
 
     def delete(self, received: Received, now: float) -> bool:
