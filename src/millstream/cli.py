@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `settings`, `doctor`, `layer publish`.
+"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `settings`, `doctor`, `emulate`, `layer publish`.
 
 Exit status 0 done, 1 the run failed, 2 usage.
 """
@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from millstream.errors import MillstreamError, UsageError
+from millstream.local.emulate.arguments import add_emulate
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
+    add_emulate(commands).set_defaults(call=_emulate)
     _add_layer(commands)
     return parser
 
@@ -298,6 +300,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
     else:
         _say(render(found))
     return FAILED if found["problems"] else DONE
+
+
+def _emulate(arguments: argparse.Namespace) -> int:
+    from millstream.local.emulate.command import emulate
+
+    found = emulate(arguments)
+    return _told(arguments, found.to_dict, found.render, found.error)
 
 
 def _publish(arguments: argparse.Namespace) -> int:
