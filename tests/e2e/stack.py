@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:
     own("s3").create_bucket(Bucket=CODE)
     own("s3").put_object(Bucket=CODE, Key="code.zip", Body=_zipped(code))
     template = _packaged(yaml_parse(TEMPLATE.read_text()))
-    expanded = transform(template, parameters, _Policies())
+    expanded = _for_moto(transform(template, parameters, _Policies()))
     own("cloudformation").create_stack(
         StackName=name,
         TemplateBody=yaml.safe_dump(expanded),
@@ -85,10 +86,39 @@ def _zipped(folder: Path) -> bytes:
 
 
 def _packaged(template: dict[str, Any]) -> dict[str, Any]:
-    """With code where `sam package` puts it."""
-    for resource in template["Resources"].values():
-        properties = resource.get("Properties", {})
+    """With code where `sam package` puts it, and the state machine's definition inside."""
+    defaults = template["Globals"]["Function"]
+    for properties in (defaults, *(one.get("Properties", {}) for one in template["Resources"].values())):
         for key in ("CodeUri", "ContentUri"):
             if isinstance(properties.get(key), str):
                 properties[key] = f"s3://{CODE}/code.zip"
+        if "DefinitionUri" in properties:
+            properties["Definition"] = json.loads((TEMPLATE.parent / properties.pop("DefinitionUri")).read_text())
     return template
+
+
+def _for_moto(template: dict[str, Any]) -> dict[str, Any]:
+    """Without what moto's CloudFormation cannot do: tags of keys, numbers as keys of mappings, aliases, layers of its own making."""
+    aliases = {}
+    for logical, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::KMS::Key":
+            resource["Properties"].pop("Tags", None)
+        elif resource["Type"] == "AWS::Lambda::Function":
+            resource["Properties"].pop("Layers", None)
+        elif resource["Type"] == "AWS::Lambda::Alias":
+            aliases[logical] = resource["Properties"]["FunctionName"]
+    for mapping in template["Mappings"].values():
+        for key in [key for key in mapping if key.isdigit()]:
+            mapping[int(key)] = mapping.pop(key)
+    return _replaced(template, aliases)
+
+
+def _replaced(node: Any, aliases: dict[str, Any]) -> Any:
+    """With functions where aliases are meant."""
+    if isinstance(node, dict):
+        if len(node) == 1 and node.get("Ref") in aliases:
+            return aliases[node["Ref"]]
+        return {key: _replaced(value, aliases) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, aliases) for value in node]
+    return node
