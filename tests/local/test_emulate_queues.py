@@ -127,8 +127,7 @@ def test_concurrency(aws, capsys):
     assert behind.most_at_once == 3
 
 
-def test_what_was_gathered_is_let_go_at_the_end(aws, capsys):
-    """An error ends the run while messages wait for their window: nobody has to wait for their visibility timeout."""
+def test_a_function_that_is_not_there_ends_it(aws, capsys):
     queue = new_queue("a")
     with function(lambda _: (404, b"{}")) as behind:
         status, report, err = run(capsys, queue, "--invoke", behind.url, *IDLE)
