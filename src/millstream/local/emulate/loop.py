@@ -10,7 +10,7 @@ from millstream.classes import Protocol
 from millstream.local.emulate.work import Work
 from millstream.local.emulator.answers import Answer, Invocation
 
-_MOST_WAIT = 1.0  # seconds, so that what is shown does not stand still
+_MOST_WAIT = 0.2  # seconds, so that what is shown does not stand still
 _LEAST_WAIT = 0.001
 
 
@@ -25,7 +25,7 @@ class Invoker(Protocol):
 class Loop:
     """until_idle: seconds without anything new, nothing held and nothing in flight, after which it ends; None is never.
 
-    show: is called about once a second, and after every answer. `stopping` may be set by the handler of a signal: nothing is polled or
+    show: is called some five times a second, and after every answer. `stopping` may be set by the handler of a signal: nothing is polled or
     invoked any more then.
     """
 
