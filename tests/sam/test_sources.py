@@ -71,7 +71,8 @@ QUEUES = [(name, queue) for name, stack in STACKS.items() for queue in stack.kin
 
 def is_source(variant, queue):
     return any(
-        mapping["EventSourceArn"] == f"${{{queue}.Arn}}" for mapping in STACKS[variant].kind("Lambda::EventSourceMapping").values()
+        mapping["EventSourceArn"] == f"${{{queue}.Arn}}"
+        for mapping in STACKS[variant].kind("Lambda::EventSourceMapping").values()
     )
 
 
@@ -214,11 +215,15 @@ def test_rejects_stand_apart_from_rows(variant):
 
 
 def test_the_lake_is_tidied():
-    rules = {one["Id"]: one for one in STACKS["defaults"].kind("S3::Bucket")["CuratedBucket"]["LifecycleConfiguration"]["Rules"]}
+    rules = {
+        one["Id"]: one for one in STACKS["defaults"].kind("S3::Bucket")["CuratedBucket"]["LifecycleConfiguration"]["Rules"]
+    }
     assert rules["tier-data"]["Prefix"] == "data/"
     assert rules["expire-rejects"]["Prefix"] == "rejects/"
     assert rules["expire-rejects"]["ExpirationInDays"] == 90
-    assert not any("ExpirationInDays" in one and one.get("Prefix", "") in ("", "data/") for one in rules.values()), "rows expire"
+    assert not any("ExpirationInDays" in one and one.get("Prefix", "") in ("", "data/") for one in rules.values()), (
+        "rows expire"
+    )
     for properties in STACKS["everything"].kind("S3::Bucket").values():
         told = properties["LifecycleConfiguration"]["Rules"]
         assert any(one.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation") == 1 for one in told)
