@@ -21,15 +21,17 @@ from tests.lambda_runtime.sandbox import Sandbox
 LAW = ("written", "filtered", "duplicate", "rejected", "failed")
 
 
-def runtime(function: Function, code: Path, layer: Sandbox, parts: Parts, endpoints: dict[str, str]) -> LambdaRuntime:
-    """The function's execution environment, with what it was deployed with."""
+def runtime(
+    function: Function, code: Path, layer: Sandbox, parts: Parts, endpoints: dict[str, str], timeout: int
+) -> LambdaRuntime:
+    """The function's execution environment, with what it was deployed with but for its timeout."""
     return LambdaRuntime(
         function.handler,
         task_root=code,
         layer=layer,
         parts=parts,
         environment=function.environment | endpoints,
-        timeout=function.timeout,
+        timeout=timeout,
         memory=function.memory,
         name=function.name,
     )

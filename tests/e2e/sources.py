@@ -37,7 +37,9 @@ def put_records(stream: Any, name: str, records: list[bytes]) -> None:
 
 
 def _split(stream: Any, name: str) -> None:
-    shard = next(one for one in stream.list_shards(StreamName=name)["Shards"] if "EndingSequenceNumber" not in one["SequenceNumberRange"])
+    shard = next(
+        one for one in stream.list_shards(StreamName=name)["Shards"] if "EndingSequenceNumber" not in one["SequenceNumberRange"]
+    )
     low, high = (int(shard["HashKeyRange"][one]) for one in ("StartingHashKey", "EndingHashKey"))
     stream.split_shard(StreamName=name, ShardToSplit=shard["ShardId"], NewStartingHashKey=str((low + high) // 2))
     while stream.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":

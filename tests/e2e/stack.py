@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from botocore.config import Config
+from botocore.session import get_session as session
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
@@ -60,7 +62,8 @@ def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:
     own("s3").put_object(Bucket=CODE, Key="code.zip", Body=_zipped(code))
     template = _packaged(yaml_parse(TEMPLATE.read_text()))
     expanded = _for_moto(transform(template, parameters, _Policies()))
-    own("cloudformation").create_stack(
+    # In moto all is made within the request: seconds.
+    session().create_client("cloudformation", config=Config(read_timeout=300, retries={"total_max_attempts": 1})).create_stack(
         StackName=name,
         TemplateBody=yaml.safe_dump(expanded),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
