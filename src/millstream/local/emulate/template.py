@@ -76,7 +76,7 @@ class _Values:
             with suppress(ValueError):
                 found = float(found) if "." in found else int(found)
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise self.refused(what, "a number", option)
+            raise self.refused(what, "number", option)
         return found
 
     def truth(self, value: Any, what: str, option: str) -> bool:
