@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, Literal
 
 from millstream import clock
@@ -35,10 +36,11 @@ class Destination:
             return cls("s3", found[1])
         if found := _TOPIC.fullmatch(text):
             return cls("sns", text, found[1])
-        if text.startswith(("http://", "https://", "arn:")):
+        source = None
+        with suppress(UsageError):
             source = Source.of(text)
-            if source.kind == "sqs" and not source.name.endswith(".fifo"):
-                return cls("sqs", source.url or queue_url(source), source.region)
+        if source is not None and source.kind == "sqs" and not source.name.endswith(".fifo"):
+            return cls("sqs", source.url or queue_url(source), source.region)
         raise UsageError(
             f"--destination is {text!r}; write s3://BUCKET, the URL or ARN of a queue that is not FIFO, a topic's ARN, or none"
         )

@@ -50,7 +50,8 @@ class Loop:
                 return "idle"
             self.show()
             for invocation, answer in self.function.wait(self._pause(since)):
-                self.work.answer(invocation, answer, clock.now())
+                since = clock.now()
+                self.work.answer(invocation, answer, since)
 
     def _pause(self, since: float) -> float:
         """How long to wait for an answer."""

