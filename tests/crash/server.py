@@ -47,8 +47,8 @@ class OneByOne:
             return list(self.application(environ, start_response))
 
 
-def serve(port: int, before: Any = lambda application: application) -> None:
-    """Serve until the process ends. `before`: makes an application of moto's that meets the requests first, one at a time."""
+def serve(port: int, around: Any = OneByOne) -> None:
+    """Serve until the process ends. `around`: makes an application of moto's that meets the requests first."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import run_simple
 
@@ -59,7 +59,7 @@ def serve(port: int, before: Any = lambda application: application) -> None:
             True  # headers and body are sent apart: the second would wait 40 ms for the first one's receipt
         )
 
-    application = OneByOne(before(DomainDispatcherApplication(create_backend_app)))
+    application = around(DomainDispatcherApplication(create_backend_app))
     run_simple("127.0.0.1", port, application, threaded=True, request_handler=Quick)
 
 

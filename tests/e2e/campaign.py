@@ -53,7 +53,9 @@ def campaign(records: int, data: Path, layer: Path, say: Callable[[str], Any] = 
         places = _places(stack, kinesis_local.client(kinesis))
         polled = {}
         for source, (logical, url, options) in places.items():
-            made = runtime(stack.function(logical), code, box, parts, endpoints, TIMEOUT)
+            function = stack.function(logical)
+            assert [url.rpartition("/")[2]] == [arn.rpartition("/")[2].rpartition(":")[2] for arn in function.sources]
+            made = runtime(function, code, box, parts, endpoints, TIMEOUT)
             polled[source] = Poller(url, logical, held.enter_context(made), endpoints, "--timeout", str(TIMEOUT), *options)
             held.callback(polled[source].stop)
         faults = _send(stack, sent, kinesis_local.client(kinesis), polled)

@@ -1,4 +1,4 @@
-"""moto, as in tests.crash.server, whose S3 answers 503 for a while when told to: PUT /burst with the seconds as body; GET tells how many did."""
+"""moto, as in tests.crash.server, whose S3 answers 503 for a while when told to: PUT /burst with the seconds as body, which tells how many it did."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sys
 import time
 from typing import Any
 
-from tests.crash.server import serve
+from tests.crash.server import OneByOne, serve
 
 _SLOW = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 class Bursts:
-    """A WSGI application before another."""
+    """A WSGI application before another, which may refuse S3's requests."""
 
     def __init__(self, application: Any) -> None:
         self.application = application
@@ -21,8 +21,7 @@ class Bursts:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] == "/burst":
-            if environ["REQUEST_METHOD"] == "PUT":
-                self.until = time.monotonic() + float(environ["wsgi.input"].read())
+            self.until = time.monotonic() + float(environ["wsgi.input"].read())
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [str(self.refused).encode()]
         if time.monotonic() < self.until and "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
@@ -33,4 +32,4 @@ class Bursts:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), Bursts)
+    serve(int(sys.argv[1]), lambda application: OneByOne(Bursts(application)))

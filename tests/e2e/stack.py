@@ -25,14 +25,13 @@ class Function(NamedTuple):
 
     name: str
     handler: str
-    timeout: int
     memory: int
     environment: dict[str, str]
     sources: list[str]
 
 
 class Stack:
-    """A stack that was created. resources: physical ids by logical ids."""
+    """A stack that was created. resources: physical ids by logical ids. Its event source mappings are removed: moto has its own pollers."""
 
     def __init__(self, name: str) -> None:
         self.resources = {
@@ -42,18 +41,15 @@ class Stack:
         }
         (stack,) = own("cloudformation").describe_stacks(StackName=name)["Stacks"]
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
+        self._mappings = own("lambda").list_event_source_mappings()["EventSourceMappings"]
+        for one in self._mappings:
+            own("lambda").delete_event_source_mapping(UUID=one["UUID"])
 
     def function(self, logical: str) -> Function:
         found = own("lambda").get_function_configuration(FunctionName=self.resources[logical])
-        mappings = own("lambda").list_event_source_mappings()["EventSourceMappings"]
-        return Function(
-            found["FunctionName"],
-            found["Handler"],
-            found["Timeout"],
-            found["MemorySize"],
-            found["Environment"]["Variables"],
-            [one["EventSourceArn"] for one in mappings if found["FunctionName"] in one["FunctionArn"].split(":")],
-        )
+        name = found["FunctionName"]
+        sources = [one["EventSourceArn"] for one in self._mappings if name in one["FunctionArn"].split(":")]
+        return Function(name, found["Handler"], found["MemorySize"], found["Environment"]["Variables"], sources)
 
 
 def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:

@@ -145,7 +145,7 @@ def test_options_go_before_the_template(tmp_path):
         ),
         (
             "BatchSize: 500",
-            "BatchSize: !If [Small, 1, 2]",
+            "BatchSize: !If [Unknown, 1, 2]",
             "BatchSize is a !If that only a stack knows; give --batch-size instead",
         ),
         ('"arn:aws:s3:::failed"', "!GetAtt Failed.Arn", "Destination is a !GetAtt that only a stack knows; give --destination"),
@@ -270,3 +270,43 @@ def test_the_command_tells_its_words(capsys):
     told = capsys.readouterr().out
     for option in ("--invoke URL", "--template FILE", "--filter PATTERN", "--until-idle S", "--checkpoints FILE"):
         assert option in told
+
+
+CONDITIONS = """
+Conditions:
+  Small: !Equals [!Ref Size, small]
+  Large: !Not [!Condition Small]
+  Live: !Equals [!Ref NoDefault, "yes"]
+  Both: !And [!Condition Small, !Condition Live]
+  Either: !Or [!Condition Small, !Condition Live]
+  One: !Equals [!Ref One, "1"]
+  Sure: !Equals [!Ref Sure, "true"]
+  Neither: !And [!Condition Large, !Condition Live]
+  Ring: !Not [!Condition Ring]
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("!If [Small, 1, 2]", 1),
+        ("!If [Large, 1, 2]", 2),
+        ("!If [Either, 1, 2]", 1),
+        ("!If [Neither, 1, 2]", 2),
+        ("!If [One, 1, 2]", 1),
+        ("!If [Sure, 1, 2]", 1),
+        ("!If [Large, 1, !If [Small, !Ref One, 3]]", 1),
+        ("!If [Large, 7, !Ref AWS::NoValue]", None),
+        *((f"!If [{one}, 1, 2]", "refused") for one in ("Live", "Both", "Ring", "Missing", "[Small]")),
+        ("!If [Small, 1]", "refused"),
+    ],
+)
+def test_conditions_on_defaults_are_decided(tmp_path, written, size):
+    parameters = "Parameters:\n  Size: {Type: String, Default: small}\n  One: {Type: Number, Default: 1}\n  Sure: {Type: String, Default: true}\n"
+    assert "Parameters:\n" in SAM
+    template = SAM.replace("Parameters:\n", parameters).replace("BatchSize: 500", f"BatchSize: {written}") + CONDITIONS
+    if size != "refused":
+        assert read(tmp_path, template, "Orders", "kinesis").batch_size == size
+        return
+    with pytest.raises(UsageError, match="BatchSize is a !If that only a stack knows"):
+        read(tmp_path, template, "Orders", "kinesis")

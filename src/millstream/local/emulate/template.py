@@ -1,7 +1,7 @@
 """The settings of an event source in a SAM or CloudFormation template.
 
-A value that is not written out can be taken from a parameter's default. Anything else has to be given as an option: what a
-stack's conditions and attributes come to is known to CloudFormation alone.
+A value that is not written out can be taken from a parameter's default, and conditions on these are decided. Anything else has to be
+given as an option: what a stack's attributes come to is known to CloudFormation alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from millstream.errors import UsageError
 
 _EVENTS = {"kinesis": "Kinesis", "sqs": "SQS"}
 _SHORT = {"Ref": "Ref", "Condition": "Condition"}
+_NO_VALUE = {"Ref": "AWS::NoValue"}
+_DEEPEST = 50
+"""Conditions that name one another."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -64,7 +67,8 @@ class _Values:
         self.template, self.place = template, place
 
     def plain(self, value: Any, what: str, option: str) -> Any:
-        """A value as it is written, or the default of the parameter that it refers to."""
+        """A value as it is written, or the default of the parameter that it refers to, or what a condition on such comes to."""
+        value = self.chosen(value)
         if isinstance(value, dict) and value.keys() == {"Ref"}:
             parameter = (self.template.get("Parameters") or {}).get(value["Ref"])
             if isinstance(parameter, dict) and "Default" in parameter:
@@ -73,6 +77,48 @@ class _Values:
             function = next(iter(value)).replace("Fn::", "!")
             raise UsageError(f"{self.place}: {what} is a {function} that only a stack knows; give --{option} instead")
         return value
+
+    def chosen(self, value: Any) -> Any:
+        """A branch of !If where its condition can be decided; else the value as it is."""
+        for _ in range(_DEEPEST):
+            branches = value.get("Fn::If") if isinstance(value, dict) and len(value) == 1 else None
+            if not isinstance(branches, list) or len(branches) != 3:
+                break
+            decided = self._decided({"Condition": branches[0]}, _DEEPEST)
+            if decided is None:
+                break
+            value = branches[1 if decided else 2]
+        return value
+
+    def _decided(self, condition: Any, depth: int) -> bool | None:
+        """What a condition comes to with the defaults of parameters. None: that cannot be told."""
+        if depth == 0 or not isinstance(condition, dict) or len(condition) != 1:
+            return None
+        ((function, operand),) = condition.items()
+        if function == "Condition":
+            named = self.template.get("Conditions")
+            return self._decided(named.get(operand), depth - 1) if isinstance(named, dict) and isinstance(operand, str) else None
+        if not isinstance(operand, list):
+            return None
+        if function == "Fn::Equals" and len(operand) == 2:
+            left, right = map(self._text_of, operand)
+            return None if left is None or right is None else left == right
+        parts = [self._decided(one, depth - 1) for one in operand]
+        if function == "Fn::Not" and len(parts) == 1:
+            return None if parts[0] is None else not parts[0]
+        if function in ("Fn::And", "Fn::Or"):
+            decisive = function == "Fn::Or"
+            return decisive if decisive in parts else None if None in parts else not decisive
+        return None
+
+    def _text_of(self, value: Any) -> str | None:
+        """A side of a comparison, as CloudFormation compares: as text."""
+        if isinstance(value, dict) and value.keys() == {"Ref"}:
+            parameter = (self.template.get("Parameters") or {}).get(value["Ref"])
+            value = parameter.get("Default") if isinstance(parameter, dict) else None
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, str | int | float) else None
 
     def number(self, value: Any, what: str, option: str) -> Any:
         found = self.plain(value, what, option)
@@ -153,7 +199,7 @@ def read_template(path: str, function: str, kind: Literal["kinesis", "sqs"], giv
     if tumbling is not None and values.plain(tumbling, "TumblingWindowInSeconds", "window") not in (0, "0"):
         raise UsageError(f"{path}: {name}: TumblingWindowInSeconds cannot be emulated; take it out of the template")
     for key, (option, read) in _PROPERTIES.items():
-        if key in event and option not in given:
+        if key in event and option not in given and values.chosen(event[key]) != _NO_VALUE:
             found[option] = read(values, event[key], key, option.replace("_", "-"))
     if found.get("starting_position") == "AT_TIMESTAMP":
         seconds = values.number(event.get("StartingPositionTimestamp"), "StartingPositionTimestamp", "starting-position")
