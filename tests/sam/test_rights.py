@@ -180,6 +180,7 @@ def test_the_state_machine_may_do_what_its_steps_do_and_run_backfills_of_itself(
     own = "arn:aws:states:eu-west-1:123456789012"
     assert {(action, resource) for action, resource in allowed if action.startswith("states:")} == {
         ("states:StartExecution", f"{own}:stateMachine:ms-files"),
+        ("states:RedriveExecution", f"{own}:execution:ms-files/*"),
         *(
             (f"states:{verb}Execution", f"{own}:execution:ms-files{end}")
             for verb in ("Describe", "Stop")

@@ -17,7 +17,7 @@ FULL = STACKS["everything"]
 OWN = {
     "AWS/Lambda": "Duration Errors Throttles IteratorAge DestinationDeliveryFailures OnFailureDestinationDeliveredEventCount",
     "AWS/SQS": "ApproximateNumberOfMessagesVisible ApproximateAgeOfOldestMessage",
-    "AWS/States": "ExecutionsFailed",
+    "AWS/States": "ExecutionsFailed ExecutionsTimedOut ExecutionsAborted",
     "AWS/ApiGateway": "5XXError",
 }
 """Metrics that AWS writes, by namespace: from its documents."""
