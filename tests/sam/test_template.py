@@ -27,7 +27,16 @@ TAGGED = [
 ]
 UNTAGGED = {"ObjectsRule", "WorkflowRule"}
 """Rules cost nothing."""
-KEPT = ["DynamoDB::Table", "KMS::Key", "Kinesis::Stream", "Lambda::LayerVersion", "Logs::LogGroup", "S3::Bucket", "SQS::Queue"]
+KEPT = [
+    "Athena::WorkGroup",
+    "DynamoDB::Table",
+    "KMS::Key",
+    "Kinesis::Stream",
+    "Lambda::LayerVersion",
+    "Logs::LogGroup",
+    "S3::Bucket",
+    "SQS::Queue",
+]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
