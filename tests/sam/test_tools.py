@@ -45,14 +45,19 @@ BASELINE = {
 """What cfn-guard finds by AWS Control Tower's rules: the resources, and why they stay so."""
 
 
+def lacks(what):
+    """Skip for want of something, or fail where nothing may be skipped."""
+    if os.environ.get("LAMBDA_TESTS") == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="module")
 def fetched():
     try:
         return tools.fetch()
     except tools.FetchError as error:
-        if os.environ.get("LAMBDA_TESTS") == "required":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        lacks(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +128,9 @@ def test_sam_builds_it(fetched, tmp_path, python, arch):
     """With the layer's zip that stands in layer/dist, which is the one that `layer/Makefile` takes."""
     tag = f"py{python.replace('.', '')}"
     if not (DIST / f"millstream-{tag}-{arch}.zip").exists():
-        pytest.skip(f"there is no layer: make layer PYTHONS={tag} ARCHES={arch}")
+        lacks(f"there is no layer: make layer PYTHONS={tag} ARCHES={arch}")
     if shutil.which(f"python{python}") is None:
-        pytest.skip(f"there is no python{python} on PATH")
+        lacks(f"there is no python{python} on PATH")
     given = (f"Runtime=python{python}", f"Architecture={arch}", "Release=1")
     places = ("--template", TEMPLATE, "--build-dir", tmp_path / "build", "--cache-dir", tmp_path / "cache")
     done = run(fetched.sam, "build", *places, "--parameter-overrides", *given, LAYER_PYTHON=tag, LAYER_ARCH=arch)
