@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,9 @@ SHARD = "shardId-999999999999"  # one that no stream has: `millstream gc --close
 DONE = {"batchItemFailures": []}
 
 Event = dict[str, Any]
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
 
 
 class CheckError(Exception):
@@ -34,7 +38,7 @@ def handler(event: Event, context: Any) -> dict[str, str]:
     except Exception as error:  # CodeDeploy must be told, else it waits for an hour
         failed = [f"{type(error).__name__}: {error}"]
     status = "Failed" if failed else "Succeeded"
-    print(json.dumps({"message": "check", "status": status, "failed": failed}))
+    log.log(logging.ERROR if failed else logging.INFO, "%s", json.dumps({"status": status, "failed": failed}))
     boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
         deploymentId=event["DeploymentId"],
         lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],

@@ -160,23 +160,34 @@ def test_it_may_do_so_on_its_own_source_and_places_alone(variant, name):
     assert logs == {f"${{{name.removesuffix('Function')}Logs.Arn}}"}
 
 
-def test_the_state_machine_may_do_what_its_steps_do():
+STEPS = {
+    "arn:aws:states:::lambda:invoke": ("lambda:InvokeFunction", "${WorkflowFunctionAliaslive}"),
+    "arn:aws:states:::sns:publish": ("sns:Publish", "${NoticeTopic}"),
+    "arn:aws:states:::sqs:sendMessage": ("sqs:SendMessage", "${QuarantineQueue.Arn}"),
+    "arn:aws:states:::dynamodb:putItem": ("dynamodb:PutItem", "${StateTable.Arn}"),
+    "arn:aws:states:::aws-sdk:s3:listObjectsV2": ("s3:ListBucket", "${RawBucket.Arn}"),
+    "arn:aws:states:::s3:getObject": ("s3:GetObject", "${RawBucket.Arn}/*"),
+    "arn:aws:states:::s3:putObject": ("s3:PutObject", "${CuratedBucket.Arn}/backfills/*"),
+}
+"""What the state machine may do, by what its steps are called."""
+
+
+def test_the_state_machine_may_do_what_its_steps_do_and_run_backfills_of_itself():
     allowed = STACKS["defaults"].allowed("WorkflowMachineRole")
+    steps = set(re.findall(r'"Resource": "(arn:aws:states:[^"]+)"', (FOLDER / "statemachine.asl.json").read_text()))
+    assert steps <= STEPS.keys()
+    assert set(STEPS.values()) <= allowed
     own = "arn:aws:states:eu-west-1:123456789012"
-    assert {
-        ("lambda:InvokeFunction", "${WorkflowFunctionAliaslive}"),
-        ("sns:Publish", "${AlarmTopic}"),
-        ("sqs:SendMessage", "${QuarantineQueue.Arn}"),
-        ("s3:GetObject", "${RawBucket.Arn}/*"),
-        ("s3:ListBucket", "${RawBucket.Arn}"),
-        ("s3:PutObject", "${CuratedBucket.Arn}/rejects/*"),
-        ("s3:PutObject", "${CuratedBucket.Arn}/backfills/*"),
-        ("kms:Decrypt", "${Key.Arn}"),
-        ("kms:GenerateDataKey", "${Key.Arn}"),
+    assert {(action, resource) for action, resource in allowed if action.startswith("states:")} == {
         ("states:StartExecution", f"{own}:stateMachine:ms-files"),
-        ("states:DescribeExecution", f"{own}:execution:ms-files/*"),
-        ("states:StopExecution", f"{own}:execution:ms-files/*"),
-    } <= allowed
+        ("states:RedriveExecution", f"{own}:execution:ms-files/*"),
+        *(
+            (f"states:{verb}Execution", f"{own}:execution:ms-files{end}")
+            for verb in ("Describe", "Stop")
+            for end in (":*", "/*")
+        ),
+    }
+    assert {("kms:Decrypt", "${Key.Arn}"), ("kms:GenerateDataKey", "${Key.Arn}")} <= allowed
 
 
 SUBSTITUTED = "TransformFunctionArn TopicArn QuarantineQueueUrl StateTable RawBucket CuratedBucket RejectsBucket RejectsPrefix OutputPrefix"

@@ -139,9 +139,16 @@ def key_of(kind, one):
             return one["WorkGroupConfiguration"]["ResultConfiguration"]["EncryptionConfiguration"]["KmsKey"]
 
 
-ENCRYPTED = (
-    "S3::Bucket DynamoDB::Table Kinesis::Stream SQS::Queue SNS::Topic Logs::LogGroup Lambda::Function Athena::WorkGroup".split()
-)
+ENCRYPTED = [
+    "S3::Bucket",
+    "DynamoDB::Table",
+    "Kinesis::Stream",
+    "SQS::Queue",
+    "SNS::Topic",
+    "Logs::LogGroup",
+    "Lambda::Function",
+    "Athena::WorkGroup",
+]
 
 
 @pytest.mark.parametrize("kind", ENCRYPTED)
