@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from millstream.errors import MillstreamError, UsageError
-from millstream.local.emulate.arguments import add_emulate
+from millstream.local.emulate.arguments import add_emulate, run_emulate
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
@@ -303,9 +303,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _emulate(arguments: argparse.Namespace) -> int:
-    from millstream.local.emulate.command import emulate
-
-    found = emulate(arguments)
+    found = run_emulate(arguments)
     return _told(arguments, found.to_dict, found.render, found.error)
 
 

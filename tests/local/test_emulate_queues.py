@@ -10,7 +10,7 @@ from tests.local.emulating import bodies, function, naming, new_queue, payload, 
 
 pytestmark = pytest.mark.once
 
-IDLE = ("--until-idle", "0.15")
+IDLE = ("--until-idle", "0.05")
 
 
 def left(queue):
@@ -63,7 +63,7 @@ def test_what_failed_stays_and_comes_again_when_it_is_visible(aws, capsys):
         return naming(event, failing.pop()) if failing and "b" in map(payload, event["Records"]) else None
 
     with function(behave) as behind:
-        words = ("--timeout", 1, "--report-batch-item-failures", "--until-idle", 1.6)
+        words = ("--timeout", 1, "--report-batch-item-failures", "--until-idle", 1.3)
         _, report, _ = run(capsys, queue, "--invoke", behind.url, *words)
     delivered = sorted(x for one in behind.payloads for x in one)
     assert delivered == ["a", "b", "b", "c"]

@@ -6,13 +6,14 @@ import uuid
 
 import pytest
 
+from millstream.local.emulate import invoke
 from millstream.sinks import clients
 from tests.aws import events
 from tests.local.emulating import bodies, function, naming, new_queue, new_stream, payload, put, run, unhandled
 
 pytestmark = pytest.mark.once
 
-IDLE = ("--until-idle", "0.15")
+IDLE = ("--until-idle", "0.05")
 QUICK = (*IDLE, "--backoff-limit", "0.01")
 
 
@@ -160,7 +161,7 @@ def test_concurrency_and_parallelization(aws, capsys):
     def slow(_):
         time.sleep(0.03)
 
-    payloads = [f"{i}" for i in range(16)]
+    payloads = [f"{i}" for i in range(10)]
     with function(slow) as behind:
         run(capsys, new_stream(*payloads, shards=4), "--invoke", behind.url, "--batch-size", 2, *IDLE)
         assert behind.most_at_once == 1
@@ -174,7 +175,7 @@ def test_concurrency_and_parallelization(aws, capsys):
         _, report, _ = run(capsys, new_stream(*payloads), "--invoke", behind.url, *words)
     assert 2 <= behind.most_at_once <= 4
     assert sorted(x for one in behind.payloads for x in one) == sorted(payloads)
-    assert report["counts"]["acknowledged"] == 16
+    assert report["counts"]["acknowledged"] == 10
 
 
 def test_another_emulator_goes_on_at_the_checkpoints(aws, tmp_path, capsys):
@@ -225,6 +226,30 @@ def test_an_invocation_that_comes_to_nothing_is_made_again(aws, capsys, answer, 
         _, report, _ = run(capsys, new_stream("a"), "--invoke", behind.url, *QUICK)
     assert behind.payloads == [["a"], ["a"]]
     assert (report["counts"][counted], report["counts"]["acknowledged"]) == (1, 1)
+
+
+def test_a_function_that_does_not_answer_in_time(aws, capsys, monkeypatch):
+    monkeypatch.setattr(invoke, "START_SECONDS", -0.8)
+    slow = [0.0, 0.6]
+    with function(lambda _: time.sleep(slow.pop())) as behind:
+        _, report, _ = run(capsys, new_stream("a"), "--invoke", behind.url, "--timeout", 1, *QUICK)
+    assert behind.payloads == [["a"], ["a"]]
+    assert (report["counts"]["errors"], report["counts"]["acknowledged"]) == (1, 1)
+
+
+def test_a_function_that_is_not_there(aws, capsys, monkeypatch):
+    monkeypatch.setattr(invoke, "UNREACHABLE_SECONDS", 0.1)
+    status, report, err = run(capsys, new_stream("a"), "--invoke", "http://127.0.0.1:9", *QUICK)
+    assert (status, report["ended"], report["counts"]["held"]) == (1, "error", 1)
+    assert err.startswith(
+        "millstream: error: cannot invoke function at http://127.0.0.1:9: no connection could be made, for 0.1 s"
+    )
+
+
+def test_a_stream_of_another_account(aws, capsys):
+    stream = new_stream()
+    status, _, err = run(capsys, f"arn:aws:kinesis:us-east-1:210987654321:stream/{stream}", "--name", "f")
+    assert (status, "streams of other accounts are not read" in err) == (2, True)
 
 
 def payloads_of(event):

@@ -215,8 +215,11 @@ def test_words_that_cannot_be(given, says):
     ("text", "found"),
     [
         ("orders", Source("kinesis", "orders")),
-        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a.b-c_d", Source("kinesis", "a.b-c_d", "eu-west-1")),
-        ("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders", Source("kinesis", "orders", "cn-north-1")),
+        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a", Source("kinesis", "a", "eu-west-1", account="123456789012")),
+        (
+            "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders",
+            Source("kinesis", "orders", "cn-north-1", account="123456789012"),
+        ),
         ("arn:aws:sqs:eu-west-1:123456789012:a.fifo", Source("sqs", "a.fifo", "eu-west-1", account="123456789012")),
         ("http://127.0.0.1:5000/123456789012/q", Source("sqs", "q", None, "http://127.0.0.1:5000/123456789012/q")),
         (
@@ -270,6 +273,13 @@ def test_the_command_tells_its_words(capsys):
     told = capsys.readouterr().out
     for option in ("--invoke URL", "--template FILE", "--filter PATTERN", "--until-idle S", "--checkpoints FILE"):
         assert option in told
+
+
+def test_without_boto3_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("millstream.local.emulate.arguments.find_spec", lambda name: None)
+    assert main(["emulate", "orders", "--name", "orders"]) == 2
+    told = "millstream: error: millstream emulate needs boto3, which is not installed: pip install 'millstream[aws]'\n"
+    assert capsys.readouterr().err == told
 
 
 CONDITIONS = """

@@ -110,6 +110,8 @@ LEAVES = [
     ('[{"numeric": [">", 10, "<=", 20]}]', "10", False),
     ('[{"numeric": [">", 10, "<=", 20]}]', "20.1", False),
     ('[{"numeric": [">=", 0, "<", 1]}]', "0", True),
+    ('[{"numeric": [">", 10]}]', "1e400", True),
+    ('[{"numeric": [">", 10]}]', "1e99999999999999999999", False),
     ('[{"numeric": [">", 10]}]', "true", False),
     ('[{"numeric": [">", 10]}]', "null", False),
     ('[{"numeric": [">", 10]}]', ABSENT, False),
@@ -197,7 +199,7 @@ def test_a_body_that_is_text_or_json(body, pattern, passes):
     assert Filters.of([f'{{"body": {pattern}}}'], "sqs").match(of_queue(body)) is passes
 
 
-@pytest.mark.parametrize("data", [b"plain", b"\xff\xfe", b"", b'"x"', b"7", b'{"a": "x"'])
+@pytest.mark.parametrize("data", [b"plain", b"\xff\xfe", '{"a": "x"}'.encode("utf-16"), b"", b'"x"', b"7", b'{"a": "x"'])
 def test_data_that_is_no_json_is_dropped(data):
     assert not Filters.of(['{"data": {"a": ["x"]}}', '{"data": {"a": [{"exists": false}]}}'], "kinesis").match(of_stream(data))
 

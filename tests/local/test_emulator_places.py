@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from millstream.errors import SettingsError
@@ -51,6 +52,7 @@ def worked(draw, settings, trims, until=float("inf")):
     return stream, world.run(until)
 
 
+@settings_of(max_examples=40)
 @given(st.integers(), SETTINGS)
 def test_what_is_forgotten_changes_nothing(draw, settings):
     (_, kept), (_, trimmed) = worked(draw, settings, False), worked(draw, settings, True)
@@ -62,6 +64,7 @@ def test_what_is_forgotten_changes_nothing(draw, settings):
     assert "shardId-000000000000" not in {one.name for one in trimmed.mapping.shards}
 
 
+@settings_of(max_examples=40)
 @given(st.integers(), SETTINGS, st.floats(0.0, 4.0))
 def test_whoever_goes_on_at_its_places_misses_nothing(draw, settings, until):
     stream, world = worked(draw, settings, False, until)
@@ -76,6 +79,7 @@ def test_whoever_goes_on_at_its_places_misses_nothing(draw, settings, until):
             assert record.sequence in done or not passed
 
 
+@settings_of(max_examples=40)
 @given(st.integers(), SETTINGS, st.floats(0.0, 4.0))
 def test_no_more_invocations_than_settings_say(draw, settings, until):
     _, world = worked(draw, settings, True, until)

@@ -1,9 +1,15 @@
-"""The words of `millstream emulate`. Imports nothing, as each command of the command line does until it is run."""
+"""The words of `millstream emulate`. Nothing else is imported until it is run."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import SettingsError
+
+if TYPE_CHECKING:
+    from millstream.local.emulate.live import Report
 
 
 def add_emulate(commands: Any) -> argparse.ArgumentParser:
@@ -55,3 +61,12 @@ def add_emulate(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     return parser
+
+
+def run_emulate(arguments: argparse.Namespace) -> Report:
+    """Run the command. Raises UsageError, and RunError before anything was done."""
+    if find_spec("botocore") is None:
+        raise SettingsError("millstream emulate needs boto3, which is not installed: pip install 'millstream[aws]'")
+    from millstream.local.emulate.command import emulate
+
+    return emulate(arguments)

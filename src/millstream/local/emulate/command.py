@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from millstream import clock
-from millstream.errors import RunError, SettingsError
+from millstream.errors import RunError, SettingsError, SourceError
 from millstream.local.emulate.checkpoints import Checkpoints
 from millstream.local.emulate.destination import Destination
 from millstream.local.emulate.invoke import Function
@@ -98,6 +98,9 @@ def _run(
             work.end()
     except RunError as found:
         ended, error = "error", found
+        if not isinstance(found, SourceError):
+            with suppress(RunError):
+                work.end()
     finally:
         line.close()
     places = work.checkpoints.to_dict() if isinstance(work, StreamWork) else {}

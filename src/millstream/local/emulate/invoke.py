@@ -55,6 +55,9 @@ class Function:
                 if mail is not None:
                     invocation, answer = mail
                     if isinstance(answer, RunError):
+                        if found:  # these first; it comes up at the next call
+                            self._mail.put(mail)
+                            return found
                         raise answer
                     found.append((invocation, answer))
                 mail = self._mail.get_nowait()

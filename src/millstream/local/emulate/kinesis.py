@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from millstream import clock
 from millstream.classes import dataclass
-from millstream.errors import SinkError, SourceError
+from millstream.errors import SinkError, SourceError, UsageError
 from millstream.local.emulate.settings import Source
 from millstream.local.emulator.shards import Record, Shard
 from millstream.local.emulator.streams import Place
@@ -55,6 +55,8 @@ class StreamSource:
             "DescribeStreamSummary", lambda: self._client.describe_stream_summary(StreamName=self.name), attempts=3
         )
         self.arn: str = found["StreamDescriptionSummary"]["StreamARN"]
+        if source.account not in (None, self.arn.split(":")[4]):
+            raise UsageError(f"the stream {self.name} here is {self.arn}; streams of other accounts are not read")
         self._feeds: dict[str, _Feed] = {}
         self._known: set[str] = set()
         self._done: set[str] = set()

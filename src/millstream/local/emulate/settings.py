@@ -12,7 +12,7 @@ from millstream.local.emulate.template import read_template
 from millstream.local.emulator.filters import Filters
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
-_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:([a-z0-9-]+):\d{12}:stream/([A-Za-z0-9_.-]{1,128})", re.ASCII)
+_STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:([a-z0-9-]+):(\d{12}):stream/([A-Za-z0-9_.-]{1,128})", re.ASCII)
 _QUEUE = re.compile(r"arn:aws[a-z-]*:sqs:([a-z0-9-]+):(\d{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)", re.ASCII)
 _HOST = re.compile(r"https?://(?:[^/]*\.)?(?:sqs(?:-fips)?\.([a-z0-9-]+)\.|([a-z0-9-]+)\.queue\.)", re.ASCII)
 _STREAMS_ONLY = (
@@ -30,7 +30,7 @@ MOST_CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class Source:
-    """A stream by its name, or a queue by its URL, or by account and name where only its ARN is known. region: None is the settings'."""
+    """A stream by its name, or a queue by its URL or its account and name. region: None is the settings'. account: None is one's own."""
 
     kind: Literal["kinesis", "sqs"]
     name: str
@@ -42,7 +42,7 @@ class Source:
     def of(cls, text: str) -> Source:
         """The source that a word names. Raises UsageError."""
         if found := _STREAM.fullmatch(text):
-            return cls("kinesis", found[2], found[1])
+            return cls("kinesis", found[3], found[1], account=found[2])
         if found := _QUEUE.fullmatch(text):
             return cls("sqs", found[3], found[1], account=found[2])
         if re.fullmatch(r"https?://[^/\s]+/\S+", text):

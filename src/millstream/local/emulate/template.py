@@ -73,7 +73,7 @@ class _Values:
             parameter = (self.template.get("Parameters") or {}).get(value["Ref"])
             if isinstance(parameter, dict) and "Default" in parameter:
                 return parameter["Default"]
-        if isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref", "Condition")):
+        if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).startswith(("Fn::", *_SHORT)):
             function = next(iter(value)).replace("Fn::", "!")
             raise UsageError(f"{self.place}: {what} is a {function} that only a stack knows; give --{option} instead")
         return value

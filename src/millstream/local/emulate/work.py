@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from millstream.classes import Protocol
+from millstream.classes import Protocol, dataclass
 from millstream.errors import SinkError
 from millstream.local.emulate.checkpoints import Checkpoints
 from millstream.local.emulate.destination import Destination
@@ -16,6 +16,7 @@ from millstream.local.emulator.queues import QueueMapping
 from millstream.local.emulator.streams import StreamMapping
 
 
+@dataclass(eq=False)
 class Counts:
     """What became of records and invocations.
 
@@ -25,37 +26,18 @@ class Counts:
     undeleted: acknowledged, and yet in the queue.
     """
 
-    NAMES = (
-        "received",
-        "filtered",
-        "acknowledged",
-        "given_up",
-        "returned",
-        "held",
-        "invocations",
-        "errors",
-        "throttled",
-        "partial",
-        "undelivered",
-        "undeleted",
-    )
-
-    def __init__(self) -> None:
-        for name in self.NAMES:
-            setattr(self, name, 0)
-
-    received: int
-    filtered: int
-    acknowledged: int
-    given_up: int
-    returned: int
-    held: int
-    invocations: int
-    errors: int
-    throttled: int
-    partial: int
-    undelivered: int
-    undeleted: int
+    received: int = 0
+    filtered: int = 0
+    acknowledged: int = 0
+    given_up: int = 0
+    returned: int = 0
+    held: int = 0
+    invocations: int = 0
+    errors: int = 0
+    throttled: int = 0
+    partial: int = 0
+    undelivered: int = 0
+    undeleted: int = 0
 
     def answered(self, answer: Answer, reports: bool) -> None:
         if answer.throttled:
@@ -66,7 +48,7 @@ class Counts:
             self.partial += 1
 
     def to_dict(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.NAMES}
+        return dict(vars(self))
 
 
 class Work(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NamedTuple
 
 from millstream.classes import dataclass
@@ -95,7 +95,7 @@ class Filters:
         return any(_holds(one, value, [value]) for one in self.patterns)
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str) -> Any:
     """JSON, its numbers as they are written. Raises ValueError."""
     return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
 
@@ -107,7 +107,7 @@ def _no_constant(name: str) -> Any:
 def _json_of(payload: str | bytes) -> Any:
     """A payload's JSON object or array; else the text that it is. The guide does not tell of JSON that is but a number or a text."""
     try:
-        found = loads(payload)
+        found = loads(payload if isinstance(payload, str) else payload.decode())
     except (ValueError, RecursionError):
         found = None
     if isinstance(found, dict | list):
@@ -274,8 +274,11 @@ def _compares(value: Any, sign: str, bound: Any) -> bool:
 
 
 def _decimal(number: Number) -> Decimal | None:
-    found = Decimal(number.text)
-    return found if found.is_finite() else None
+    """None of a number that is beyond all that a rule can compare with."""
+    try:
+        return Decimal(number.text)
+    except InvalidOperation:
+        return None
 
 
 def _of_text(test: Test) -> Test:
