@@ -31,7 +31,7 @@ class Function(NamedTuple):
 
 
 class Stack:
-    """A stack that was created. resources: physical ids by logical ids. Its event source mappings are removed: moto has its own pollers."""
+    """A stack that was created. resources: physical ids by logical ids. Its event source mappings are off: moto would poll, and invoke nothing."""
 
     def __init__(self, name: str) -> None:
         self.resources = {
@@ -43,7 +43,7 @@ class Stack:
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
         self._mappings = own("lambda").list_event_source_mappings()["EventSourceMappings"]
         for one in self._mappings:
-            own("lambda").delete_event_source_mapping(UUID=one["UUID"])
+            own("lambda").update_event_source_mapping(UUID=one["UUID"], Enabled=False)
 
     def function(self, logical: str) -> Function:
         found = own("lambda").get_function_configuration(FunctionName=self.resources[logical])
@@ -65,7 +65,15 @@ def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    return Stack(name)
+    stack = Stack(name)
+    for logical, resource in expanded["Resources"].items():  # moto's CloudFormation does not
+        if resource["Type"] == "AWS::S3::Bucket" and "EventBridgeConfiguration" in resource["Properties"].get(
+            "NotificationConfiguration", {}
+        ):
+            own("s3").put_bucket_notification_configuration(
+                Bucket=stack.resources[logical], NotificationConfiguration={"EventBridgeConfiguration": {}}
+            )
+    return stack
 
 
 class _Policies:
