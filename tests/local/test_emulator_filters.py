@@ -256,6 +256,8 @@ def test_one_of_several_filters_is_enough():
         ('{"body": {"a": [{"numeric": [">", 5, "<", 5]}]}}', "the range of numeric is empty"),
         ('{"body": {"a": [{"numeric": [">", "5"]}]}}', "numeric compares with numbers"),
         ('{"body": {"a": [{"numeric": [">", 5000000001]}]}}', "from -5,000,000,000 to 5,000,000,000"),
+        ('{"body": {"a": [{"numeric": [">", 1e999999999999999999]}]}}', "numeric compares with numbers"),
+        ('{"body": {"a": [{"numeric": [">", 1e99999999999999999999]}]}}', "numeric compares with numbers"),
         ('{"$or": [{"body": ["x"]}]}', "$or: it is a list of two patterns or more"),
         ('{"$or": {"body": ["x"]}}', "$or: it is a list of two patterns or more"),
         ('{"body": [' + ", ".join(["1"] * 2000) + "]}", "it has 6,010 characters; a pattern has at most 4,096"),

@@ -247,7 +247,7 @@ class _Reader:
         if not isinstance(wanted, list) or len(wanted) not in (2, 4):
             raise self.refused(path, form)
         signs, bounds = wanted[::2], [_decimal(one) if isinstance(one, Number) else None for one in wanted[1::2]]
-        if any(one is None or abs(one) > MOST_NUMBER for one in bounds):
+        if not all(one is not None and -MOST_NUMBER <= one <= MOST_NUMBER for one in bounds):
             raise self.refused(path, f"numeric compares with numbers from -{MOST_NUMBER:,} to {MOST_NUMBER:,}")
         if len(signs) == 1 and signs[0] in _COMPARE:
             ((sign, bound),) = zip(signs, bounds, strict=True)
