@@ -12,11 +12,16 @@ import traceback
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
+import pytest
+from moto import backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from werkzeug.serving import make_server
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -81,12 +86,33 @@ def _context(arn: str) -> SimpleNamespace:
     )
 
 
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Keep what moto makes anew at each request, step or start: clients, parsed paths, a second's worth of reading the definition."""
+    patch.setattr(AmazonStateLanguageParser, "parse", staticmethod(lru_cache(AmazonStateLanguageParser.parse)))
+    patch.setattr(json_path, "parse", lru_cache(json_path.parse))
+    modules = tuple(backends.list_of_moto_modules())
+    patch.setattr(backends, "list_of_moto_modules", lambda: modules)
+    made: dict[tuple[Any, ...], Any] = {}
+    make = boto_client.boto3.client
+
+    def client(**options: Any) -> Any:
+        key = tuple((name, options.get(name)) for name in ("service_name", "region_name", "endpoint_url"))
+        return made[key] if key in made else made.setdefault(key, make(**options))
+
+    patch.setattr(boto_client.boto3, "client", client)
+
+
+class _Quiet(MotoRequestHandler):
+    def log_request(self, *_: Any) -> None:
+        """Nothing: a backfill makes thousands."""
+
+
 class Cloud:
     """A server of AWS's services at `url`. functions: by ARN."""
 
     def __init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=MotoRequestHandler)
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         self.functions: dict[str, Function] = {}
@@ -94,9 +120,17 @@ class Cloud:
 
     def __enter__(self) -> "Cloud":
         self._thread.start()
-        config = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.url}/moto-api/config", config).close()
+        self._post("config", {"stepfunctions": {"execute_state_machine": True}})
         return self
+
+    def reset(self) -> None:
+        """Nothing is there any more."""
+        self._post("reset", {})
+        self.functions.clear()
+
+    def _post(self, name: str, value: Any) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(f"{self.url}/moto-api/{name}", json.dumps(value).encode()).close()
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
@@ -117,7 +151,8 @@ class Cloud:
         try:
             answer, error = self.functions[found[1]].invoke(body)
         except Refused as refused:
-            start_response(f"{refused.status} {refused.kind}", [*headers, ("x-amzn-ErrorType", refused.kind)])
+            told = [("x-amzn-ErrorType", refused.kind), ("x-amzn-RequestId", "8f7c1c7e-0000-4000-8000-000000000002")]
+            start_response(f"{refused.status} {refused.kind}", [*headers, *told])
             return [json.dumps({"message": "refused by a test"}).encode()]
         start_response("200 OK", headers if error is None else [*headers, ("X-Amz-Function-Error", error)])
         return [answer]
