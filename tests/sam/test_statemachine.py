@@ -1,128 +1,18 @@
 """The state machine on moto's interpreter, with Millstream's own handler behind Lambda's API: what lands, what is retried, what is kept aside."""
 
 import json
-import time
-import uuid
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from cfnlint.api import lint
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 
-from millstream import errors
-from millstream.aws import s3_handler
 from millstream.errors import RunError, SinkError
-from millstream.pipeline import Pipeline
 from millstream.sinks import clients
 from tests.aws import events
-from tests.sam import machine_definition as definition
 from tests.sam.machine_cloud import BROKEN, REGION, THROTTLED, Cloud, hasten
+from tests.sam.machine_world import PIPELINE, World
 from tests.servers import CREDENTIALS
 
 pytestmark = pytest.mark.once
-
-PIPELINE = Pipeline({"id": "int64", "kind": "string"}, name="machine", output={"partition_by": ["kind"]})
-
-
-# --- the definition ------------------------------------------------------------------------------------------------------
-
-
-def test_it_asks_for_what_the_template_puts_in():
-    assert definition.used() == set(definition.SUBSTITUTIONS)
-
-
-def test_every_state_is_reached_and_leads_on():
-    names = [name for name, _ in definition.states()]
-    assert len(names) == len(set(names)), "the names of a machine's states differ, those within its map too"
-    for level in definition.levels():
-        states, seen, waiting = level["States"], set(), [level["StartAt"]]
-        while waiting:
-            name = waiting.pop()
-            assert name in states, f"there is no state {name}"
-            if name not in seen:
-                seen.add(name)
-                waiting += definition.leads_to(states[name])
-        assert seen == states.keys()
-        for state in states.values():
-            assert definition.leads_to(state) or state.get("End") or state["Type"] in ("Succeed", "Fail")
-
-
-TASKS = [(name, state) for name, state in definition.states() if state["Type"] == "Task"]
-
-
-@pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
-def test_every_task_is_tried_again_and_caught(name, state):
-    assert state["TimeoutSeconds"] > 0
-    assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
-    for retry in state["Retry"]:
-        assert retry["JitterStrategy"] == "FULL"
-        assert retry["BackoffRate"] > 1
-        assert retry["IntervalSeconds"] < retry["MaxDelaySeconds"] <= 300
-        assert "States.ALL" not in retry["ErrorEquals"]
-
-
-def test_errors_of_the_function_are_tried_again_where_they_may_pass():
-    told = [error for retry in definition.machine()["States"]["Transform"]["Retry"] for error in retry["ErrorEquals"]]
-    assert len(told) == len(set(told))
-    ours = {
-        name: one for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.MillstreamError)
-    }
-    may_pass = {name for name, one in ours.items() if issubclass(one, RunError)} - {"BackendError"}
-    assert ours.keys() & set(told) == may_pass
-    assert "States.TaskFailed" not in told, "it would match the function's permanent errors"
-
-
-def test_what_fails_is_kept_aside_before_the_end():
-    for level in definition.levels():
-        states = level["States"]
-        before = {name: {one for one, state in states.items() if name in definition.leads_to(state)} for name in states}
-        if "FailedItem" in states:
-            assert before["FailedItem"] == {"QuarantineItem"}
-        else:
-            assert before["Failed"] == {"NotifyFailure"}
-            assert before["NotifyFailure"] == {"Quarantine"}
-            assert before["NotNotified"] == {"Notify", "BackfillNotify"}
-
-
-def test_an_item_of_a_backfill_goes_the_way_of_an_object_that_arrived():
-    outer, inner = (level["States"] for level in definition.levels())
-    pairs = [name.removesuffix("Item") for name in inner if name.removesuffix("Item") in outer]
-    assert {"Validate", "Find", "Found", "Transform", "Landed", "Load", "Quarantine"} <= set(pairs)
-
-    def plain(state: Any, suffix: str) -> Any:
-        if isinstance(state, dict):
-            return {
-                key: value.removesuffix(suffix) if key in ("Next", "Default") else plain(value, suffix)
-                for key, value in state.items()
-                if value != "RefuseBucket"
-            }
-        if isinstance(state, list):
-            kept = [one for one in state if not (isinstance(one, dict) and one.get("Next") == "RefuseBucket")]
-            return [plain(one, suffix) for one in kept]
-        return state
-
-    for name in pairs:
-        ours, theirs = plain(outer[name], ""), plain(inner[f"{name}Item"], "Item")
-        if name == "Load":
-            assert (ours.pop("Next"), theirs.pop("Next"), theirs.pop("OutputPath")) == ("Notify", "Done", "$.transform.report")
-        if name == "Quarantine":
-            for one in (ours, theirs):
-                del one["Next"], one["Catch"][0]["Next"]
-        if name in ("Failed", "RefuseInput"):
-            continue
-        assert ours == theirs, name
-
-
-def test_the_definition_passes_the_linter():
-    machine = {"Definition": definition.machine(), "DefinitionSubstitutions": dict.fromkeys(definition.SUBSTITUTIONS, "x")}
-    properties = machine | {"RoleArn": "arn:aws:iam::123456789012:role/machine"}
-    template = {"Resources": {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}}}
-    assert [str(one) for one in lint(json.dumps(template))] == []
-
-
-# --- runs ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -165,110 +55,13 @@ def waits(monkeypatch):
     return made
 
 
-class World:
-    """What the template makes of it: buckets, a table, a queue, a topic somebody listens to, a function, the machine."""
-
-    def __init__(self, cloud, **handler):
-        self.cloud = cloud
-        self.raw, self.curated, self.table = "raw", "curated", "state"
-        self.s3, self.sqs, self.dynamodb = (clients.client(name) for name in ("s3", "sqs", "dynamodb"))
-        for name in (self.raw, self.curated):
-            self.s3.create_bucket(Bucket=name)
-        self.dynamodb.create_table(
-            TableName=self.table,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        self.queue = self.sqs.create_queue(QueueName="quarantine")["QueueUrl"]
-        self.mailbox = self.sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-        self.sns = clients.client("sns")
-        self.topic = self.sns.create_topic(Name="topic")["TopicArn"]
-        (arn,) = self.sqs.get_queue_attributes(QueueUrl=self.mailbox, AttributeNames=["QueueArn"])["Attributes"].values()
-        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
-        options = {
-            "sink": f"s3://{self.curated}/data/",
-            "rejects": f"s3://{self.curated}/rejects/",
-            "ledger": f"dynamodb://{self.table}",
-        }
-        self.function = cloud.function("transform", s3_handler(PIPELINE, **options | handler))
-        self.values = {
-            "TransformFunctionArn": self.function.arn,
-            "TopicArn": self.topic,
-            "QuarantineQueueUrl": self.queue,
-            "StateTable": self.table,
-            "RawBucket": self.raw,
-            "CuratedBucket": self.curated,
-            "RejectsBucket": self.curated,
-            "RejectsPrefix": "rejects",
-            "OutputPrefix": "backfills",
-        }
-        self.steps = clients.client("stepfunctions")
-        self.define()
-
-    def define(self, change=lambda text: text):
-        self.machine = self.steps.create_state_machine(
-            name=f"machine-{uuid.uuid4().hex[:8]}",
-            definition=change(definition.substituted(self.values)),
-            roleArn="arn:aws:iam::123456789012:role/machine",
-        )["stateMachineArn"]
-
-    def put(self, key, *kinds, body=None):
-        """An object of a record a kind, with the event that tells of it."""
-        if body is None:
-            body = b"".join(json.dumps({"id": i, "kind": kind}).encode() + b"\n" for i, kind in enumerate(kinds))
-        etag = self.s3.put_object(Bucket=self.raw, Key=key, Body=body)["ETag"].strip('"')
-        return events.s3_eventbridge(events.Stored(key, len(body), self.raw, etag))
-
-    def run(self, given, seconds=60):
-        """An execution's end: status, error, output."""
-        execution = self.steps.start_execution(stateMachineArn=self.machine, name=uuid.uuid4().hex, input=json.dumps(given))[
-            "executionArn"
-        ]
-        until = time.monotonic() + seconds
-        while True:
-            found = self.steps.describe_execution(executionArn=execution)
-            if found["status"] != "RUNNING":
-                return found["status"], found.get("error"), json.loads(found.get("output") or "null")
-            assert time.monotonic() < until, "it does not end"
-            time.sleep(0.02)
-
-    def received(self, queue):
-        found = []
-        while messages := self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-            for one in messages:
-                self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
-                found.append(json.loads(one["Body"]))
-        return found
-
-    def quarantined(self):
-        return self.received(self.queue)
-
-    def notified(self):
-        return self.received(self.mailbox)
-
-    def remembered(self):
-        """What the table holds of the machine, by id."""
-        items = self.dynamodb.scan(TableName=self.table)["Items"]
-        return {one["id"]["S"]: one for one in items if one["id"]["S"].startswith("orchestration#")}
-
-    def rows(self):
-        found = []
-        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.curated, Prefix="data/"):
-            for one in page.get("Contents", ()):
-                body = self.s3.get_object(Bucket=self.curated, Key=one["Key"])["Body"].read()
-                kind = one["Key"].split("kind=")[1].split("/")[0]
-                found += [(row["id"], kind) for row in pq.read_table(pa.BufferReader(body)).to_pylist()]
-        return sorted(found)
-
-
 @pytest.fixture
 def world(cloud, waits):
     return World(cloud)
 
 
 def test_an_object_that_arrived_lands(world):
-    event = world.put("in/a b+ü.ndjson", "x", "y", "x", body=None)
+    event = world.put("in/a b+ü.ndjson", "x", "y", "x")
     assert world.run(event)[:2] == ("SUCCEEDED", None)
     assert world.rows() == [(0, "x"), (1, "y"), (2, "x")]
     assert world.function.events == [event]
