@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `settings`, `doctor`, `emulate`, `layer publish`.
+"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `settings`, `doctor`, `emulate`, `layer publish`.
 
 Exit status 0 done, 1 the run failed, 2 usage.
 """
@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from millstream.errors import MillstreamError, UsageError
+from millstream.glue import command as glue
 from millstream.local.emulate.arguments import add_emulate, run_emulate
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -61,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
     infer.add_argument("--json", action="store_true", help="print one JSON object")
     infer.set_defaults(call=_infer)
+    table = commands.add_parser(
+        "glue",
+        help="tell the table by which Athena reads what a pipeline writes",
+        description="Print the table of the AWS Glue catalogue for a pipeline's output, with partition projection, so that Athena reads "
+        "it at once; or write it into a template.",
+    )
+    glue.add_arguments(table)
+    table.set_defaults(call=_glue)
     settings = commands.add_parser(
         "settings",
         help="list what a function reads from its environment",
@@ -277,6 +286,13 @@ def _infer(arguments: argparse.Namespace) -> int:
         _say_json(found.to_dict())
     else:
         _say(found.render())
+    return DONE
+
+
+def _glue(arguments: argparse.Namespace) -> int:
+    text = glue.glue(arguments)
+    if text is not None:
+        _say(text)
     return DONE
 
 
