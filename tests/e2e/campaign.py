@@ -131,6 +131,7 @@ def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dic
         guarded(sources.put_records, stream, stack.outputs["StreamName"], sent["kinesis"].records),
         guarded(sources.send_messages, _local(stack.resources["Queue"]), sent["sqs"].records),
         guarded(sources.put_objects, stack.outputs["RawBucketName"], "in/", sent["s3"].records),
+        *(guarded(kill, source) for source in polled),
     ]
     bucket, prefix = _bucket(stack.outputs["Sink"])
     deadline = time.monotonic() + 60
@@ -139,8 +140,6 @@ def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dic
     ):
         time.sleep(0.05)
     _burst(BURST)
-    time.sleep(BURST + 1)
-    threads += [guarded(kill, source) for source in polled]
     while any(one.is_alive() for one in threads):
         for source, one in polled.items():
             if one.process.poll() not in (None, 0):
@@ -148,6 +147,7 @@ def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dic
         time.sleep(0.1)
     if raised:
         raise raised[0]
+    time.sleep(BURST)
     faults.refused = int(_burst(0))
     return faults
 

@@ -67,8 +67,10 @@ class Poller:
 
 
 def kill_at_work(runtime: LambdaRuntime, seconds: float) -> bool:
-    """Kill the runtime's process by SIGKILL while it computes. False if it did not in that time."""
+    """Kill the runtime's process by SIGKILL while it computes, after its first batch. False if it did not in that time."""
     deadline = time.monotonic() + seconds
+    while not unbalanced(runtime.lines)[0] and time.monotonic() < deadline:
+        time.sleep(0.02)
     while time.monotonic() < deadline:
         for pid in runtime.processes():
             with suppress(OSError):

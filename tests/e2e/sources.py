@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.crash.server import own
 
-IN_OBJECT = 1000
+OBJECTS = 50
 DEPTH = 3000
 """Messages that wait in the queue at most: moto looks at each for each receipt."""
 
@@ -61,12 +61,10 @@ def _depth(sqs: Any, url: str) -> int:
     return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 
 
-def put_objects(bucket: str, prefix: str, records: list[bytes]) -> int:
-    """As lines, every other object compressed. How many objects."""
-    number = 0
-    for number, piece in enumerate(_pieces(records, IN_OBJECT), 1):
+def put_objects(bucket: str, prefix: str, records: list[bytes]) -> None:
+    """As lines, every other object compressed."""
+    for number, piece in enumerate(_pieces(records, max(1, len(records) // OBJECTS)), 1):
         body, name = b"\n".join(piece) + b"\n", f"{prefix}day {number:03}.ndjson"
         if number % 2:
             body, name = gzip.compress(body, 1), f"{name}.gz"
         own("s3").put_object(Bucket=bucket, Key=name, Body=body)
-    return number
