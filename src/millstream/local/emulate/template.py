@@ -97,7 +97,9 @@ class _Values:
         ((function, operand),) = condition.items()
         if function == "Condition":
             named = self.template.get("Conditions")
-            return self._decided(named.get(operand), depth - 1) if isinstance(named, dict) and isinstance(operand, str) else None
+            return (
+                self._decided(named.get(operand), depth - 1) if isinstance(named, dict) and isinstance(operand, str) else None
+            )
         if not isinstance(operand, list):
             return None
         if function == "Fn::Equals" and len(operand) == 2:
