@@ -28,11 +28,13 @@ _MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
 _INPUT = {
-    "format": ("auto", "json", "ndjson", "concatenated"),
+    "format": ("auto", "json", "ndjson", "concatenated", "csv"),
     "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
 }
 _LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
 """Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
+_CSV = ("delimiter", "quote", "escape", "header", "comment", "null_values", "ragged", "encoding")
+"""Input settings of format csv; docs/reference/csv.md."""
 _COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
 
@@ -63,11 +65,24 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
+        if key in _CSV:
+            if given.get("format") != "csv":
+                raise PlanError(f"input: {key} is for CSV; write format: csv, or leave it out")
+            continue
         if key not in _INPUT:
-            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS))}")
+            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS, *_CSV))}")
         if value not in _INPUT[key]:
             raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
-    return {"format": "auto", "compression": "auto", **given}
+    if given.get("format") == "csv":
+        from millstream.decode.dialect import Dialect
+
+        Dialect.of(given)
+    return {"format": "auto", "compression": "auto", **{key: _plain(value) for key, value in given.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A tuple as files write it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def checked_output(given: Mapping[str, Any]) -> dict[str, Any]:

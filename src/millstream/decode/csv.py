@@ -44,8 +44,8 @@ _KEPT_HEADERS = 64
 class _Cells:
     """What the cells under one header are.
 
-    columns: of each cell the index of its field, or -1. absent: fields that no cell is for. unknown: headers that no field reads. wrong: why
-    no row can be read, or None.
+    columns: of each cell the index of its field, or -1. absent: fields that no cell is for. unknown: headers that no field reads.
+    wrong: why no row can be read, or None.
     """
 
     columns: Memory

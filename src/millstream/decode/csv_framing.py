@@ -13,7 +13,7 @@ from millstream.native.memory import Memory, allocate, from_numbers
 # Phases of a scan, and what frame_csv is told of where texts end: see kernels/csv_scan.py and csv_frame.py.
 _RECORD, _COMMENT = 0, 5
 _GOES_ON, _CLOSED, _WHOLE = 0, 1, 2
-_START = (_RECORD, 0, 0)
+_START: tuple[int, ...] = (_RECORD, 0, 0)
 
 
 def _framed(
@@ -97,7 +97,7 @@ def csv_pieces(text: Text, dialect: Dialect, chunk_bytes: int, limit: int, heade
             starts, ends = (one.part(8, one.count - 1, 8) for one in (starts, ends))
             if len(header) > limit:
                 faults = [too_long(header, limit)]
-        if awaited and faults or header is not None and len(header) > limit:
+        if (awaited and faults) or (header is not None and len(header) > limit):
             yield Piece(no_payloads(), faults[:1])  # what is under a header that is too long cannot be read
             return
         if starts.count or faults:

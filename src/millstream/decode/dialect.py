@@ -56,7 +56,9 @@ class Dialect:
             if character is None:
                 continue
             if character in taken:
-                raise PlanError(f"input: {taken[character]} and {name} are both {character!r}; give one of them another character")
+                raise PlanError(
+                    f"input: {taken[character]} and {name} are both {character!r}; give one of them another character"
+                )
             taken[character] = name
         return made
 

@@ -108,7 +108,9 @@ class Layout:
         self._number_entries()
         self.entries, self.names, self.slots = self._tables()
         self.nodes = [word for node in self._nodes for word in node]
-        self.words = [word for i in range(len(self.columns)) for word in column_words(self.columns[i], i, fields[self.columns[i].field])]
+        self.words = [
+            word for i in range(len(self.columns)) for word in column_words(self.columns[i], i, fields[self.columns[i].field])
+        ]
         self.has_maps = any(one.type.family == "map" for one in self.columns)
 
     @staticmethod
