@@ -26,7 +26,25 @@ DIALECTS = [
 
 HOSTILE = st.lists(
     st.sampled_from(
-        [b'"', b",", b";", b"\t", b"'", b"\\", b"#", b"\n", b"\r\n", b"\r", b"a", b"\xc3\xa9", b"x" * 61, b'"",', b'\n"', b',"', b'",']
+        [
+            b'"',
+            b",",
+            b";",
+            b"\t",
+            b"'",
+            b"\\",
+            b"#",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"a",
+            b"\xc3\xa9",
+            b"x" * 61,
+            b'"",',
+            b'\n"',
+            b',"',
+            b'",',
+        ]
     ),
     max_size=60,
 ).map(b"".join)
@@ -58,7 +76,9 @@ def test_records_are_those_of_the_reference_however_the_text_is_cut(text: bytes,
 @settings(max_examples=200, deadline=None)
 @given(HOSTILE, st.sampled_from([DIALECTS[0], DIALECTS[3], DIALECTS[4]]))
 def test_the_reference_reads_as_python_does(text: bytes, dialect: Dialect) -> None:
-    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"").replace(b"#", b"")  # Python ends a record at each \r, and knows no comments
+    text = (
+        text.replace(b"\r\n", b"\n").replace(b"\r", b"").replace(b"#", b"")
+    )  # Python ends a record at each \r, and knows no comments
     reader = csv.reader(
         io.StringIO(text.decode("latin-1"), newline=""),
         delimiter=dialect.delimiter,

@@ -7,7 +7,19 @@ that no number has, and nothing is read beyond a record but what a vector load t
 from numba import int64
 
 from millstream.kernels.csv_cells import NOT_CLOSED, NOTHING_ESCAPED, TOO_FEW, TOO_MANY, open_cell, read_cell
-from millstream.kernels.csv_scan import CELL, DELIMITER, ESCAPE, LATIN, PAD, QUOTE, TRUNCATE, below, scan_block
+from millstream.kernels.csv_scan import (
+    CELL,
+    DELIMITER,
+    ESCAPE,
+    LATIN,
+    LENGTHS,
+    NUMBERS,
+    PAD,
+    QUOTE,
+    TRUNCATE,
+    below,
+    scan_block,
+)
 from millstream.kernels.json import (
     HEAP,
     MISSING,
@@ -49,6 +61,11 @@ def read_record(text, size, record, row, strings, heap, cells, tokens, dialect, 
     """The record text[:size] into one row: (0 or a code, position of the fault, what is wrong, how many cells it has, heap)."""
     width = len(cells)
     spare = state[SPARE]
+    quote = dialect[QUOTE]
+    escapes = dialect[ESCAPE] >= 0
+    latin = -dialect[LATIN]
+    lengths = dialect[LENGTHS]
+    numbers = dialect[NUMBERS]
     phase = int64(CELL)
     escape = int64(0)
     high = int64(0)
@@ -68,7 +85,7 @@ def read_record(text, size, record, row, strings, heap, cells, tokens, dialect, 
             first = p
             length = end - p
             quoted = int64(0)
-            if special != 0 and (dialect[ESCAPE] >= 0 or int64(text[p]) == dialect[QUOTE]):
+            if special != 0 and (escapes or int64(text[p]) == quote):
                 first, length, quoted, wrong = open_cell(text, p, end, spare, dialect)
                 if wrong != 0:
                     return int64(BAD_CSV), p, wrong, cell, heap
@@ -86,9 +103,11 @@ def read_record(text, size, record, row, strings, heap, cells, tokens, dialect, 
                     strings,
                     heap,
                     spare,
+                    lengths,
+                    numbers,
                     tokens,
                     dialect,
-                    high & -dialect[LATIN],
+                    high & latin,
                     words,
                 )
                 if code != 0:
@@ -103,7 +122,7 @@ def read_record(text, size, record, row, strings, heap, cells, tokens, dialect, 
     if p != size + 1:
         wrong = int64(NOT_CLOSED) if int64(text[p]) == dialect[QUOTE] else int64(NOTHING_ESCAPED)
         return int64(BAD_CSV), p, wrong, cell, heap
-    if high != 0 and dialect[LATIN] == 0:
+    if high != 0 and latin == 0:
         fault = invalid_utf8(text, int64(0), size)
         if fault >= 0:
             return int64(BAD_UTF8), fault, int64(0), cell, heap

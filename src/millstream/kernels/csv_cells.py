@@ -7,9 +7,9 @@ lies at text[2 * spare:], where there is room for twice a record.
 
 from numba import int64
 
-from millstream.kernels.csv_scan import ESCAPE, LATIN, LENGTHS, NUMBERS, QUOTE
+from millstream.kernels.csv_scan import ESCAPE, LATIN, QUOTE
 from millstream.kernels.instant import read_instant
-from millstream.kernels.json_text import BAD_JSON, skip_space, skip_value, starts_number
+from millstream.kernels.json_text import BAD_JSON, end_of_number, skip_space, skip_value, starts_number
 from millstream.kernels.json_values import (
     BAD_NUMBER,
     BAD_VALUE,
@@ -76,7 +76,7 @@ def is_null(text, first, size, tokens):
 
 @outlined
 def open_cell(text, p, end, spare, dialect):
-    """What the cell text[p:end] holds, without quotes and escapes: (where it begins, its size, 1 if it was in quotes, 0 or what is wrong)."""
+    """The cell text[p:end] without its quotes and escapes: (where it begins, its size, 1 if it was in quotes, 0 or what is wrong)."""
     escape = dialect[ESCAPE]
     quoted = int64(1) if p < end and int64(text[p]) == dialect[QUOTE] else int64(0)
     first = p + quoted
@@ -134,19 +134,24 @@ def short_integer(text, p, size):
 
 
 @inlined
-def read_cell(text, p, size, quoted, target, row, columns, out, strings, heap, spare, tokens, dialect, wide, words):
-    """The cell text[p:p+size] into a row of a column: (heap, 0 or a code). wide: not 0 where it may hold Latin-1 beyond ASCII."""
+def read_cell(
+    text, p, size, quoted, target, row, columns, out, strings, heap, spare, lengths, numbers, tokens, dialect, wide, words
+):
+    """The cell text[p:p+size] into a row of a column: (heap, 0 or a code).
+
+    lengths, numbers: words of the dialect. wide: not 0 where the cell may hold Latin-1 beyond ASCII.
+    """
     at = target * COLUMN
     kind = columns[at + KIND]
     done = False
-    if size == 0 and (dialect[LENGTHS] & 1) == 1 and columns[at + NULLABLE] == 1 and quoted == 0:
+    if size == 0 and (lengths & 1) == 1 and columns[at + NULLABLE] == 1 and quoted == 0:
         return heap, int64(0)
     bit = int64(1) << min(size, int64(63))
     if kind == STRING:
-        if (quoted == 1 or (dialect[LENGTHS] & bit) == 0) and wide == 0:
+        if (quoted == 1 or (lengths & bit) == 0) and wide == 0:
             heap = store_string(text, p, size, columns[at + VALUES] + 8 * row, strings, heap, out)
             done = True
-    elif (dialect[NUMBERS] & bit) == 0:
+    elif (numbers & bit) == 0:
         if kind == INTEGER:
             fine, value = short_integer(text, p, size)
             if fine and value >= columns[at + LEAST] and value <= columns[at + GREATEST]:
@@ -187,7 +192,10 @@ def copy_latin(text, first, size, to):
 
 @helper
 def copy_number(text, first, size, to):
-    """A number to text[to:] as JSON writes it, a NUL behind it: where it ends. `+5`, `007`, `.5` and `5.` become `5`, `7`, `0.5` and `5`."""
+    """A number to text[to:] as JSON writes it, a NUL behind it: where it ends.
+
+    What JSON does not have, `+5`, `007`, `.5` and `5.`, becomes `5`, `7`, `0.5` and `5`.
+    """
     p = first
     end = first + size
     if p < end and text[p] == 45:
@@ -201,11 +209,16 @@ def copy_number(text, first, size, to):
     if p + 1 < end and text[p] == 46 and is_digit(text[p + 1]):
         text[to] = 48
         to += 1
+    digits = p
+    while p < end and is_digit(text[p]):
+        text[to] = text[p]
+        to += 1
+        p += 1
+    if p > digits and p < end and text[p] == 46 and (p + 1 == end or (text[p + 1] | 32) == 101):
+        p += 1
     while p < end:
-        left_out = text[p] == 46 and p > first and is_digit(text[p - 1]) and (p + 1 == end or (text[p + 1] | 32) == 101)
-        if not left_out:
-            text[to] = text[p]
-            to += 1
+        text[to] = text[p]
+        to += 1
         p += 1
     text[to] = 0
     return to
@@ -216,15 +229,18 @@ def read_otherwise(text, first, size, quoted, at, row, columns, out, strings, he
     """Any cell, as `read_cell`; the validity byte is 1 already."""
     kind = columns[at + KIND] & (OTHERWISE - 1)
     coerce = columns[at + COERCE]
-    if kind != STRING:
+    null = (kind != STRING or quoted == 0) and is_null(text, first, size, tokens)
+    if kind != STRING and not null:
+        before = size
         while size > 0 and (text[first] == 32 or text[first] == 9):
             first += 1
             size -= 1
         while size > 0 and (text[first + size - 1] == 32 or text[first + size - 1] == 9):
             size -= 1
-    null = size == 0 and (coerce & EMPTY) != 0
-    if not null and (kind != STRING or quoted == 0):
-        null = is_null(text, first, size, tokens)
+        if size != before:
+            null = is_null(text, first, size, tokens)
+    if size == 0 and (coerce & EMPTY) != 0:
+        null = True
     if null:
         _, heap, code = null_row(int64(0), row, at, columns, out, heap)
         return heap, int64(code)
@@ -256,11 +272,8 @@ def read_otherwise(text, first, size, quoted, at, row, columns, out, strings, he
     timed = kind == TIMESTAMP or kind == DATE or kind == TIME or kind == DURATION
     if not timed or (coerce & EPOCH) != 0:
         end = copy_number(text, first, size, scratch)
-        code = BAD_JSON
-        after_it = int64(-1)
-        if starts_number(text[scratch]):
-            after_it, code = read_number(text, scratch, row, kind, at, columns, out, words)
-        if code != BAD_JSON and (code != 0 or after_it == end):
+        if starts_number(text[scratch]) and end_of_number(text, scratch) == end:
+            _, code = read_number(text, scratch, row, kind, at, columns, out, words)
             return heap, int64(code)
         if not timed:
             return heap, int64(BAD_NUMBER)

@@ -22,8 +22,9 @@ def frame_csv(data: U8, begins: I64, stops: I64, how: INT, dialect: I64, state: 
     """The records in each text data[begins[i]:stops[i]], as spans without their newlines; counts[i] says how many those are.
 
     The first text goes on where `state` says, every other begins anew. how: CLOSED where the end of a text ends its last record, WHOLE
-    where a byte order mark may stand at the start of each. Lines without a byte, and comments, are no records. Nothing behind the last text's end is read but what `data` holds. Returns the count of
-    records, or -1 where there is no room for them; then `state` is as it was.
+    where a byte order mark may stand at its start, too. Lines without a byte, and comments, are no records. Nothing behind the last
+    text's end is read but what `data` holds. Returns the count of records, or -1 where there is no room for them; `state` is as it was
+    then.
     """
     count = 0
     phase = state[PHASE]
