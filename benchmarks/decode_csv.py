@@ -34,7 +34,8 @@ ARROW = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "t
 POLARS = {"string": pl.String, "int64": pl.Int64, "float64": pl.Float64, "timestamp[us, UTC]": pl.String}
 DUCKDB = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "timestamp[us, UTC]": "TIMESTAMP"}
 FLIGHTS = {
-    **dict.fromkeys(("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay"), "int64"),
+    **dict.fromkeys(("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay"), "int64"),
+    **dict.fromkeys(("arr_time", "sched_arr_time", "arr_delay"), "int64"),
     "carrier": "string",
     "flight": "int64",
     **dict.fromkeys(("tailnum", "origin", "dest"), "string"),

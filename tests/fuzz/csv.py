@@ -85,7 +85,7 @@ def judge_csv(data: bytes) -> str | None:
 
 
 def _judge_cells(records: list[csv_reference.Record], options: dict[str, object], dialect: Dialect) -> str | None:
-    lines = [one.raw + b"\n" for one in records]
+    lines = [one.raw + b"\r\n" for one in records]  # what a record ends with may be an escape character
     batch, rejects = decode_csv(b"".join(lines), TYPES, **options)
     batch.validate(full=True)
     if batch.num_rows + rejects.num_rows != len(records):

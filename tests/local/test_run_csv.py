@@ -3,12 +3,14 @@
 import csv
 import gzip
 import io
+from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 import pytest
 
 from millstream.errors import PlanError, UsageError
 from millstream.expr import col
+from millstream.local.infer import infer
 from millstream.local.run import run_files
 from millstream.local.source import find_files
 from millstream.pipeline import Pipeline
@@ -128,3 +130,21 @@ def test_records_in_memory():
     outcome = job.run([b"a\n2\n3\n", b"b,a\nx,4\n"])
     assert outcome.batch.to_pylist() == [{"a": 2, "b": None}, {"a": 3, "b": None}, {"a": 4, "b": "x"}]
     assert outcome.counts["missing_columns"] == {"b": 2}
+
+
+def test_what_is_inferred_of_a_file_reads_it(tmp_path):
+    text = 'id;Full Name;price;zip;at;"a;b"\n1;Ada;2.5;00123;2026-01-01T00:00:00Z;true\n2;NA;;01234;2026-01-02T00:00:00Z;FALSE\n3;x\n'
+    (tmp_path / "in.csv").write_text(text)
+    found = infer([tmp_path / "in.csv"])
+    assert (found.records, found.bad) == (2, 1)
+    assert found.to_dict()["input"] == {"format": "csv", "delimiter": ";", "null_values": ["", "NA"]}
+    assert found.columns() == {
+        "id": {"type": "int64"}, "Full Name": {"type": "string"}, "price": {"type": "float64"}, "zip": {"type": "string"},
+        "at": {"type": "timestamp[us, UTC]"}, "a;b": {"type": "bool"},
+    }  # fmt: skip
+    (tmp_path / "p.yaml").write_text(found.render())
+    report = run_files(Pipeline.from_spec(tmp_path / "p.yaml"), [tmp_path / "in.csv"], sink=tmp_path / "out")
+    assert report.to_dict()["counts"]["written"] == 2
+    assert rows(tmp_path / "out")[1] == {
+        "id": 2, "Full Name": None, "price": None, "zip": "01234", "at": datetime(2026, 1, 2, tzinfo=UTC), "a;b": False,
+    }  # fmt: skip

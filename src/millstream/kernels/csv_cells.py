@@ -47,7 +47,7 @@ from millstream.kernels.json_values import (
     store_text,
 )
 from millstream.kernels.number import eight_digits, is_digit
-from millstream.kernels.simd import equal_mask, load_word, store_byte, store_double, store_word, trailing_zeros
+from millstream.kernels.simd import copy_block, equal_mask, load_word, store_byte, store_double, store_word, trailing_zeros
 from millstream.kernels.spec import helper, inlined, outlined
 
 # What is wrong with a record that is BAD_CSV.
@@ -95,21 +95,30 @@ def open_cell(text, p, end, spare, dialect):
     at = spare
     q = first
     while q < end:
+        hits = equal_mask(text, q, dialect[QUOTE]) if quoted == 1 else int64(0)
+        if escape >= 0:
+            hits |= equal_mask(text, q, escape)
+        run = min(trailing_zeros(hits), end - q)
+        done = int64(0)
+        while done < run:
+            copy_block(text, q + done, text, at + done)
+            done += 32
+        at += run
+        q += run
+        if q == end or hits == 0:
+            continue
         byte = int64(text[q])
         q += 1
         if byte == escape:
             if q == end:
                 return first, int64(0), quoted, int64(NOTHING_ESCAPED)
-            byte = int64(text[q])
-            q += 1
-        elif quoted == 1 and byte == dialect[QUOTE]:
-            if q == end:
-                return spare, at - spare, quoted, int64(0)
-            if int64(text[q]) != dialect[QUOTE]:
-                return first, int64(0), quoted, int64(BEHIND_QUOTE)
-            q += 1
-        text[at] = byte
+        elif q == end:
+            return spare, at - spare, quoted, int64(0)
+        elif int64(text[q]) != dialect[QUOTE]:
+            return first, int64(0), quoted, int64(BEHIND_QUOTE)
+        text[at] = text[q]
         at += 1
+        q += 1
     return spare, at - spare, quoted, int64(NOT_CLOSED) if quoted == 1 else int64(0)
 
 
