@@ -33,8 +33,6 @@ _INPUT = {
 }
 _LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
 """Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
-_CSV = ("delimiter", "quote", "escape", "header", "comment", "null_values", "ragged", "encoding")
-"""Input settings of format csv; docs/reference/csv.md."""
 _COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
 
@@ -65,12 +63,14 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
-        if key in _CSV:
+        if key not in _INPUT:
+            from millstream.decode.dialect import SETTINGS
+
+            if key not in SETTINGS:
+                raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS, *SETTINGS))}")
             if given.get("format") != "csv":
                 raise PlanError(f"input: {key} is for CSV; write format: csv, or leave it out")
             continue
-        if key not in _INPUT:
-            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS, *_CSV))}")
         if value not in _INPUT[key]:
             raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
     if given.get("format") == "csv":

@@ -11,6 +11,7 @@ import pytest
 from millstream.errors import PlanError, UsageError
 from millstream.expr import col
 from millstream.local.infer import infer
+from millstream.local.replay import replay
 from millstream.local.run import run_files
 from millstream.local.source import find_files
 from millstream.pipeline import Pipeline
@@ -130,6 +131,20 @@ def test_records_in_memory():
     outcome = job.run([b"a\n2\n3\n", b"b,a\nx,4\n"])
     assert outcome.batch.to_pylist() == [{"a": 2, "b": None}, {"a": 3, "b": None}, {"a": 4, "b": "x"}]
     assert outcome.counts["missing_columns"] == {"b": 2}
+
+
+def test_rejected_rows_come_again_with_their_header(tmp_path, monkeypatch):
+    monkeypatch.setenv("MILLSTREAM_PARALLELIZATION", "1")
+    (tmp_path / "in.csv").write_bytes(b'name,id\n"a\nb",x1\nc,2\nd,x3\n')
+    old, new = (Pipeline({"id": kind, "name": "string"}, input={"format": "csv"}) for kind in ("int64", "string"))
+    run_files(old, [tmp_path / "in.csv"], sink=tmp_path / "out")
+    named = {"sink": tmp_path / "fixed", "rejects": tmp_path / "again", "ledger": f"sqlite://{tmp_path}/ledger.db"}
+    found = replay(tmp_path / "out-rejects", pipeline=new, **named)
+    assert found.report.to_dict()["counts"]["written"] == 2
+    assert rows(tmp_path / "fixed") == [{"id": "x1", "name": "a\nb"}, {"id": "x3", "name": "d"}]
+    json_too = Pipeline({"id": "string"})
+    (problem,) = replay(tmp_path / "out-rejects", pipeline=json_too, **named | {"sink": tmp_path / "other"}).problems
+    assert "'csv', and the pipeline reads json" in problem.why
 
 
 def test_what_is_inferred_of_a_file_reads_it(tmp_path):

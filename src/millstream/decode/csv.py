@@ -11,7 +11,7 @@ from millstream.classes import dataclass, replace
 from millstream.columns import close
 from millstream.decode.batch import OTHER, UNKNOWN_KEYS, BatchColumns, Decoded
 from millstream.decode.csv_framing import split_texts
-from millstream.decode.dialect import Dialect
+from millstream.decode.dialect import SETTINGS, Dialect
 from millstream.decode.json_layout import ColumnPlace, column_words
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, reject, to_batch
@@ -205,8 +205,8 @@ def decode_csv(
     """
     checked = Schema(schema)
     for name in options:
-        if name not in ("delimiter", "quote", "escape", "header", "comment", "null_values", "ragged", "encoding"):
-            raise PlanError(f"decode_csv has no option {name!r}")
+        if name not in SETTINGS:
+            raise PlanError(f"decode_csv has no option {name!r}; there are {', '.join(SETTINGS)}")
     dialect = Dialect.of(options)
     fields = tuple(checked.values())
     check_fields(fields, dialect)
