@@ -21,6 +21,7 @@ from millstream.aws.envelope import Deliveries, Listed
 from millstream.aws.handler import Place
 from millstream.aws.rerun import Progress, Rerun, Rerunning, digest, objects_in, read
 from millstream.classes import dataclass, replace
+from millstream.decode.chunks import recorded_as
 from millstream.decode.payloads import Payloads
 from millstream.errors import RunError, SettingsError, SourceError, UsageError
 from millstream.ledger.collect import url_of
