@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from millstream._version import __version__
 
 if TYPE_CHECKING:
+    from millstream.decode.csv import decode_csv
     from millstream.decode.json import decode_json
     from millstream.errors import (
         BackendError,
@@ -42,6 +43,7 @@ _HOMES = {
     "lit": "expr",
     "when": "expr",
     "lookup": "tables",
+    "decode_csv": "decode.csv",
     "decode_json": "decode.json",
     "run_files": "local.run",
     "MillstreamError": "errors",
@@ -74,6 +76,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "col",
+    "decode_csv",
     "decode_json",
     "lit",
     "lookup",
