@@ -68,6 +68,7 @@ test: check
 
 bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py
+	@$(BIN)/python benchmarks/decode_csv.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
