@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from tests.aws import events
 from tests.crash.server import own
 
 OBJECTS = 50
+PLAIN, AGGREGATED = 10_000, 50
+"""So many records by themselves; of the others so many in one."""
+IN_PUT = 100
 DEPTH = 3000
 """Messages that wait in the queue at most: moto looks at each for each receipt."""
 
@@ -22,12 +26,15 @@ def _pieces(records: list[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def put_records(stream: Any, name: str, records: list[bytes]) -> None:
-    """Into a Kinesis stream, which splits its first shard half-way. `stream`: a client."""
-    split = False
-    for number, piece in enumerate(_pieces(records, 500)):
-        if not split and number * 500 >= len(records) // 2:
+    """Into a Kinesis stream, which splits its first shard half-way: by themselves, then aggregated as the Producer Library does.
+
+    `stream`: a client. kinesis-local takes seconds for 500 records where it has many.
+    """
+    sent = [*records[:PLAIN], *(events.kpl_aggregate(piece) for piece in _pieces(records[PLAIN:], AGGREGATED))]
+    puts = list(_pieces(sent, IN_PUT))
+    for number, piece in enumerate(puts):
+        if number == len(puts) // 2:
             _split(stream, name)
-            split = True
         waiting = [{"Data": data, "PartitionKey": f"{number}-{i}"} for i, data in enumerate(piece)]
         while waiting:
             answers = stream.put_records(StreamName=name, Records=waiting)["Records"]
