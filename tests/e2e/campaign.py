@@ -143,7 +143,7 @@ def _send(
         time.sleep(0.05)
     _burst(BURST)
     told = time.monotonic()
-    while any(one.is_alive() for one in threads):
+    while any(one.is_alive() for one in threads) and not raised:
         if time.monotonic() > told + 60:
             told = time.monotonic()
             say("  ".join(f"{source}: {unbalanced(one.runtime.lines)[0]:,} batches" for source, one in polled.items()))

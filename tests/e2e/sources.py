@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from botocore.config import Config
+from botocore.session import get_session
+
 from tests.aws import events
 from tests.crash.server import own
 
@@ -70,8 +73,10 @@ def _depth(sqs: Any, url: str) -> int:
 
 def put_objects(bucket: str, prefix: str, records: list[bytes]) -> None:
     """As lines, every other object compressed."""
+    # S3 may refuse; the client for tests gives up at once.
+    s3 = get_session().create_client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 20}))
     for number, piece in enumerate(_pieces(records, max(1, len(records) // OBJECTS)), 1):
         body, name = b"\n".join(piece) + b"\n", f"{prefix}day {number:03}.ndjson"
         if number % 2:
             body, name = gzip.compress(body, 1), f"{name}.gz"
-        own("s3").put_object(Bucket=bucket, Key=name, Body=body)
+        s3.put_object(Bucket=bucket, Key=name, Body=body)
