@@ -15,10 +15,10 @@ from tests.aws import events
 from tests.crash.server import own
 
 OBJECTS = 50
-PLAIN, AGGREGATED = 10_000, 50
+PLAIN, AGGREGATED = 5_000, 100
 """So many records by themselves; of the others so many in one."""
 IN_PUT = 100
-DEPTH = 3000
+DEPTH = 600
 """Messages that wait in the queue at most: moto looks at each for each receipt."""
 
 
