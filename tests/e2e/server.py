@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from tests.crash.server import OneByOne, serve
@@ -38,26 +39,32 @@ class Attributes(Mapping[str, Any]):
     def __init__(self, queue: Any, whole: Callable[[Any], dict[str, Any]]) -> None:
         self.queue, self.whole = queue, whole
 
+    @cached_property
+    def found(self) -> dict[str, Any]:
+        return self.whole(self.queue)
+
     def get(self, name: str, default: Any = None) -> Any:
         if name == "ContentBasedDeduplication" and not self.queue.fifo_queue:
             return default
-        return self.whole(self.queue).get(name, default)
+        return self.found.get(name, default)
 
     def __getitem__(self, name: str) -> Any:
-        return self.whole(self.queue)[name]
+        return self.found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.whole(self.queue))
+        return iter(self.found)
 
     def __len__(self) -> int:
-        return len(self.whole(self.queue))
+        return len(self.found)
 
 
 def quicken() -> None:
     """moto counts all messages of a queue for each that is sent or received, and reads all of S3's errors for each that it tells."""
     from moto.core.errors import ErrorLookupFactory
+    from moto.sqs import models
     from moto.sqs.models import Queue, SQSBackend
 
+    models.unix_time_millis = lambda: time.time() * 1000  # moto goes by a calendar
     whole = Queue.attributes.fget
     Queue.attributes = property(lambda queue: Attributes(queue, whole))
 
