@@ -7,8 +7,9 @@ from time import perf_counter
 
 import pyarrow as pa
 
-from millstream.binding import Applied, Bound, Constant, Input, Widened
-from millstream.classes import dataclass, replace
+from millstream import clock
+from millstream.binding import Applied, Bound, Constant, Input, Now, Widened
+from millstream.classes import dataclass, field, replace
 from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
@@ -24,11 +25,12 @@ from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_
 
 @dataclass
 class Batch:
-    """The live columns, and for each row the record it came from (int64)."""
+    """The live columns, and for each row the record it came from (int64). began: when it began to run, in microseconds since 1970."""
 
     columns: dict[str, Vector]
     length: int
     row_source: Memory
+    began: int = field(default_factory=lambda: int(clock.now() * 1e6))
 
 
 def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
@@ -59,6 +61,8 @@ def evaluate(bound: Bound, batch: Batch) -> Vector:
             return constant(bound.type, bound.value, batch.length)
         case Widened():
             return widened(evaluate(bound.inner, batch), bound.type)
+        case Now():
+            return constant(bound.type, batch.began, batch.length)
         case Applied():
             arguments = [evaluate(one, batch) for one in bound.arguments]
             return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
@@ -178,7 +182,7 @@ def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
         raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first")
     vector = open_array(array)
     # Values that do not fit reject their records, as from any other input.
-    return vector if kind == wanted else CATALOGUE["cast"].evaluate([vector], {}, wanted, vector.length)
+    return vector if kind == wanted else CATALOGUE["cast"].evaluate([vector], {"strict": True}, wanted, vector.length)
 
 
 def _alike(kind: Type, wanted: Type) -> bool:

@@ -200,10 +200,11 @@ def test_examples_of_the_catalogue(name: str, example: Any) -> None:
     readers = {"timestamp": datetime.fromisoformat, "date": date.fromisoformat}
     arrays = {}
     for column, (kind, items) in example.columns.items():
-        read = readers.get(TYPES[kind].family, lambda one: one)
-        arrays[column] = pa.array([one and read(one) for one in items], TYPES[kind].arrow)
+        read = readers.get(parse_type(kind).family, lambda one: one)
+        arrays[column] = pa.array([None if one is None else read(one) for one in items], parse_type(kind).arrow)
     pipeline = Pipeline({column: kind for column, (kind, _) in example.columns.items()}).select(result=parse(example.text))
     outcome = pipeline.run(pa.record_batch(arrays))
+    outcome.batch.validate(full=True)
     got = [
         one.isoformat().replace("+00:00", "") if isinstance(one, date) else one for one in outcome.batch["result"].to_pylist()
     ]
