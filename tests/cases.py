@@ -22,12 +22,16 @@ LOW, HIGH = -(1 << 63), (1 << 63) - 1
 
 
 class Case(NamedTuple):
-    """`oracle` takes one row's values (None for null) and gives the result, None, or the Code it is rejected with."""
+    """`oracle` takes one row's values (None for null) and gives the result, None, or the Code it is rejected with.
+
+    arrow: the same of whole columns, which may be the only oracle. near: how much two floats may differ, relative to their size.
+    """
 
     text: str
     columns: Mapping[str, str]
-    oracle: Callable[..., Any]
+    oracle: Callable[..., Any] | None
     arrow: Callable[..., Any] | None = None
+    near: float = 0.0
 
 
 def strict(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,15 +7,18 @@ writes them anew: the functions of expressions.md from the catalogue, the settin
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from millstream import across
 from millstream.aws import observe
 from millstream.aws.settings import SETTINGS
-from millstream.functions import CATALOGUE
+from millstream.functions import CATALOGUE, Form
+from millstream.functions.told import written_as
 from millstream.sinks.landed import Landed
 from millstream.sinks.store import Stored
 
@@ -24,12 +27,66 @@ END = "<!-- end -->\n"
 
 
 def functions() -> str:
-    """A row for each function: how it is written, what it says, what it does with nulls."""
-    lines = ["| function | example | what it gives | nulls |", "|---|---|---|---|"]
+    """A row for each function: how it is written, what it says, which types it takes and gives, what it does with nulls."""
+    lines = ["| function | example | what it gives | types | nulls |", "|---|---|---|---|---|"]
     for one in CATALOGUE.values():
-        example = one.examples[0].text.replace("|", "\\|")
-        lines.append(f"| `{one.name}` | `{example}` | {one.doc} | {one.policy.value} |")
+        name = one.name if one.form is Form.OPERATOR else written_as(one)
+        cells = [f"`{name}`", f"`{one.examples[0].text}`", one.doc, f"`{one.takes}`", one.policy.value]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+STUB = FOLDER.parent.parent / "src" / "millstream" / "methods.pyi"
+OWN = ("is_in", "cast")
+"""Methods that Expr has of its own."""
+
+
+def stub() -> str:
+    """The methods of expressions for type checkers."""
+    spaces = {"": ("Methods", ""), "str": ("Text", "(Namespace)"), "dt": ("Time", "(Namespace)"), "list": ("Lists", "(Namespace)"),
+              "struct": ("Struct", "(Namespace)")}  # fmt: skip
+    lines = [
+        "# Made from the catalogue of functions by: python -m tests.test_reference",
+        "# ruff: noqa: A002, E501",
+        "# fmt: off",
+        "",
+        "from typing import Any",
+        "",
+        "from millstream.expr import Expr",
+        "",
+        "SPACES: tuple[str, ...]",
+        "",
+        "class Namespace:",
+        "    def __init__(self, of: Expr) -> None: ...",
+        "",
+    ]
+    for space, (called, base) in spaces.items():
+        lines.append(f"class {called}{base}:")
+        for one in CATALOGUE.space(space).values():
+            name = one.name.rpartition(".")[2]
+            if one.form is Form.METHOD and name not in OWN:
+                takes = "".join(f", {part}" for part in one.parameters.replace("Value", "Any").split(", ") if part)
+                lines += [f"    def {name}(self{takes}) -> Expr:", f'        """{one.doc}"""']
+        lines.append("")
+    lines += ["def method_names(space: str) -> list[str]: ...", "def no_method(space: str, name: str) -> str: ..."]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_stub_tells_what_is() -> None:
+    assert STUB.read_text() == stub(), "run: python -m tests.test_reference"
+
+
+def test_functions_of_several_columns_take_what_the_catalogue_says() -> None:
+    named = {name for name, one in CATALOGUE.items() if one.form is Form.FUNCTION}
+    assert named == {
+        name for name, one in vars(across).items() if inspect.isfunction(one) and one.__module__ == across.__name__
+    } - {"_call"}
+    for name in named:
+        said = (
+            str(inspect.signature(getattr(across, name))).replace("'", '"').replace('"Any"', "Value").replace('"Expr"', "Expr")
+        )
+        said = said.replace('"str"', "str").replace('"bool"', "bool")
+        assert said == f"({CATALOGUE[name].parameters}) -> Expr", name
 
 
 def settings() -> str:
@@ -100,6 +157,7 @@ def test_every_key_of_the_log_line_and_every_metric_is_told(monkeypatch: pytest.
 
 
 if __name__ == "__main__":
+    STUB.write_text(stub())
     for page, (_, table) in TABLES.items():
         before, _, after = parts(page)
         (FOLDER / page).write_text(before + table() + after)

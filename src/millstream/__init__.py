@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Any
 from millstream._version import __version__
 
 if TYPE_CHECKING:
+    from millstream.across import (
+        all_horizontal,
+        any_horizontal,
+        coalesce,
+        concat_str,
+        from_epoch,
+        max_horizontal,
+        min_horizontal,
+        now,
+    )
     from millstream.decode.json import decode_json
     from millstream.errors import (
         BackendError,
@@ -41,6 +51,12 @@ _HOMES = {
     "col": "expr",
     "lit": "expr",
     "when": "expr",
+    **dict.fromkeys(
+        (
+            "all_horizontal", "any_horizontal", "coalesce", "concat_str", "from_epoch", "max_horizontal", "min_horizontal", "now",
+        ),
+        "across",
+    ),
     "lookup": "tables",
     "decode_json": "decode.json",
     "run_files": "local.run",
@@ -54,7 +70,7 @@ _HOMES = {
     "SourceError": "errors",
     "LedgerError": "errors",
     "BackendError": "errors",
-}
+}  # fmt: skip
 
 __all__ = [
     "BackendError",
@@ -73,10 +89,18 @@ __all__ = [
     "SpecError",
     "UsageError",
     "__version__",
+    "all_horizontal",
+    "any_horizontal",
+    "coalesce",
     "col",
+    "concat_str",
     "decode_json",
+    "from_epoch",
     "lit",
     "lookup",
+    "max_horizontal",
+    "min_horizontal",
+    "now",
     "run_files",
     "when",
 ]

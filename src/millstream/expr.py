@@ -43,7 +43,6 @@ MOST_DEPTH, MOST_NODES = 200, 10_000
 """How deep and how large an expression may grow: what walks it recurses."""
 
 
-
 class Expr(Methods):
     """An expression. Combine it with + - * / // % **, comparisons, & | ^ ~ (for and, or, xor, not), and its methods."""
 
@@ -359,8 +358,6 @@ class Apply(_Node):
 
     def _text(self) -> tuple[Name, int]:
         name, arguments = self.function, self.arguments
-        from millstream.functions import CATALOGUE, Form
-
         if name in _INFIX:
             symbol, own = _INFIX[name]
             left = arguments[0].text(own + 1 if own == _COMPARES else own)
@@ -376,6 +373,8 @@ class Apply(_Node):
             return f"not {inner.text(_NOT)}", _NOT
         if name == "when":
             return _when_text(arguments), _ATOM
+        from millstream.functions import CATALOGUE, Form
+
         function = CATALOGUE[name]
         is_method = function.form is Form.METHOD
         inside = _arguments_text(function.arguments, [one.text() for one in arguments[is_method:]], self.options)
@@ -383,18 +382,20 @@ class Apply(_Node):
 
 
 def _arguments_text(takes: Sequence[Parameter], values: Sequence[Name], options: Mapping[Name, Any]) -> Name:
-    """What a function is given, in order; by name behind something that is left out."""
-    left, inside, named = iter(values), [], False
-    for one in takes:
+    """What a function is given, in order; by its name what may be left out and is not the first."""
+    from millstream.functions.parameters import REQUIRED
+
+    left = iter(values)
+    inside: list[Name] = []
+    for number, one in enumerate(takes):
         if one.many:
             inside += left
         elif one.is_value:
             inside.append(next(left))
         elif one.name in options:
             said = literal_text(options[one.name])
-            inside.append(f"{one.name}={said}" if named or one.keyword else said)
-        else:
-            named = True
+            by_name = one.keyword or (number > 0 and one.default is not REQUIRED)
+            inside.append(f"{one.name}={said}" if by_name else said)
     return ", ".join(inside)
 
 

@@ -49,8 +49,11 @@ from millstream.tables import lookup
 from millstream.types import parse_type
 from tests import guard
 from tests.aws import events
-from tests.cases import CASES, EXACT
+from tests.cases import EXACT
+from tests.cases_catalogue import CASES
 from tests.decode import test_json, test_json_nested
+from tests.functions.kinds import KINDS as MORE_KINDS
+from tests.functions.kinds import draw_value as draw_kind
 from tests.functions.test_cases import TEXTS, TEXTUAL
 from tests.fuzz.nested import SCHEMAS, Doubled, draw_value, written
 from tests.fuzz.targets import TARGETS
@@ -92,6 +95,8 @@ _CLOCKS = (
 
 def value(kind: str, draw: Draw) -> Any:
     """A value of a kind that tests/cases.py names: extremes often."""
+    if kind in MORE_KINDS:
+        return draw_kind(kind, draw)
     edge = draw.random() < 0.4
     if kind in ("bool",):
         return draw.random() < 0.5
@@ -355,6 +360,7 @@ ADDRESSES = {
     "encode_pages": (16, (1, 3, 4, 9, 11)),
     "digest_columns": (7, (1, 3, 4)),
     "take_columns": (4, (2, 3)),
+    "concat_strings": (4, (0, 2, 3)),
 }
 """Of kernels whose first argument is a table of addresses: the words of a row, and which of them are addresses."""
 

@@ -18,7 +18,7 @@ _MODULES = {
 
 
 class Catalogue(Mapping[str, Function]):
-    """Every function by its name. The modules of a namespace are imported when one of its functions is asked for: each start pays for that."""
+    """Every function by its name. The modules of a namespace are imported when one of its functions is asked for: a start pays for that."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Function]] = {}

@@ -87,7 +87,7 @@ FUNCTIONS = (
     Function(
         "add",
         "int|float|decimal|string|date|timestamp|duration, any -> any",
-        "The sum, of texts one behind the other, of a time and a duration a time. A number beyond its type rejects the record (OUT_OF_RANGE).",
+        "The sum, of texts joined, of a time and a duration a time. A number beyond its type rejects the record (OUT_OF_RANGE).",
         _signature("+"),
         _binary("add", "+"),
         (

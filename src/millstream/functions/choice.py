@@ -79,6 +79,8 @@ def _extreme(left: Vector, right: Vector, greatest: bool) -> Vector:
     pair = (left, right) if greatest else (right, left)
     right_wins = _LESS.compute(Call(pair, {}, BOOL, left.length))
     assert isinstance(right_wins, Memory)
+    if greatest and left.type.family == "float":
+        right_wins = _past_nan(left, right, right_wins)
     if left.valid is not None:
         missing, known = filled_bytes(0, left.length), filled_bytes(0, left.length)
         kernels.find_nulls(left.valid, 0, missing, known)
@@ -86,6 +88,16 @@ def _extreme(left: Vector, right: Vector, greatest: bool) -> Vector:
         kernels.or_uint8(right_wins, missing, either)
         right_wins = either
     return _with_errors(choose(Vector(BOOL, left.length, right_wins, right.valid), right, left), left, right)
+
+
+def _past_nan(left: Vector, right: Vector, right_wins: Memory) -> Memory:
+    """A NaN, which is above all numbers, is the greatest only beside nulls and NaN."""
+    number, nan, wins, either = (filled_bytes(0, left.length) for _ in range(4))
+    kernels.test_float64(right.values, 1, number)
+    kernels.test_float64(left.values, 0, nan)
+    kernels.and_uint8(right_wins, number, wins)
+    kernels.or_uint8(wins, nan, either)
+    return either
 
 
 def _horizontal(greatest: bool) -> Callable[[Call], Vector]:
@@ -113,10 +125,10 @@ def _clip_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> 
 
 
 def _clip(call: Call) -> Vector:
-    """As `_extreme`, but what is null or NaN stays."""
+    """As `_extreme`, but what is null or NaN stays. The lower bound wins over one that is below it."""
     source, low, high = call.arguments
     made = source
-    for bound, pair in ((low, (source, low)), (high, (high, source))):
+    for bound, pair in ((high, (high, source)), (low, (source, low))):
         outside = _LESS.compute(Call(pair, {}, BOOL, call.length))
         assert isinstance(outside, Memory)
         if call.type.family == "float":
@@ -137,7 +149,7 @@ def _null_if_signature(operands: Sequence[Operand], options: Mapping[str, Any]) 
 
 
 def _null_if(call: Call) -> Vector:
-    source, other = call.arguments
+    source = call.arguments[0]
     alike = _EQUAL.evaluate(call.arguments, {}, BOOL, call.length)
     return choose(alike, nulls(source.type, call.length), source)
 
@@ -252,7 +264,7 @@ FUNCTIONS = (
     Function(
         "min_horizontal",
         "plain, same -> same",
-        "The least of the values that are not null; NaN is above all others.",
+        "The least of the values that are not null, nor NaN where another is not.",
         _ordered("min_horizontal"),
         _horizontal(False),
         (
@@ -267,7 +279,7 @@ FUNCTIONS = (
     Function(
         "max_horizontal",
         "plain, same -> same",
-        "The greatest of the values that are not null; NaN is above all others.",
+        "The greatest of the values that are not null, nor NaN where another is not.",
         _ordered("max_horizontal"),
         _horizontal(True),
         (

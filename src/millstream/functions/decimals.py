@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from millstream.columns import Vector, int128_words
 from millstream.errors import PlanError
@@ -37,7 +36,9 @@ def signature(symbol: str, operands: Sequence[Operand]) -> Signature | None:
     if symbol == "*":
         scale = first.scale + second.scale
         if scale > MOST_DIGITS:
-            raise PlanError(f"{found} has {scale} decimals, but a decimal has {MOST_DIGITS} digits; cast one to a smaller scale")
+            raise PlanError(
+                f"{found} has {scale} decimals, but a decimal has {MOST_DIGITS} digits; cast one to a smaller scale"
+            )
         result = decimal_of(min(first.precision + second.precision, MOST_DIGITS), scale)
     else:
         scale = max(first.scale, second.scale)
@@ -105,12 +106,12 @@ def size(call: Call) -> Memory:
     return out
 
 
-def rounded(call: Call) -> Any:
+def rounded(call: Call) -> Memory:
     """The numbers to fewer decimals, which are zeros then; a half goes to the even digit."""
     (source,) = call.arguments
     cut = call.type.scale - call.options["decimals"]
     if cut <= 0:
-        return source
+        return source.values
     if call.options["mode"] != "half_to_even":
         return _rounded_away(call, source.values, cut)
     limit = int128_words(call.type.range[1])

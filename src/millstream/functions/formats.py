@@ -26,11 +26,15 @@ def _signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signa
     steps = steps_of(".dt.to_string", options["format"])
     signs = {what for what, _ in steps}
     if kind.family == "date" and has_clock(steps):
-        raise PlanError(f".dt.to_string: {options['format']!r} has a time of day, and a date has none; cast it to timestamp[us]")
+        raise PlanError(
+            f".dt.to_string: {options['format']!r} has a time of day, and a date has none; cast it to timestamp[us]"
+        )
     if kind.family == "time" and has_days(steps):
         raise PlanError(f".dt.to_string: {options['format']!r} has a date, and a time of day has none; leave it out")
     if OFFSET in signs and not kind.zone:
-        raise PlanError(f".dt.to_string: {options['format']!r} has an offset, and {kind} has no zone; use .dt.replace_time_zone('UTC')")
+        raise PlanError(
+            f".dt.to_string: {options['format']!r} has an offset, and {kind} has no zone; use .dt.replace_time_zone('UTC')"
+        )
     return signature
 
 

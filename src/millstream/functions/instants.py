@@ -58,7 +58,7 @@ def _advice(symbol: str, left: Type, right: Type) -> str:
     if families == {"date", "duration"}:
         return "cast the date to timestamp[us], or use .dt.offset_by('1d')"
     if "string" in families:
-        return "write a time as datetime(\"2024-01-31T12:00:00\"), a duration as duration(\"PT1H\"), or cast the column"
+        return 'write a time as datetime("2024-01-31T12:00:00"), a duration as duration("PT1H"), or cast the column'
     if "duration" in families and families & {"float", "int"}:
         return "take .dt.total_seconds() of the duration first"
     if families <= {"date", "timestamp"}:
@@ -136,7 +136,9 @@ FUNCTIONS = (
         _now,
         _bound_when_run,
         (
-            Example("(now() - t).dt.total_days() > 0", {"t": ("timestamp[us, UTC]", ["2024-01-01T00:00:00", None])}, [True, None]),
+            Example(
+                "(now() - t).dt.total_days() > 0", {"t": ("timestamp[us, UTC]", ["2024-01-01T00:00:00", None])}, [True, None]
+            ),
             Example("now().dt.year() > 2023", {"n": ("int64", [1])}, [True]),
         ),
         (),

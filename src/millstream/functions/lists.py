@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, ones, take
+from millstream.columns import Vector, filled_bytes, ones, rows_of, take
 from millstream.errors import PlanError
 from millstream.functions.constants import fits
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Policy, Signature, written_with
@@ -68,7 +68,9 @@ def _where(test: Vector, status: Memory) -> Memory:
 def _contains_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     item = wide(_list_of(".list.contains", operands[0]))
     if item.is_nested:
-        raise PlanError(f".list.contains needs a list of plain values, found {operands[0].type}; take the items one by one with .list.get")
+        raise PlanError(
+            f".list.contains needs a list of plain values, found {operands[0].type}; take the items one by one with .list.get"
+        )
     wanted = operands[1]
     if not wanted.literal or wanted.value is None:
         raise PlanError(f".list.contains needs a literal item, found {described(wanted)}; write .list.contains('a')")
@@ -80,8 +82,10 @@ def _contains_signature(operands: Sequence[Operand], options: Mapping[str, Any])
 def _contains(call: Call) -> Memory:
     source, wanted = call.arguments
     (items,) = source.children
-    out, one = call.bytes(), Vector(wanted.type, min(1, call.length), wanted.values, None, wanted.data)
-    found = Table(one).probe(Vector(wanted.type, items.length, items.values, items.valid, items.data))
+    out = call.bytes()
+    found = Table(rows_of(wanted, 0, min(1, call.length))).probe(
+        Vector(wanted.type, items.length, items.values, items.valid, items.data)
+    )
     kernels.find_in_lists(source.values, found, out)
     return out
 

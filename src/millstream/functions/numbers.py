@@ -182,7 +182,9 @@ _I: Columns = {"i": ("int64", [7, -7, None])}
 _ODD: Columns = {"x": ("float64", [1.0, math.nan, -math.inf, None])}
 
 
-def _one(name: str, takes: str, doc: str, signature: Any, compute: Any, examples: tuple[Example, ...], *by: str, parameters: str = "") -> Function:  # fmt: skip
+def _one(
+    name: str, takes: str, doc: str, signature: Any, compute: Any, examples: tuple[Example, ...], *by: str, parameters: str = ""
+) -> Function:
     return Function(name, takes, doc, signature, compute, examples, by, parameters)
 
 
@@ -289,7 +291,7 @@ FUNCTIONS = (
     _one(
         "pow",
         "int|float, int|float -> number",
-        "The number to a power. Of integers an integer: beyond int64, or to a column's power below 0, it rejects the record (OUT_OF_RANGE).",
+        "The number to a power. Of integers an integer; beyond int64, or of a column's power below 0, OUT_OF_RANGE.",
         _power,
         _pow,
         (Example("i.pow(2)", _I, [49, 49, None]), Example("x ** 0.5", {"x": ("float64", [2.25, None])}, [1.5, None])),

@@ -44,7 +44,7 @@ def _searching(method: str, result: Type | None = None, *, empty: bool = True) -
 
 
 def _in_re2(method: str, pattern: str, value: str) -> str:
-    """A replacement with Polars' references, `$1` and `${1}`, as RE2 has them. Raises PlanError for other names, and groups there are not."""
+    """A replacement with Polars' references, `$1` and `${1}`, as RE2 has them. Raises PlanError for other names, and missing groups."""
     count = _count_groups(pattern)
 
     def said(match: re.Match[str]) -> str:
@@ -95,7 +95,9 @@ def _groups(method: str, pattern: str, index: int) -> str:
     """The pattern with its group of this number, 0 the whole, named `g` and no other named. Raises PlanError where there is none."""
     marks = _marks(pattern)
     if not 0 <= index <= len(marks):
-        raise PlanError(f"{method}: group_index is {index}, but {pattern!r} has {len(marks)} groups; write 0 for all that matches")
+        raise PlanError(
+            f"{method}: group_index is {index}, but {pattern!r} has {len(marks)} groups; write 0 for all that matches"
+        )
     made, last = "", 0
     for number, at in enumerate(marks, 1):
         name = re.compile(r"\((\?P?<\w*>)?").match(pattern, at)
@@ -141,7 +143,9 @@ def _replace(call: Call, most: int) -> Vector:
     needle, other = from_bytes(pattern.encode()), from_bytes(value.encode())
     valid, views, size = call.valid or source.validity(), call.numbers(), text_bytes(source)
     guess = size if other.count <= needle.count else size + size // 4
-    data = written(guess, lambda out: kernels.replace_string(source.data, source.values, valid, needle, other, most, out, views))
+    data = written(
+        guess, lambda out: kernels.replace_string(source.data, source.values, valid, needle, other, most, out, views)
+    )
     return Vector(call.type, call.length, views, None, data)
 
 

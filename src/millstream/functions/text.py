@@ -77,9 +77,18 @@ _S: Columns = {"s": ("string", [" Ab ", "xä", None])}
 _CODE: Columns = {"s": ("string", ["sku-12", "12", None])}
 
 
-def _text(name: str, doc: str, compute: Callable[[Call], Vector], examples: tuple[Example, ...], by: tuple[str, ...], parameters: str = "") -> Function:  # fmt: skip
+def _text(
+    name: str,
+    doc: str,
+    compute: Callable[[Call], Vector],
+    examples: tuple[Example, ...],
+    by: tuple[str, ...],
+    parameters: str = "",
+) -> Function:
     """A method that gives text."""
-    return Function(f"str.{name}", "string -> same", doc, one_of(("string",), f".str.{name}"), compute, examples, by, parameters)
+    return Function(
+        f"str.{name}", "string -> same", doc, one_of(("string",), f".str.{name}"), compute, examples, by, parameters
+    )
 
 
 def _test(name: str, doc: str, kernel: str, option: str, examples: tuple[Example, ...]) -> Function:

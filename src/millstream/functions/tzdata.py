@@ -7,7 +7,7 @@ none for some runtimes. Nothing else is asked for on the way: no zone, no import
 from __future__ import annotations
 
 import re
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from millstream.errors import PlanError
 
@@ -55,7 +55,7 @@ def _read(name: str) -> bytes:
     return data
 
 
-def _opened(name: str) -> BinaryIO | None:
+def _opened(name: str) -> IO[bytes] | None:
     import os
     import zoneinfo
 
@@ -170,7 +170,7 @@ def _change(text: str) -> _Change:
 
 def _seconds(text: str) -> int:
     """`-3:30` as seconds."""
-    size = sum(int(one) * 60 ** (2 - place) for place, one in enumerate(text.lstrip("+-").split(":")))
+    size: int = sum(int(one) * 60 ** (2 - place) for place, one in enumerate(text.lstrip("+-").split(":")))
     return -size if text[0] == "-" else size
 
 

@@ -36,9 +36,7 @@ def take_block(block, at, words, state):
     """One block of 64 bytes, at block[at], into `state`: 8 words. Scratch: `words`, 64 of them."""
     for i in range(16):
         p = at + 4 * i
-        words[i] = uint32(
-            int64(block[p]) << 24 | int64(block[p + 1]) << 16 | int64(block[p + 2]) << 8 | int64(block[p + 3])
-        )
+        words[i] = uint32(int64(block[p]) << 24 | int64(block[p + 1]) << 16 | int64(block[p + 2]) << 8 | int64(block[p + 3]))
     for i in range(16, 64):
         old = words[i - 15]
         late = words[i - 2]

@@ -286,9 +286,7 @@ def concat_strings(table: I64, valid: U8, separator: U8, out: U8, out_views: I64
 
 
 @kernel
-def join_lists(
-    lists: I64, data: U8, items: I64, known: U8, separator: U8, skip: INT, valid: U8, out: U8, out_views: I64
-):
+def join_lists(lists: I64, data: U8, items: I64, known: U8, separator: U8, skip: INT, valid: U8, out: U8, out_views: I64):
     """The strings of each list with a separator between them. Nulls among them are left out; without `skip` they make the row null."""
     at = int64(0)
     for i in range(len(lists)):
