@@ -71,6 +71,10 @@ Bound = Input | Constant | Widened | Applied | Now
 
 def bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
     """The typed tree of an expression over these columns. Raises PlanError that names the expression, or the unknown column."""
+    if not isinstance(expression, Col):
+        for name in expression.columns:
+            if name not in columns:
+                raise PlanError(f"`{_short(expression)}`: {unknown(name, columns)}")
     bound = _bind(expression, columns)
     if bound.type is NULL:
         raise PlanError(f"`{expression}` gives nothing but None, so it has no type; write lit(None).cast('string')")
@@ -124,8 +128,12 @@ def _told(expression: Expr, attempt: Callable[[], T]) -> T:
     try:
         return attempt()
     except PlanError as error:
-        text = str(expression)
-        raise PlanError(f"`{text if len(text) <= 120 else text[:119] + '…'}`: {error}") from None
+        raise PlanError(f"`{_short(expression)}`: {error}") from None
+
+
+def _short(expression: Expr) -> str:
+    text = str(expression)
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def _applied(expression: Apply, arguments: list[Bound]) -> Bound:

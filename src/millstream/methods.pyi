@@ -31,7 +31,7 @@ class Methods:
     def log(self, base: float = 2.718281828459045) -> Expr:
         """The logarithm to a base, e where none is named; -inf of 0, NaN of a number below 0."""
     def pow(self, exponent: Any) -> Expr:
-        """The number to a power. Of integers an integer: beyond int64, or to a column's power below 0, it rejects the record (OUT_OF_RANGE)."""
+        """The number to a power. Of integers an integer; beyond int64, or of a column's power below 0, OUT_OF_RANGE."""
     def is_nan(self) -> Expr:
         """Is the number NaN?"""
     def is_not_nan(self) -> Expr:
@@ -115,9 +115,9 @@ class Text(Namespace):
     def encode(self, encoding: str) -> Expr:
         """The bytes in 'base64', padded, or in 'hex', small letters."""
     def decode(self, encoding: str, *, strict: bool = True) -> Expr:
-        """What base64 (of either alphabet, padded or not) or hex digits stand for. Other text rejects (BAD_VALUE), or is null with strict=False."""
+        """What base64 (of either alphabet, padded or not) or hex digits stand for. Others reject (BAD_VALUE), or are null with strict=False."""
     def json_path_match(self, json_path: str) -> Expr:
-        """What is at a path of keys in JSON text, a string without its quotes; null where there is nothing. No JSON rejects (BAD_JSON)."""
+        """What is at a path of keys in JSON text, a string without its quotes; null where there is nothing. No JSON: BAD_JSON."""
     def to_date(self, format: str = "%Y-%m-%d", *, strict: bool = True) -> Expr:
         """The date that the text is by a layout, '%d.%m.%Y'. Other text rejects the record (BAD_TIME), or is null with strict=False."""
     def to_datetime(self, format: str, *, time_unit: str = "us", strict: bool = True) -> Expr:

@@ -25,7 +25,7 @@ def check_pattern(method: str, pattern: str) -> None:
     import pyarrow.compute
 
     try:
-        pyarrow.compute.match_substring_regex(pa.array([], pa.string()), pattern)
+        pyarrow.compute.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
         reason = str(error).partition("Invalid regular expression: ")[2] or str(error)
         raise PlanError(

@@ -176,7 +176,7 @@ FUNCTIONS = (
     Function(
         "str.json_path_match",
         "string -> same",
-        "What is at a path of keys in JSON text, a string without its quotes; null where there is nothing. No JSON rejects (BAD_JSON).",
+        "What is at a path of keys in JSON text, a string without its quotes; null where there is nothing. No JSON: BAD_JSON.",
         _json_signature,
         _json_path_match,
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, nulls, room_for_text
+from millstream.columns import Vector, filled_bytes, nulls, ones, room_for_text
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Form, Function, Operand, Policy, Signature, kleene
 from millstream.functions.signatures import common, described, logical
@@ -56,6 +56,10 @@ def filled(source: Vector, other: Vector) -> Vector:
     """Each row of `source`, or of `other` where that is null; an error stays one."""
     if source.valid is None:
         return source
+    if source.type.physical in ("int64", "uint64", "float64") and other.valid is None and kernels.greatest_uint8(source.valid) < 2:
+        out = allocate(source.length, 8)
+        kernels.choose_int64(source.valid, source.values, other.values, out)
+        return Vector(source.type, source.length, out)
     return choose(_is_not_null(Call((source,), {}, BOOL, source.length)), source, other)
 
 
@@ -84,14 +88,10 @@ def _when(call: Call) -> Vector:
 
 def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     """Each row from `yes` where the test is true, else from `no`, with that row's null or error. Chosen strings are copied."""
-    length = test.length
-    picked, valid = allocate(length, 1), allocate(length, 1)
-    ones = filled_bytes(1, length)
-    kernels.choose_validity(test.values, test.valid or ones, yes.valid or ones, no.valid or ones, picked, valid)
-    if test.valid is None and yes.valid is None and no.valid is None:
-        known = None
-    else:
-        known = valid
+    length, picked, known = test.length, test.values, None
+    if not (test.valid is None and yes.valid is None and no.valid is None):
+        picked, known = allocate(length, 1), allocate(length, 1)
+        kernels.choose_validity(test.values, test.validity(), yes.validity(), no.validity(), picked, known)
     if yes.type.physical == "bool":
         out = allocate(length, 1)
         kernels.choose_uint8(picked, yes.values, no.values, out)
@@ -104,7 +104,7 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     if yes.type.physical != "string":
         kernels.choose_int64(picked, yes.values, no.values, out)
         return Vector(yes.type, length, out, known)
-    data = room_for_text(kernels.measure_choice(picked, valid, yes.values, no.values, out))
+    data = room_for_text(kernels.measure_choice(picked, known or ones(length), yes.values, no.values, out))
     kernels.choose_string(picked, yes.data or EMPTY, yes.values, no.data or EMPTY, no.values, out, data)
     return Vector(yes.type, length, out, known, data)
 

@@ -144,7 +144,7 @@ def read_layout(data, p, end, steps, ticks):
             p, month = read_name(data, p, end, MONTH_NAMES)
             month += 1
         elif what == SHORT_DAY or what == LONG_DAY:
-            p, half_ignored = read_name(data, p, end, DAY_NAMES)
+            p, _day = read_name(data, p, end, DAY_NAMES)
         elif what == DAY_OF_YEAR:
             p, of_year = read_number(data, p, end, 3)
             if of_year < 1:

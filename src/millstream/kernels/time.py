@@ -15,6 +15,16 @@ def days_of_month(months):
     return days_from_civil(1970 + months // 12, months % 12 + 1, 1)
 
 
+@inlined
+def day_of(value, ticks):
+    """value // ticks, the ticks of a day: a multiplication where they are known when this is compiled."""
+    if ticks == 86_400_000_000:
+        return value // 86_400_000_000
+    if ticks == 86_400_000:
+        return value // 86_400_000
+    return value if ticks == 1 else value // ticks
+
+
 # The parts that `calendar_part` knows.
 YEAR, MONTH, DAY, QUARTER, DAY_OF_YEAR, DAY_OF_WEEK, ISO_WEEK, ISO_YEAR, LEAP, DAYS_IN_MONTH, MONTH_START, MONTH_END = range(12)
 
@@ -50,7 +60,7 @@ def part_of_day(days, part):
 def calendar_part(source: I64, ticks: INT, part: INT, out: I64):
     """A part of each date, of which `ticks` of the source make a day. Starts and ends of months are days since 1970-01-01."""
     for i in range(len(out)):
-        out[i] = part_of_day(source[i] // ticks, part)
+        out[i] = part_of_day(day_of(source[i], ticks), part)
     return len(out)
 
 
@@ -97,7 +107,9 @@ def truncate_ticks(source: I64, every: INT, origin: INT, valid: U8, out: I64):
     """The start of each row's window of `every` ticks, where one starts at `origin`. Before the first int64: OUT_OF_RANGE."""
     faults = 0
     for i in range(len(out)):
-        rest = (source[i] % every - origin % every) % every
+        rest = source[i] % every
+        if origin != 0:
+            rest = (rest - origin % every) % every
         start = source[i] - rest
         out[i] = start
         if start > source[i] and valid[i] == 1:
@@ -111,7 +123,7 @@ def truncate_months(source: I64, ticks: INT, every: INT, valid: U8, out: I64):
     """The start of each row's window of `every` months, counted from January 1970; `ticks` make a day."""
     faults = 0
     for i in range(len(out)):
-        year, month, _day = civil_from_days(source[i] // ticks)
+        year, month, _day = civil_from_days(day_of(source[i], ticks))
         months = (year - 1970) * 12 + month - 1
         days = days_of_month(months // every * every)
         out[i] = days * ticks
