@@ -118,7 +118,7 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
             rewrite = CATALOGUE[expression.function].rewrite
             if rewrite is not None:
                 options = CATALOGUE[expression.function].settled(expression.options)
-                return _bind(rewrite(*expression.arguments, **options), columns)
+                return _bind(_told(expression, lambda: rewrite(*expression.arguments, **options)), columns)
             arguments = [_bind(one, columns) for one in expression.arguments]
             return _told(expression, lambda: _applied(expression, arguments))
     raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")

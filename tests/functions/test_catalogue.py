@@ -61,7 +61,7 @@ def test_a_method_takes_what_it_says_and_refuses_the_rest(name: str) -> None:
     if "list" in families:  # of some lists: .list.join takes list<string> alone
         found.pop("list<int64>")
         families = families - {"list"}
-    if name == "cast":
+    if name in ("cast", "is_in"):  # it depends on what the column is cast to, or looked up in
         return
     assert {parse_type(kind).family for kind, fine in found.items() if fine} == families
     assert not [kind for kind, fine in found.items() if fine and parse_type(kind).family not in families]
@@ -106,7 +106,7 @@ def test_there_are_as_many_as_are_promised() -> None:
         (lambda: col("s").str.slice(1, size=2), "has no argument size; there are offset, length"),
         (lambda: col("s").str.len_chars(1), "takes no arguments without a name"),
         (lambda: col("s").str.head(True), "n is a whole number"),
-        (lambda: col("x").bucket(0), "width is 0; write a number above 0"),
+        (lambda: Pipeline({"x": "int64"}).select(b=col("x").bucket(0)).plan(), r"`x.bucket\(0\)`: .*width is 0; write a number above 0"),
         (lambda: parse("concat_str()"), "needs at least one value"),
     ],
 )

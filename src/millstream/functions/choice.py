@@ -127,6 +127,10 @@ def _clip_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> 
 def _clip(call: Call) -> Vector:
     """As `_extreme`, but what is null or NaN stays. The lower bound wins over one that is below it."""
     source, low, high = call.arguments
+    if call.type.physical in ("int64", "float64") and low.valid is None and high.valid is None:
+        out = call.numbers()
+        getattr(kernels, f"clip_{call.type.physical}")(source.values, low.values, high.values, out)
+        return Vector(call.type, call.length, out, source.valid)
     made = source
     for bound, pair in ((high, (high, source)), (low, (source, low))):
         outside = _LESS.compute(Call(pair, {}, BOOL, call.length))
@@ -257,7 +261,7 @@ FUNCTIONS = (
         _clip_signature,
         _clip,
         (Example("x.clip(0, 1)", _X, [0.0, 0.25, 1.0, None]), Example("b.clip(None, 1)", _AB, [1, 1, None])),
-        ("less_float64", "choose_int64"),
+        ("clip_float64", "less_int64", "choose_int64"),
         "lower_bound: Value = None, upper_bound: Value = None",
         Policy.INSPECT,
     ),

@@ -67,6 +67,7 @@ FUNCTIONS = (
         (
             Example('t.dt.to_string("%d.%m.%Y %H:%M:%S%.3f%z")', _T, ["05.01.2024 13:05:09.250+0000", None]),
             Example('d.dt.to_string("%a, %e %b %Y")', _D, ["Fri,  5 Jan 2024", None]),
+            Example('c.dt.to_string("%H:%M:%S%.6f")', {"c": ("time64[us]", [1, None])}, ["00:00:00.000001", None]),
         ),
         ("format_layout",),
         "format: str",

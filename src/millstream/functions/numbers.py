@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.columns import Vector
-from millstream.errors import PlanError, UsageError
+from millstream.errors import PlanError
 from millstream.functions import decimals
 from millstream.functions.arrow import by_arrow
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature, written_with
@@ -173,7 +173,7 @@ def _tested(name: str, what: int) -> Function:
 
 def _bucket(value: Any, width: float) -> Any:
     if not 0 < width < math.inf:
-        raise UsageError(f".bucket: width is {width}; write a number above 0")
+        raise PlanError(f".bucket: width is {width}; write a number above 0")
     return value // width * width
 
 

@@ -127,3 +127,19 @@ def sign_int64(source: I64, unsigned: INT, out: I64):
         value = source[i]
         out[i] = 0 if value == 0 else (1 if (value > 0) | (unsigned == 1) else -1)
     return len(out)
+
+
+@kernel
+def clip_int64(source: I64, low: I64, high: I64, out: I64):
+    """The number, or the bound that it is beyond; the lower one wins over one that is below it."""
+    for i in range(len(out)):
+        out[i] = low[i] if source[i] < low[i] else (high[i] if source[i] > high[i] else source[i])
+    return len(out)
+
+
+@kernel
+def clip_float64(source: F64, low: F64, high: F64, out: F64):
+    """As `clip_int64`; NaN stays."""
+    for i in range(len(out)):
+        out[i] = low[i] if source[i] < low[i] else (high[i] if source[i] > high[i] else source[i])
+    return len(out)

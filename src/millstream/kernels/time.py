@@ -39,12 +39,6 @@ def part_of_day(days, part):
         year, month, day = civil_from_days(thursday)
         return year if part == ISO_YEAR else (thursday - days_from_civil(year, 1, 1)) // 7 + 1
     year, month, day = civil_from_days(days)
-    if part == YEAR:
-        return year
-    if part == MONTH:
-        return month
-    if part == DAY:
-        return day
     if part == QUARTER:
         return (month + 2) // 3
     if part == DAY_OF_YEAR:
@@ -60,7 +54,14 @@ def part_of_day(days, part):
 def calendar_part(source: I64, ticks: INT, part: INT, out: I64):
     """A part of each date, of which `ticks` of the source make a day. Starts and ends of months are days since 1970-01-01."""
     for i in range(len(out)):
-        out[i] = part_of_day(day_of(source[i], ticks), part)
+        out[i] = day_of(source[i], ticks)
+    if part <= DAY:  # what is asked most, in a loop without the other parts
+        for i in range(len(out)):
+            year, month, day = civil_from_days(out[i])
+            out[i] = year if part == YEAR else (month if part == MONTH else day)
+    else:
+        for i in range(len(out)):
+            out[i] = part_of_day(out[i], part)
     return len(out)
 
 
