@@ -79,9 +79,12 @@ CASES: list[tuple[str, pl.Expr, Peer | None]] = [
     ("w.dt.year()", w.dt.year(), lambda a: pc.year(a["w"])),
     ('w.dt.to_string("%Y-%m-%d")', w.dt.to_string("%Y-%m-%d"), lambda a: pc.strftime(a["w"], format="%Y-%m-%d")),
 ]  # fmt: skip
+# ruff: noqa: E501
 
 
-def runs(text: str, theirs: pl.Expr, arrow: Peer | None, arrays: dict[str, pa.Array], frame: pl.DataFrame) -> dict[str, Callable[[], Any]]:
+def runs(
+    text: str, theirs: pl.Expr, arrow: Peer | None, arrays: dict[str, pa.Array], frame: pl.DataFrame
+) -> dict[str, Callable[[], Any]]:
     """One function in each engine. What they give was compared by the tests."""
     kinds = {name: from_arrow(one.type) for name, one in arrays.items()}
     bound = bind(parse(text), {name: kind for name, kind in kinds.items() if kind})

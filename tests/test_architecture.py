@@ -24,6 +24,7 @@ ROWS = (
     ("decode", "encode"),
     ("functions",),
     ("literals", "methods"),
+    ("notation",),
     ("expr", "across", "grammar", "tables"),
     ("steps", "binding", "plan"),
     ("engine", "outcome"),

@@ -113,7 +113,7 @@ MISTAKES = (
     'name.str.to_date("%d.%m")',
     'at > "yesterday"',
     'at.dt.convert_time_zone("Berlin")',
-    "day + duration(\"PT1H\")",
+    'day + duration("PT1H")',
     'session.struct.field("pages")',
     "tags.list.contains(5)",
     "name.str.slice(id)",

@@ -10,34 +10,23 @@ or wherever else a value is taken is always that value, never a column. What met
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from millstream.errors import UsageError
-from millstream.literals import literal_text, literals, quoted
+from millstream.literals import literal_text, quoted
 from millstream.methods import Lists, Methods, Struct, Text, Time
+from millstream.notation import ATOM, applied_text
 from millstream.schema import Type
 from millstream.values import LITERALS
-
-if TYPE_CHECKING:
-    from millstream.functions.parameters import Parameter
 
 Name = str
 """Inside `Expr`, `str` is the namespace of text methods."""
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
-# Operators that stand between their arguments: symbol and how tightly it binds (as in Python).
-_INFIX = {
-    "or": ("or", 1), "and": ("and", 2),
-    "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4), "ge": (">=", 4),
-    "xor": ("^", 5),
-    "add": ("+", 6), "sub": ("-", 6), "mul": ("*", 7), "truediv": ("/", 7), "floordiv": ("//", 7), "mod": ("%", 7),
-}  # fmt: skip
-_NOT, _COMPARES, _SIGN, _ATOM = 3, 4, 8, 9
 
 MOST_DEPTH, MOST_NODES = 200, 10_000
 """How deep and how large an expression may grow: what walks it recurses."""
@@ -303,7 +292,7 @@ class Lit(_Node):
         return super().__neg__()
 
     def text(self, binding: int = 0) -> Name:
-        return f"lit({literal_text(self.value)})" if binding == _ATOM else literal_text(self.value)
+        return f"lit({literal_text(self.value)})" if binding == ATOM else literal_text(self.value)
 
 
 class Alias(_Node):
@@ -326,7 +315,7 @@ class Alias(_Node):
         return self.inner.columns
 
     def text(self, binding: int = 0) -> Name:
-        return f"{self.inner.text(_ATOM)}.alias({quoted(self.name)})"
+        return f"{self.inner.text(ATOM)}.alias({quoted(self.name)})"
 
 
 class Apply(_Node):
@@ -353,50 +342,8 @@ class Apply(_Node):
         return tuple(dict.fromkeys(name for one in self.arguments for name in one.columns))
 
     def text(self, binding: int = 0) -> Name:
-        text, own = self._text()
+        text, own = applied_text(self)
         return f"({text})" if own < binding else text
-
-    def _text(self) -> tuple[Name, int]:
-        name, arguments = self.function, self.arguments
-        if name in _INFIX:
-            symbol, own = _INFIX[name]
-            left = arguments[0].text(own + 1 if own == _COMPARES else own)
-            return f"{left} {symbol} {arguments[1].text(own + 1)}", own
-        if name == "neg":
-            return f"-{arguments[0].text(_SIGN)}", _SIGN
-        if name == "is_in":
-            return f"{arguments[0].text(_COMPARES + 1)} in {literals(self.options['values'])}", _COMPARES
-        if name == "not":
-            (inner,) = arguments
-            if isinstance(inner, Apply) and inner.function == "is_in":
-                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {literals(inner.options['values'])}", _COMPARES
-            return f"not {inner.text(_NOT)}", _NOT
-        if name == "when":
-            return _when_text(arguments), _ATOM
-        from millstream.functions import CATALOGUE, Form
-
-        function = CATALOGUE[name]
-        is_method = function.form is Form.METHOD
-        inside = _arguments_text(function.arguments, [one.text() for one in arguments[is_method:]], self.options)
-        return f"{arguments[0].text(_ATOM)}.{name}({inside})" if is_method else f"{name}({inside})", _ATOM
-
-
-def _arguments_text(takes: Sequence[Parameter], values: Sequence[Name], options: Mapping[Name, Any]) -> Name:
-    """What a function is given, in order; by its name what may be left out and is not the first."""
-    from millstream.functions.parameters import REQUIRED
-
-    left = iter(values)
-    inside: list[Name] = []
-    for number, one in enumerate(takes):
-        if one.many:
-            inside += left
-        elif one.is_value:
-            inside.append(next(left))
-        elif one.name in options:
-            said = literal_text(options[one.name])
-            by_name = one.keyword or (number > 0 and one.default is not REQUIRED)
-            inside.append(f"{one.name}={said}" if by_name else said)
-    return ", ".join(inside)
 
 
 class When:
@@ -455,12 +402,3 @@ def as_expr(value: Any) -> Expr:
 def same(left: Expr, right: Expr) -> bool:
     """Are two expressions written alike? (== makes a new expression.)"""
     return left.text() == right.text()
-
-
-def _when_text(arguments: tuple[Expr, ...]) -> str:
-    parts = []
-    for at in range(0, len(arguments) - 1, 2):
-        parts.append(f"when({arguments[at].text()}).then({arguments[at + 1].text()})")
-    if len(arguments) % 2:
-        parts.append(f"otherwise({arguments[-1].text()})")
-    return ".".join(parts)

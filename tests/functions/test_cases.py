@@ -223,7 +223,9 @@ def run_example(example: Any) -> list[Any]:
     pipeline = Pipeline({column: kind for column, (kind, _) in example.columns.items()}).select(result=parse(example.text))
     outcome = pipeline.run(pa.record_batch(arrays))
     outcome.batch.validate(full=True)
-    return [one.isoformat().replace("+00:00", "") if isinstance(one, date) else one for one in outcome.batch["result"].to_pylist()]
+    return [
+        one.isoformat().replace("+00:00", "") if isinstance(one, date) else one for one in outcome.batch["result"].to_pylist()
+    ]
 
 
 def test_every_function_has_a_doc_and_two_examples() -> None:

@@ -106,7 +106,10 @@ def test_there_are_as_many_as_are_promised() -> None:
         (lambda: col("s").str.slice(1, size=2), "has no argument size; there are offset, length"),
         (lambda: col("s").str.len_chars(1), "takes no arguments without a name"),
         (lambda: col("s").str.head(True), "n is a whole number"),
-        (lambda: Pipeline({"x": "int64"}).select(b=col("x").bucket(0)).plan(), r"`x.bucket\(0\)`: .*width is 0; write a number above 0"),
+        (
+            lambda: Pipeline({"x": "int64"}).select(b=col("x").bucket(0)).plan(),
+            r"`x.bucket\(0\)`: .*width is 0; write a number above 0",
+        ),
         (lambda: parse("concat_str()"), "needs at least one value"),
     ],
 )

@@ -163,7 +163,7 @@ FUNCTIONS = (
     Function(
         "str.decode",
         "string -> binary",
-        "What base64 (of either alphabet, padded or not) or hex digits stand for. Others reject (BAD_VALUE), or are null with strict=False.",
+        "What base64 (of either alphabet, padded or not) or hex digits stand for. Others reject (BAD_VALUE); strict=False: null.",
         _coded(".str.decode"),
         _decode,
         (

@@ -56,7 +56,11 @@ def filled(source: Vector, other: Vector) -> Vector:
     """Each row of `source`, or of `other` where that is null; an error stays one."""
     if source.valid is None:
         return source
-    if source.type.physical in ("int64", "uint64", "float64") and other.valid is None and kernels.greatest_uint8(source.valid) < 2:
+    if (
+        source.type.physical in ("int64", "uint64", "float64")
+        and other.valid is None
+        and kernels.greatest_uint8(source.valid) < 2
+    ):
         out = allocate(source.length, 8)
         kernels.choose_int64(source.valid, source.values, other.values, out)
         return Vector(source.type, source.length, out)

@@ -59,7 +59,7 @@ def local_of_utc(source: I64, ticks: INT, since: INT, starts: I64, offsets: I64,
 
 @kernel
 def utc_of_local(source: I64, ticks: INT, since: INT, starts: I64, offsets: I64, twice: INT, never: INT, valid: U8, out: I64):
-    """The instant of each clock time. Where there are two, `twice` says which, or is a validity byte; where there is none, `never` is one."""
+    """The instant of each clock time. Where there are two, `twice` says which, or is a validity byte, as `never` is where there is none."""
     faults = 0
     k = int64(0)
     for i in range(len(out)):
