@@ -49,6 +49,23 @@ def whole(function: Callable[..., int], low: int = LOW, high: int = HIGH) -> Cal
     return strict(check)
 
 
+def polars(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Polars over whole columns."""
+
+    def call(*columns: Any) -> Any:
+        import pytest
+
+        pl = pytest.importorskip("polars", reason="NOT TESTED: Polars is not installed; pip install -e '.[dev]'")
+        made = function(*(pl.from_arrow(one) for one in columns))
+        return made.to_arrow()
+
+    return call
+
+
+def by_polars(text: str, columns: dict[str, str], function: Callable[..., Any]) -> Case:
+    return Case(text, columns, None, polars(function))
+
+
 def divided(a: float, b: float) -> float:
     if b == 0:
         return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1, b)
