@@ -14,7 +14,7 @@ from millstream.functions.function import Call, Columns, Example, Function, Oper
 from millstream.functions.signatures import arithmetic, column_of, wide
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory
-from millstream.schema import BOOL, FLOAT64, INT64
+from millstream.schema import BOOL, FLOAT64, INT64, UINT64
 
 _FLOOR, _CEIL, _ROOT, _SIZE, _SIGN = range(5)
 _NAN, _NOT_NAN, _FINITE, _INFINITE = range(4)
@@ -99,6 +99,8 @@ def _round(call: Call) -> Memory | Vector:
 def _power(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     base, exponent = operands
     signature = arithmetic(".pow")((base, exponent), options)
+    if UINT64 in (base.type, exponent.type) and signature.result.family == "int":
+        raise PlanError(".pow needs numbers with a sign, found uint64; cast it to int64 or float64 first")
     if signature.result.family == "int":
         kind = FLOAT64 if exponent.literal and exponent.value is not None and exponent.value < 0 else INT64
         return Signature((kind, kind), kind)

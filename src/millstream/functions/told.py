@@ -59,7 +59,7 @@ def tell(name: str | None) -> str:
         f"  {one.doc}",
         f"  types:    {one.takes.replace('|', ' | ')}",
         f"  nulls:    {one.policy.value}",
-        f"  made by:  {', '.join(one.by) or 'nothing: it changes what the column is called'}",
+        f"  made by:  {', '.join(one.by) or 'no kernel of its own'}",
     ]
     for example in one.examples:
         for column, (kind, values) in example.columns.items():
