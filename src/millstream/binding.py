@@ -74,7 +74,7 @@ def bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
     if not isinstance(expression, Col):
         for name in expression.columns:
             if name not in columns:
-                raise PlanError(f"`{_short(expression)}`: {unknown(name, columns)}")
+                raise PlanError(f"{unknown(name, columns)}, in `{_short(expression)}`")
     bound = _bind(expression, columns)
     if bound.type is NULL:
         raise PlanError(f"`{expression}` gives nothing but None, so it has no type; write lit(None).cast('string')")

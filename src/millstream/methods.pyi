@@ -115,7 +115,7 @@ class Text(Namespace):
     def encode(self, encoding: str) -> Expr:
         """The bytes in 'base64', padded, or in 'hex', small letters."""
     def decode(self, encoding: str, *, strict: bool = True) -> Expr:
-        """What base64 (of either alphabet, padded or not) or hex digits stand for. Others reject (BAD_VALUE), or are null with strict=False."""
+        """What base64 (of either alphabet, padded or not) or hex digits stand for. Others reject (BAD_VALUE); strict=False: null."""
     def json_path_match(self, json_path: str) -> Expr:
         """What is at a path of keys in JSON text, a string without its quotes; null where there is nothing. No JSON: BAD_JSON."""
     def to_date(self, format: str = "%Y-%m-%d", *, strict: bool = True) -> Expr:
