@@ -240,6 +240,7 @@ NUMBERS = [
     Case("a.is_finite()", I1, strict(lambda a: True)),
     Case("a.fill_nan(b)", F2, lambda a, b: b if a is not None and math.isnan(a) else a),
     Case("a.clip(-1, 1)", F1, lambda a: clipped(a, -1.0, 1.0), polars(lambda a: a.clip(-1.0, 1.0))),
+    Case("a.clip(-5, 5)", I1, strict(lambda a: min(max(a, -5), 5)), polars(lambda a: a.clip(-5, 5))),
     Case("a.clip(b, 5)", I2, lambda a, b: clipped(a, b, 5)),
     Case("a.clip(None, b)", {"a": "uint64", "b": "uint64"}, lambda a, b: a if a is None or b is None else min(a, b)),
     Case("a.clip(0, 10.5)", M1, strict(lambda a: min(max(a, Decimal(0)), Decimal("10.5")))),

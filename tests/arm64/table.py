@@ -187,6 +187,8 @@ def draw_inputs() -> dict[str, list[bytes]]:
         draw = Draw(name)
         found[f"fuzz/{name}"] = [target.draw(draw) for _ in range(FUZZED[name])]
     for number, case in enumerate(CASES):
+        if case.near or "now()" in case.text:  # the C library's logarithms differ in the last bit, and so do two runs in time
+            continue
         draw = Draw(number)
         sizes = (127, SIZES[number % len(SIZES)])
         found[f"expression/{number} {case.text}"] = [columns(dict(case.columns), rows, draw) for rows in sizes]
