@@ -176,7 +176,7 @@ def test_case(case: Case, guarded: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     schema = {name: TEXTUAL.get(kind, kind) for name, kind in case.columns.items()}
     pipeline = Pipeline(schema).select(*schema, result=parse(case.text))
 
-    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8 if guarded else 15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(batches(case))
     def check(batch: pa.RecordBatch) -> None:
         rows = [tuple(row.values()) for row in batch.to_pylist()]

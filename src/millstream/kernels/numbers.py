@@ -1,10 +1,13 @@
 """Functions of one number, element by element; powers of integers."""
 
+from math import nan
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from millstream.kernels.arithmetic import LOWEST, OUT_OF_RANGE, floor_double, product_overflows, with_one_nan
+from millstream.kernels.arithmetic import LOWEST, OUT_OF_RANGE, floor_double, product_overflows
+from millstream.kernels.simd import bits_of_double
 from millstream.kernels.spec import F64, FLOAT, I64, INT, U8, kernel
 
 
@@ -27,6 +30,8 @@ nearest_double = _one_instruction("llvm.roundeven")
 root_double = _one_instruction("llvm.sqrt")
 size_double = _one_instruction("llvm.fabs")
 
+_WITHOUT_SIGN, _INFINITE_BITS = 0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000
+
 # What `map_float64` makes of a number.
 FLOOR, CEIL, ROOT, SIZE, SIGN = 0, 1, 2, 3, 4
 
@@ -42,7 +47,8 @@ def map_float64(source: F64, what: INT, out: F64):
             out[i] = ceil_double(source[i])
     elif what == ROOT:
         for i in range(len(out)):
-            out[i] = with_one_nan(root_double(source[i]))
+            root = root_double(source[i])  # LLVM knows of roots, and would leave out a comparison of one with itself
+            out[i] = nan if bits_of_double(root) & _WITHOUT_SIGN > _INFINITE_BITS else root
     elif what == SIZE:
         for i in range(len(out)):
             out[i] = size_double(source[i])
