@@ -18,22 +18,24 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench bench-cold fuzz faults crash soak arm64 wheel layer layer-test clean
+.PHONY: help demo test check bench bench-cold fuzz faults crash soak e2e arm64 wheel layer layer-test sam-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
 	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
-	@echo "make check   ruff and mypy alone"
+	@echo "make check   ruff, mypy, and cfn-lint on the SAM template"
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
+	@echo "make e2e     RECORDS=50000 through each source of the deployed template, with faults, on this machine; needs npm and bubblewrap"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
 	@echo "make layer-test  tests of handlers from the layer, in a root where nothing else is; needs Debian's bubblewrap"
+	@echo "make sam-test  the SAM template by sam, checkov and cfn-guard, and builds of it for two Pythons and both CPUs; needs npm"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
 
@@ -45,6 +47,11 @@ check: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/cfn-lint sam/template.yaml
+	@$(BIN)/millstream glue sam/function/pipeline.yaml $(GLUE) --check >/dev/null
+
+# What the template's table is made with; without --check it is written.
+GLUE := --resource GlueTable --database '!Ref GlueDatabase' --location '!Sub s3://$${CuratedBucket}/data/' --projection month=1..12 --into sam/template.yaml
 
 # The summary of the last run is the last thing printed; CI reads it. Without a network the tests that run inside Lambda's
 # own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required. They are fetched, and kernels compiled, while
@@ -61,6 +68,7 @@ test: check
 
 bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py
+	@$(BIN)/python benchmarks/decode_csv.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
@@ -91,6 +99,14 @@ MINUTES ?= 20
 soak: $(DEV)
 	@$(BIN)/python examples/flights/prepare.py --out demo/input
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash soak --minutes $(MINUTES)
+
+RECORDS ?= 50000
+E2E_LAYER := millstream-py313-$(patsubst aarch64,arm64,$(shell uname -m)).zip
+e2e: $(DEV)
+	@$(BIN)/python examples/flights/prepare.py --out demo/input
+	@$(BIN)/python -m layer.build --python py313 --arch $(patsubst aarch64,arm64,$(shell uname -m))
+	@$(BIN)/python -m tests.e2e --records $(RECORDS) --layer layer/dist/$(E2E_LAYER)
+	@LAMBDA_TESTS=required $(PYTEST) -m "long or not long" tests/sam/test_statemachine.py
 
 # What Python for arm64 can run: no test that starts another Python, compiles, or needs a peer of ours.
 ARM64 := $(BIN)/python -m tests.arm64.machine
@@ -123,10 +139,16 @@ layer-test: $(DEV)
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
 	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
 	done
-	@LAMBDA_TESTS=required $(PYTEST) -m long
+	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
+
+# The tools are fetched once, 670 MB.
+sam-test: $(DEV)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m layer.build --python py312,py313 --arch x86_64,arm64
+	@$(BIN)/python -m tests.sam.tools >/dev/null
+	@LAMBDA_TESTS=required $(PYTEST) -m "long or not long" tests/sam
 
 clean:
-	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .cache/npm .cache/sam sam/.aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 # The first interpreter on PATH that will do. Debian's python3 lacks ensurepip until python3-venv is installed.
 $(VENV)/pyvenv.cfg:

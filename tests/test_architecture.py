@@ -31,7 +31,7 @@ ROWS = (
     ("documents", "pipeline", "spec"),
     ("sinks", "ledger"),
     ("aws", "local"),
-    ("sizing", "doctor", "publish"),
+    ("sizing", "doctor", "publish", "glue"),
     ("cli", "__main__"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

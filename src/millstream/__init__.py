@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         min_horizontal,
         now,
     )
+    from millstream.decode.csv import decode_csv
     from millstream.decode.json import decode_json
     from millstream.errors import (
         BackendError,
@@ -58,6 +59,7 @@ _HOMES = {
         "across",
     ),
     "lookup": "tables",
+    "decode_csv": "decode.csv",
     "decode_json": "decode.json",
     "run_files": "local.run",
     "MillstreamError": "errors",
@@ -94,6 +96,7 @@ __all__ = [
     "coalesce",
     "col",
     "concat_str",
+    "decode_csv",
     "decode_json",
     "from_epoch",
     "lit",

@@ -1,4 +1,4 @@
-"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `functions`, `settings`, `doctor`, `layer publish`.
+"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `doctor`, `emulate`, `layer publish`.
 
 Exit status 0 done, 1 the run failed, 2 usage.
 """
@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import Any
 
 from millstream.errors import MillstreamError, UsageError
+from millstream.glue import command as glue
+from millstream.local.emulate.arguments import add_emulate, run_emulate
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
@@ -64,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     functions.add_argument("name", metavar="NAME", nargs="?", help="a function (str.slice) or a namespace (str)")
     functions.add_argument("--json", action="store_true", help="print one JSON object")
     functions.set_defaults(call=_functions)
+    table = commands.add_parser(
+        "glue",
+        help="tell the table by which Athena reads what a pipeline writes",
+        description="Print the table of the AWS Glue catalogue for a pipeline's output, with partition projection, so that Athena reads "
+        "it at once; or write it into a template.",
+    )
+    glue.add_arguments(table)
+    table.set_defaults(call=_glue)
     settings = commands.add_parser(
         "settings",
         help="list what a function reads from its environment",
@@ -75,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
+    add_emulate(commands).set_defaults(call=_emulate)
     _add_layer(commands)
     return parser
 
@@ -292,6 +303,13 @@ def _functions(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _glue(arguments: argparse.Namespace) -> int:
+    text = glue.glue(arguments)
+    if text is not None:
+        _say(text)
+    return DONE
+
+
 def _settings(arguments: argparse.Namespace) -> int:
     from millstream.aws.settings import Settings, render
 
@@ -312,6 +330,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
     else:
         _say(render(found))
     return FAILED if found["problems"] else DONE
+
+
+def _emulate(arguments: argparse.Namespace) -> int:
+    found = run_emulate(arguments)
+    return _told(arguments, found.to_dict, found.render, found.error)
 
 
 def _publish(arguments: argparse.Namespace) -> int:

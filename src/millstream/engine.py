@@ -162,7 +162,12 @@ def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
         raise RunError("a batch holds more than 2 GiB of text; make it smaller")
     decoded = plan.decoder.decode(payloads)
     account = Account(
-        payloads.count, payloads.bytes_in, list(decoded.rejects), dict(decoded.nulls_on_error), dict(decoded.unknown_keys)
+        payloads.count,
+        payloads.bytes_in,
+        list(decoded.rejects),
+        dict(decoded.nulls_on_error),
+        dict(decoded.unknown_keys),
+        dict(decoded.missing_columns),
     )
     return Batch(dict(decoded.columns), decoded.length, decoded.row_source), account
 

@@ -31,7 +31,7 @@ class Outcome:
     batch: the rows that came out, of `schema`; columns: the same as the engine has them. row_source: the input record of each row
     (int64). rejects: position, code, column, offset, message, payload of each rejected record. disposition: one `Disposition` a
     record (uint8). counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows, bytes_in,
-    rejected_by_code, nulls_on_error, unknown_keys. seconds: what decode and steps took.
+    rejected_by_code, nulls_on_error, unknown_keys, missing_columns. seconds: what decode and steps took.
     """
 
     schema: pa.Schema
@@ -62,6 +62,7 @@ class Account:
     rejects: list[Reject] = field(default_factory=list)
     nulls_on_error: dict[str, int] = field(default_factory=dict)
     unknown_keys: dict[str, int] = field(default_factory=dict)
+    missing_columns: dict[str, int] = field(default_factory=dict)
 
     def counts(self, kept: int, rows: int) -> dict[str, Any]:
         """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
@@ -78,4 +79,5 @@ class Account:
             "rejected_by_code": {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()},
             "nulls_on_error": self.nulls_on_error,
             "unknown_keys": self.unknown_keys,
+            "missing_columns": self.missing_columns,
         }

@@ -26,7 +26,7 @@ Columns: TypeAlias = Mapping[str, str | Column | Type] | pa.Schema | Schema
 
 Records: TypeAlias = "list[bytes] | bytes | pa.RecordBatch | Payloads"
 
-_TAKES = "run takes a list of bytes, bytes of JSON lines or a pyarrow.RecordBatch, not {}"
+_TAKES = "run takes a list of bytes, bytes of JSON lines or CSV, or a pyarrow.RecordBatch, not {}"
 
 
 class Pipeline:
@@ -35,7 +35,8 @@ class Pipeline:
         Pipeline({"price": "float64"}).filter(col("price") > 10).with_columns(discount=col("price") * 0.1)
 
     schema: a `Schema`, a mapping of names to types, or a pyarrow.Schema. name: letters, digits, - and _. input: {"format": "auto" |
-    "json" | "ndjson" | "concatenated", "compression": "auto" | "gzip" | …}, and limits (docs/reference/json.md). output: {"format":
+    "json" | "ndjson" | "concatenated" | "csv", "compression": "auto" | "gzip" | …}, and limits (docs/reference/json.md), and how CSV is
+    written (docs/reference/csv.md). output: {"format":
     "parquet" | "json" | "ndjson", "partition_by": [columns], "compression": "zstd"}.
     """
 
@@ -115,17 +116,25 @@ class Pipeline:
         if self._plan is None:
             from millstream.plan import plan
 
-            self._plan = plan(self.schema, self.steps, self.output)
+            self._plan = plan(self.schema, self.steps, self.output, self.input)
         return self._plan
 
     def run(self, records: Records) -> Outcome:
-        """Records in, an `Outcome` out: a list of payloads, JSON lines as bytes, or rows as a pyarrow.RecordBatch."""
+        """Records in, an `Outcome` out: a list of payloads, JSON lines or CSV as bytes, or rows as a pyarrow.RecordBatch.
+
+        A payload is one JSON object, or lines of CSV.
+        """
         from millstream import engine
         from millstream.decode.payloads import Payloads
 
         planned = self.plan()
         if isinstance(records, pa.RecordBatch | Payloads):
             return engine.run(planned, records)
+        if isinstance(records, list | bytes) and planned.dialect is not None:
+            from millstream.decode.csv_framing import split_texts
+
+            texts = _payloads(records if isinstance(records, list) else [records])
+            return engine.run(planned, split_texts(texts, planned.dialect)[0])
         if isinstance(records, list):
             return engine.run(planned, _payloads(records))
         if isinstance(records, bytes):

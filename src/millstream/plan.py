@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,6 +21,10 @@ from millstream.errors import PlanError
 from millstream.expr import Expr, col
 from millstream.schema import BOOL, Field, Schema, Type
 from millstream.tables import Loaded, load
+
+if TYPE_CHECKING:
+    from millstream.decode.csv import CsvDecoder
+    from millstream.decode.dialect import Dialect
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -63,17 +67,22 @@ class Plan:
     """A checked pipeline.
 
     fields: the source's columns; decoded: those that are read, by a step, by the output, or because they may not be null;
-    steps: what the engine does, in order; output: the columns that come out, with their types.
+    steps: what the engine does, in order; output: the columns that come out, with their types; dialect: of CSV, else None.
     """
 
     fields: tuple[Field, ...]
     decoded: tuple[Field, ...]
     steps: tuple[Step, ...]
     output: tuple[tuple[str, Type], ...]
+    dialect: Dialect | None = None
 
     @cached_property
-    def decoder(self) -> JsonDecoder:
-        """Reads the decoded columns from JSON."""
+    def decoder(self) -> JsonDecoder | CsvDecoder:
+        """Reads the decoded columns from JSON or CSV."""
+        if self.dialect is not None:
+            from millstream.decode.csv import CsvDecoder
+
+            return CsvDecoder(self.decoded, self.fields, self.dialect)
         return JsonDecoder(self.decoded, [one for one in self.fields if one not in self.decoded])
 
     @cached_property
@@ -82,7 +91,9 @@ class Plan:
         return pa.schema([(name, kind.arrow) for name, kind in self.output])
 
 
-def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any]) -> Plan:
+def plan(
+    schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any], source: Mapping[str, Any] | None = None
+) -> Plan:
     """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
     columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
     planned: list[Step] = []
@@ -104,7 +115,19 @@ def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any
         ordered.insert(0, one)
     fields = tuple(schema.values())
     decoded = tuple(one for one in fields if one.name in live or not one.nullable) or fields[:1]
-    return Plan(fields, decoded, tuple(ordered), tuple(columns.items()))
+    return Plan(fields, decoded, tuple(ordered), tuple(columns.items()), _dialect(source or {}, fields))
+
+
+def _dialect(source: Mapping[str, Any], fields: tuple[Field, ...]) -> Dialect | None:
+    """How CSV is written, where the source is CSV."""
+    if source.get("format") != "csv":
+        return None
+    from millstream.decode.csv import check_fields
+    from millstream.decode.dialect import Dialect
+
+    dialect = Dialect.of(source)
+    check_fields(fields, dialect)
+    return dialect
 
 
 def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[Step | None, dict[str, Type]]:

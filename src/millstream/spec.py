@@ -28,7 +28,7 @@ _MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
 _INPUT = {
-    "format": ("auto", "json", "ndjson", "concatenated"),
+    "format": ("auto", "json", "ndjson", "concatenated", "csv"),
     "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
 }
 _LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
@@ -64,10 +64,25 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
         if key not in _INPUT:
-            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS))}")
+            from millstream.decode.dialect import SETTINGS
+
+            if key not in SETTINGS:
+                raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS, *SETTINGS))}")
+            if given.get("format") != "csv":
+                raise PlanError(f"input: {key} is for CSV; write format: csv, or leave it out")
+            continue
         if value not in _INPUT[key]:
             raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
-    return {"format": "auto", "compression": "auto", **given}
+    if given.get("format") == "csv":
+        from millstream.decode.dialect import Dialect
+
+        Dialect.of(given)
+    return {"format": "auto", "compression": "auto", **{key: _plain(value) for key, value in given.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A tuple as files write it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def checked_output(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ import pytest
 
 from millstream.aws import kinesis_handler, sqs_handler
 from millstream.columns import close, open_array
+from millstream.decode.csv import decode_csv
 from millstream.decode.json import decode_json
 from millstream.decode.payloads import Payloads
 from millstream.encode.json import encode_array, encode_lines
@@ -51,7 +52,7 @@ from tests import guard
 from tests.aws import events
 from tests.cases import EXACT
 from tests.cases_catalogue import CASES
-from tests.decode import test_json, test_json_nested
+from tests.decode import test_csv, test_json, test_json_nested
 from tests.functions.kinds import KINDS as MORE_KINDS
 from tests.functions.kinds import draw_value as draw_kind
 from tests.functions.test_cases import TEXTS, TEXTUAL
@@ -333,6 +334,15 @@ def run_json(name: str, data: bytes) -> Any:
     return found
 
 
+def run_csv(name: str, data: bytes) -> Any:
+    """The same of CSV, and what its dialects make of cells."""
+    found = []
+    for schema, raw, options, _ in [(schema, raw, {}, None) for schema, raw, _ in test_csv.CASES] + test_csv.DIALECT_CASES:
+        batch, rejects = decode_csv(b"n,a\n1,\n2," + raw + b"\n3,\n", {"n": "int64"} | schema, **options)
+        found.append([batch.to_pylist(), rejects.to_pylist()])
+    return found
+
+
 def run_md5(name: str, data: bytes) -> Any:
     payloads = Payloads.of_records([data, data[1:], data[: len(data) // 2]])
     out = allocate(48, 1)
@@ -422,6 +432,7 @@ def cases(inputs: dict[str, list[bytes]]) -> Iterator[tuple[str, Callable[[], An
         yield name, lambda kind=kind, rest=rest, given=given: [RUN[kind](rest, one) for one in given]
     for module in ("test_json", "test_json_nested"):
         yield f"json/{module}", lambda module=module: RUN["json"](module, b"")
+    yield "csv/test_csv", lambda: RUN["csv"]("test_csv", b"")
 
 
 def run(inputs: dict[str, list[bytes]], only: str | None = None) -> dict[str, Any]:

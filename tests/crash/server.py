@@ -47,7 +47,8 @@ class OneByOne:
             return list(self.application(environ, start_response))
 
 
-def serve(port: int) -> None:
+def serve(port: int, around: Any = OneByOne) -> None:
+    """Serve until the process ends. `around`: makes an application of moto's that meets the requests first."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import run_simple
 
@@ -58,13 +59,13 @@ def serve(port: int) -> None:
             True  # headers and body are sent apart: the second would wait 40 ms for the first one's receipt
         )
 
-    application = OneByOne(DomainDispatcherApplication(create_backend_app))
+    application = around(DomainDispatcherApplication(create_backend_app))
     run_simple("127.0.0.1", port, application, threaded=True, request_handler=Quick)
 
 
 @contextmanager
-def running() -> Iterator[int]:
-    """A server that answers, and the environment in which boto3 talks to it; its process's id."""
+def running(module: str = "tests.crash.server") -> Iterator[int]:
+    """A server that answers, and the environment in which boto3 talks to it; its process's id. `module` runs it on a port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -80,7 +81,7 @@ def running() -> Iterator[int]:
         "MILLSTREAM_PARALLELIZATION": "1",
     }
     environment = os.environ | {"MOTO_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.crash.server", str(port)]
+    command = [sys.executable, "-m", module, str(port)]
     server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _forget()
     try:

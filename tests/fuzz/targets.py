@@ -22,6 +22,7 @@ from millstream.decode.json import decode_json
 from millstream.schema import Column
 from tests.decode.test_framing import objects
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
+from tests.fuzz.csv import draw_csv, judge_csv
 from tests.fuzz.deliveries import draw_aggregate, draw_event, draw_payload, judge_aggregate, judge_event, judge_payload
 from tests.fuzz.functions import draw_text, judge_text
 from tests.fuzz.nested import draw_nested, judge_nested
@@ -249,4 +250,5 @@ TARGETS = {
     "aggregate": Target(draw_aggregate, judge_aggregate),
     "payload": Target(draw_payload, judge_payload),
     "parquet": Target(draw_columns, judge_columns),
+    "csv": Target(draw_csv, judge_csv),
 }

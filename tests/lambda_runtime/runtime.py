@@ -233,6 +233,11 @@ class LambdaRuntime:
             self._written.wait_for(whole, timeout=2)
             return self.lines[begin:]
 
+    @property
+    def url(self) -> str:
+        """Where Lambda's Invoke API is."""
+        return f"http://127.0.0.1:{self._port}"
+
     def processes(self) -> list[int]:
         """The ids of the emulator, the runtime and what the function has started, and of those that hold the sandbox."""
         return processes_of(self._process.pid) if self._process else []

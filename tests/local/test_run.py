@@ -232,7 +232,7 @@ def test_an_empty_file_is_a_run_of_no_records(tmp_path, lines):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"format": "csv"}, "format is 'csv'; write one of auto, json, ndjson, concatenated"),
+        ({"format": "xml"}, "format is 'xml'; write one of auto, json, ndjson, concatenated, csv"),
         ({"compression": "rar"}, "compression is 'rar'; write one of"),
         ({"max_ratio": 0}, "max_ratio is 0; write a whole number from 1"),
         ({"max_bytes": "1 GB"}, "max_bytes is '1 GB'"),

@@ -239,6 +239,8 @@ def origin_of(deliveries: Deliveries, records: Records, base: str, held: str, to
         sub=records.sub,
         arrival=deliveries.arrived(0).date(),
         token=token,
+        format=records.format,
+        context=records.payloads.header,
     )
 
 

@@ -14,9 +14,9 @@ from millstream.aws.handler import KEPT_IF, Handler
 from millstream.aws.notification import ObjectRef
 from millstream.aws.observe import Batch, warn
 from millstream.aws.ranges import GoneError, S3Source
-from millstream.classes import dataclass
+from millstream.classes import dataclass, replace
 from millstream.clock import monotonic, now
-from millstream.decode.chunks import Chunk, Start, read_chunks
+from millstream.decode.chunks import Chunk, Start, read_chunks, recorded_as, settings_of
 from millstream.decode.compression import told_by_magic
 from millstream.errors import RunError, SettingsError, SinkError
 from millstream.sinks.gathered import Gathered
@@ -164,8 +164,7 @@ class _Object:
 
     def run(self) -> None:
         handler = self.handler
-        settings = dict(handler.pipeline.input)
-        settings["form"] = settings.pop("format")
+        settings = settings_of(handler.pipeline.input)
         start = self._noted() if self._may_be_long() else Start()
         with closing(read_chunks(self.source, chunk_bytes=CHUNK_BYTES, start=start, **settings)) as chunks:
             try:
@@ -234,7 +233,7 @@ class _Object:
             code = prepared.rejects.column(1)[0]
             raise RunError(f"a record of {self.ref.url}, in chunk {chunk.number}, is rejected ({code}){KEPT_IF}")
         begun = perf_counter()
-        origin = self._origin(chunk.start, chunk.records)
+        origin = replace(self._origin(chunk.start, chunk.records), context=chunk.header)
         if self.per_file == 1:
             self._count(handler.land(prepared, origin, self.until), begun)
             return
@@ -271,4 +270,5 @@ class _Object:
             arrived=lambda position: arrived,
             arrival=arrived.date(),
             first=start.first,
+            format=recorded_as(self.handler.pipeline.input),
         )

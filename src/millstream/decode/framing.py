@@ -1,4 +1,4 @@
-"""Records out of a stream of text: JSON lines, the elements of an array, or objects one after another.
+"""Records out of a stream of text: JSON lines, the elements of an array, objects one after another, or CSV (`csv_framing`).
 
 Memory is bounded by a chunk and the longest record. Where a chunk ends changes nothing but which records come together.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
@@ -18,6 +18,9 @@ from millstream.decode.payloads import Payloads, spans_of_lines
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_bytes, from_numbers
 from millstream.schema import Code
+
+if TYPE_CHECKING:
+    from millstream.decode.dialect import Dialect
 
 KEPT_BYTES = 4096
 """How much of something that is no record goes to the rejects."""
@@ -99,16 +102,25 @@ class Text:
         return at
 
 
-def frame(text: Text, form: str, chunk_bytes: int, record_bytes: int) -> Iterator[Piece]:
-    """The records of a text: `form` is ndjson, json (by the first bytes: an array, lines or objects) or concatenated."""
+def frame(
+    text: Text, form: str, chunk_bytes: int, record_bytes: int, dialect: Dialect | None = None, header: bytes | None = None
+) -> Iterator[Piece]:
+    """The records of a text: `form` is ndjson, json (by the first bytes: an array, lines or objects), concatenated or csv.
+
+    dialect: of CSV; header: its first record, where the text begins behind it.
+    """
     head = text.peek(4)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        yield Piece(_no_payloads(), [Fault(Code.BAD_UTF8, "the file is UTF-16 text; save it as UTF-8", head)])
+        yield Piece(no_payloads(), [Fault(Code.BAD_UTF8, "the file is UTF-16 text; save it as UTF-8", head)])
         return
     if form == "json":
         text.skip_blanks()
         form = told_by(text.peek(LOOKED_AT))
-    if form == "ndjson":
+    if dialect is not None:
+        from millstream.decode.csv_framing import csv_pieces
+
+        pieces = csv_pieces(text, dialect, chunk_bytes, record_bytes, header)
+    elif form == "ndjson":
         pieces = _lines(text, chunk_bytes, record_bytes)
     else:
         pieces = _values(text, chunk_bytes, record_bytes, is_array=form == "array")
@@ -148,11 +160,11 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _no_payloads() -> Payloads:
+def no_payloads() -> Payloads:
     return Payloads(_buffer(0), 0, EMPTY_WORDS, EMPTY_WORDS, 0)
 
 
-def _too_long(text: bytes, limit: int) -> Fault:
+def too_long(text: bytes, limit: int) -> Fault:
     return Fault(Code.TOO_LONG, f"the record is longer than {limit:,} bytes; only its start is kept", text[:KEPT_BYTES])
 
 
@@ -166,7 +178,7 @@ def _without_long(piece: Piece, limit: int) -> Iterator[Piece]:
     first = 0
     for i in [i for i in range(payloads.count) if ends[i] - starts[i] > limit]:
         kept = payloads.text.part(starts[i], min(KEPT_BYTES, ends[i] - starts[i]), 1).tobytes()
-        yield Piece(payloads.part(first, i - first), [_too_long(kept, limit)])
+        yield Piece(payloads.part(first, i - first), [too_long(kept, limit)])
         first = i + 1
     if first < payloads.count or piece.faults:
         yield Piece(payloads.part(first, payloads.count - first), piece.faults, piece.end)
@@ -187,7 +199,7 @@ def _buffer(size: int) -> Memory:
     return allocate(size + PADDING, 1)
 
 
-def _joined(carry: bytes, text: Text, size: int) -> tuple[Memory, int]:
+def joined(carry: bytes, text: Text, size: int) -> tuple[Memory, int]:
     """A buffer with what was carried over, then text until it holds `size` bytes; how many it holds."""
     memory = _buffer(size)
     view = memory.view()
@@ -202,7 +214,7 @@ def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
     carry, skipping = b"", False
     size, place = chunk_bytes, text.begin
     while True:
-        memory, end = _joined(carry, text, size)
+        memory, end = joined(carry, text, size)
         view = memory.view()
         ended = end < size
         begin = 0
@@ -221,7 +233,7 @@ def _lines(text: Text, chunk_bytes: int, limit: int) -> Iterator[Piece]:
                 cut = end
         elif len(carry) > limit:
             if carry.strip(_BLANKS):
-                faults.append(_too_long(carry, limit))
+                faults.append(too_long(carry, limit))
                 skipping = True
             carry = b""
         elif len(carry) >= chunk_bytes:
@@ -279,7 +291,7 @@ def _values(text: Text, chunk_bytes: int, limit: int, *, is_array: bool) -> Iter
     carry, size = b"", chunk_bytes
     skipping = False
     while True:
-        memory, end = _joined(carry, text, size)
+        memory, end = joined(carry, text, size)
         ended = end < size
         starts, ends = _spans(framer, memory, len(carry), end, state)
         if skipping and starts.count:  # the first to end is the one that is too long
@@ -293,7 +305,7 @@ def _values(text: Text, chunk_bytes: int, limit: int, *, is_array: bool) -> Iter
         carry = b"" if skipping and not closed else bytes(memory.view()[rest:end])
         faults: list[Fault] = []
         if not closed and len(carry) > limit and start >= 0:
-            faults.append(_too_long(carry, limit))
+            faults.append(too_long(carry, limit))
             skipping, carry = True, b""
         if starts.count or faults:
             yield Piece(Payloads(memory, end, starts, ends, end), faults)
@@ -313,7 +325,7 @@ def _values(text: Text, chunk_bytes: int, limit: int, *, is_array: bool) -> Iter
             yield Piece(Payloads.of_records([carry.rstrip(_BLANKS)]))
         tail = None
     if tail is not None:
-        yield Piece(_no_payloads(), [tail])
+        yield Piece(no_payloads(), [tail])
 
 
 def _array_tail(text: Text, phase: int, rest: bytes) -> Fault | None:

@@ -9,23 +9,15 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close
-from millstream.decode.json_layout import (
-    COLUMN_WORDS,
-    DEFAULT_BITS,
-    KEY_WORDS,
-    NULLED,
-    VALID,
-    VALUES,
-    Layout,
-    text_default,
-)  # fmt: skip
+from millstream.columns import close
+from millstream.decode.batch import OTHER, UNKNOWN_KEYS, BatchColumns, Decoded
+from millstream.decode.json_layout import COLUMN_WORDS, KEY_WORDS, VALID, VALUES, Layout
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, reject, to_batch
 from millstream.errors import RunError
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_bytes, from_numbers
-from millstream.schema import Code, Column, Field, Schema, Type
+from millstream.native.memory import EMPTY_WORDS, PADDING, allocate, from_bytes, from_numbers
+from millstream.schema import Code, Column, Field, Schema
 
 # Places in the state of kernels/json.py, and what it stops for beside a level.
 _STATE = 17
@@ -37,45 +29,8 @@ _NULLS, _SETTLED = 4, 5
 _AHEAD = 65536
 _WORDS = 1100
 
-UNKNOWN_KEYS = 1024
-"""How many distinct unknown keys of one batch are told apart; the rest are counted together."""
-OTHER = "…"
-"""The name that counts unknown keys beyond that."""
 _UNKNOWN_BYTES = 2 * UNKNOWN_KEYS * 264
 """Room for the names of all unknown keys: longer ones are not told apart."""
-
-
-class Decoded:
-    """What a batch of payloads became.
-
-    columns: `length` rows each; row_source: int64, the payload of each row; rejects: the payloads that gave none;
-    nulls_on_error: values made null, by column; unknown_keys: keys that no column reads, by path.
-    """
-
-    __slots__ = (
-        "columns",
-        "length",
-        "nulls_on_error",
-        "rejects",
-        "row_source",
-        "unknown_keys",
-    )
-
-    def __init__(
-        self,
-        columns: dict[str, Vector],
-        length: int,
-        row_source: Memory,
-        rejects: list[Reject],
-        nulls_on_error: dict[str, int],
-        unknown_keys: dict[str, int],
-    ) -> None:
-        self.columns = columns
-        self.length = length
-        self.row_source = row_source
-        self.rejects = rejects
-        self.nulls_on_error = nulls_on_error
-        self.unknown_keys = unknown_keys
 
 
 class _Keys:
@@ -124,7 +79,6 @@ class JsonDecoder:
     def __init__(self, fields: Sequence[Field], unread: Sequence[Field] = ()) -> None:
         self.fields = tuple(fields)
         self._layout = Layout(self.fields, unread)
-        self._defaults = b"".join(text_default(one) or b"" for one in self.fields)
         self._check_absent = int(any(one.default is not None or not one.nullable for one in self.fields))
         self._seed = int.from_bytes(os.urandom(8), "little", signed=True) if self._layout.has_maps else 0
         self._idle: list[_Keys] = []
@@ -144,30 +98,25 @@ class JsonDecoder:
         return decoded
 
 
-class _Batch:
+class _Batch(BatchColumns):
     """One batch on its way through the kernel."""
 
     def __init__(self, decoder: JsonDecoder, payloads: Payloads, keys: _Keys) -> None:
         self.decoder, self.payloads, self.keys, self.layout = decoder, payloads, keys, decoder._layout
         count, layout = payloads.count, self.layout
         longest = kernels.longest_span(payloads.starts, payloads.ends)
-        defaults = decoder._defaults
         self.text = allocate(2 * (longest + PADDING), 1)
-        self.strings = allocate(payloads.size + 2 * longest + len(defaults) + PADDING, 1)
-        self.words = list(layout.words)
-        if defaults:
-            ctypes.memmove(self.strings.address, defaults, len(defaults))
-            self._place_defaults()
+        spare = min(longest // 2, _AHEAD) + 64
+        rooms = [count, *(int(each * count) + spare for each in decoder._elements[1:])]
+        super().__init__(decoder.fields, layout.columns, layout.words, rooms, payloads.size + 2 * longest + PADDING)
         state = [0] * _STATE
-        state[_HEAP] = len(defaults)
+        state[_HEAP] = self.heap
         state[_KEYS], state[_KEY_BYTES] = keys.count, keys.bytes
         state[_CHECK_ABSENT], state[_REST], state[_FIELDS] = decoder._check_absent, layout.rest, len(decoder.fields)
         state[_SEED] = decoder._seed
         state[_NOWHERE], state[_KNOWN] = layout.nowhere, layout.known
         state[_SPARE] = longest + PADDING
         self.state = from_numbers("q", state)
-        spare = min(longest // 2, _AHEAD) + 64
-        self.rooms = [count, *(int(each * count) + spare for each in decoder._elements[1:])]
         self.levels = from_numbers("q", [word for room in self.rooms for word in (0, room, 0, 0)])
         self.nodes = from_numbers("q", layout.nodes)
         self.source, self.rejects = allocate(count, 8), allocate(count * _REJECT, 8)
@@ -175,31 +124,6 @@ class _Batch:
         self.scratch = keys.words
         if layout.has_maps and longest > _WORDS:
             self.scratch = allocate(max(_WORDS, 1 << (longest // 2).bit_length()), 8)  # an entry has five bytes or more
-        self._place_columns()
-        self.columns = from_numbers("q", self.words)
-
-    def _place_defaults(self) -> None:
-        heap = 0
-        for i, one in enumerate(self.decoder.fields):
-            text = text_default(one)
-            if text is not None:
-                self.words[i * COLUMN_WORDS + DEFAULT_BITS] = heap | len(text) << 32
-                heap += len(text)
-
-    def _place_columns(self) -> None:
-        """Memory for all columns, each with the room of its level; validity first, all null."""
-        places = self.layout.columns
-        strides = [(room + 63) // 64 * 64 for room in self.rooms]
-        at = 0
-        for i, one in enumerate(places):
-            self.words[i * COLUMN_WORDS + VALID] = at
-            at += strides[one.level]
-        blank = at
-        for i, one in enumerate(places):
-            self.words[i * COLUMN_WORDS + VALUES] = at
-            at += one.width * strides[one.level]
-        self.out = allocate(at + PADDING, 1)
-        kernels.fill_uint8(0, self.out.part(0, blank, 1))
 
     def run(self) -> None:
         """Call the kernel until every payload is done, with more room each time it stops."""
@@ -215,18 +139,11 @@ class _Batch:
                 return
             wanted = self.state.tolist()[_WANTED]
             if wanted == _MORE_HEAP:
-                self._grow_strings()
+                self.grow_strings()
             elif wanted == _MORE_SPANS:
                 self.spans = allocate(2 * self.spans.count, 8)
             else:
                 self._grow_level(wanted)
-
-    def _grow_strings(self) -> None:
-        before = self.strings
-        if before.count > 1 << 31:  # a view has 32 bits for where it begins
-            raise RunError("a batch holds more than 2 GiB of text; make it smaller")
-        self.strings = allocate(2 * before.count, 1)
-        ctypes.memmove(self.strings.address, before.address, before.count)
 
     def _rows(self) -> list[int]:
         """The rows of each level so far."""
@@ -237,14 +154,13 @@ class _Batch:
         self.rooms[level] *= 2
         self.words = old
         places = [(old[i * COLUMN_WORDS + VALID], old[i * COLUMN_WORDS + VALUES]) for i in range(len(self.layout.columns))]
-        self._place_columns()
+        self.place_columns()
         for i, one in enumerate(self.layout.columns):
             valid_at, values_at = places[i]
             to = self.out.address
             count = rows[one.level]
             ctypes.memmove(to + self.words[i * COLUMN_WORDS + VALID], before.address + valid_at, count)
             ctypes.memmove(to + self.words[i * COLUMN_WORDS + VALUES], before.address + values_at, count * one.width)
-        self.columns = from_numbers("q", self.words)
         levels = self.levels.tolist()
         levels[level * _LEVEL + 1] = self.rooms[level]
         self.levels = from_numbers("q", levels)
@@ -256,40 +172,16 @@ class _Batch:
         for level in range(1, len(rows)):
             self.decoder._elements[level] = 1.125 * rows[level] / count if count else 0.0
         fields = self.decoder.fields
-        self.words = self.columns.tolist()
-        self._settle(rows)
-        columns = {one.name: self._vector(i, one.holds, rows) for i, one in enumerate(fields)}
-        nulled = {one.name: self.words[i * COLUMN_WORDS + NULLED] for i, one in enumerate(fields)}
+        self.settle(rows)
+        columns = {one.name: self.vector(i, one.holds, rows) for i, one in enumerate(fields)}
         return Decoded(
             columns,
             rows[0],
             self.source.part(0, rows[0], 8),
             self._rejected(self.rejects.part(0, state[_REJECTS] * _REJECT, 8).tolist()),
-            {name: number for name, number in nulled.items() if number},
+            self.nulls_on_error(),
             self.keys.take_counts(self.layout, state),
         )
-
-    def _settle(self, rows: list[int]) -> None:
-        """Count nulls. No kernel meets a view that points nowhere, and nobody sees what was in this memory before."""
-        table: list[int] = []
-        for i, place in enumerate(self.layout.columns):
-            at = i * COLUMN_WORDS
-            table += (place.width, rows[place.level], self.words[at + VALID], self.words[at + VALUES], 0)
-        settled = from_numbers("q", table)
-        kernels.settle_columns(settled, self.out)
-        self.nulls = settled.tolist()[_NULLS::_SETTLED]
-
-    def _vector(self, index: int, kind: Type, rows: list[int]) -> Vector:
-        place, at = self.layout.columns[index], index * COLUMN_WORDS
-        count = rows[place.level]
-        width, out = place.width, self.out
-        valid = Memory(out.owner, out.address + self.words[at + VALID], count, 1) if self.nulls[index] else None
-        values = EMPTY_WORDS
-        if width:
-            values = Memory(out.owner, out.address + self.words[at + VALUES], count * max(width // 8, 1), min(width, 8))
-        children = tuple(self._vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
-        data = self.strings if kind.physical == "string" else None
-        return Vector(kind, count, values, valid, data, children)
 
     def _rejected(self, words: list[int]) -> list[Reject]:
         found = []

@@ -69,6 +69,21 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+def column_words(place: ColumnPlace, index: int, field: Field) -> list[int]:
+    """A column of the kernel's table."""
+    kind, top = place.type, index == place.field
+    least, greatest = kind.range if kind.family == "int" else (0, 0)
+    coerce = _coerce(kind, field.coerce)
+    default = _default_bits(kind, field.default) if top and field.default is not None else 0
+    return [
+        _kind(kind) + (_OTHERWISE if coerce else 0), int(field.nullable or not top), int(field.on_error == "null"), 0, 0,
+        least, signed(greatest), 10 ** _PLACES.get(kind.unit, 0), int(bool(kind.zone)), place.node,
+        0, 0, int(top and field.default is not None), signed(default), signed(default >> 64),
+        coerce, place.level, place.child, kind.precision, kind.scale if kind.precision else _PLACES.get(kind.unit, 0),
+        place.width, 0, 0, 0,
+    ]  # fmt: skip
+
+
 class Layout:
     """The tables of a schema's fields, as a call of the kernel begins with them.
 
@@ -93,7 +108,9 @@ class Layout:
         self._number_entries()
         self.entries, self.names, self.slots = self._tables()
         self.nodes = [word for node in self._nodes for word in node]
-        self.words = [word for i in range(len(self.columns)) for word in self._column(i, fields[self.columns[i].field])]
+        self.words = [
+            word for i in range(len(self.columns)) for word in column_words(self.columns[i], i, fields[self.columns[i].field])
+        ]
         self.has_maps = any(one.type.family == "map" for one in self.columns)
 
     @staticmethod
@@ -166,20 +183,6 @@ class Layout:
         for node, words in enumerate(self._nodes[1:], 1):
             parent = words[0]
             self.paths[node] = self._path(parent, names[node]) if node in names else self.paths[parent] + "[]"
-
-    def _column(self, index: int, field: Field) -> list[int]:
-        place = self.columns[index]
-        kind, top = place.type, index == place.field
-        least, greatest = kind.range if kind.family == "int" else (0, 0)
-        coerce = _coerce(kind, field.coerce)
-        default = _default_bits(kind, field.default) if top and field.default is not None else 0
-        return [
-            _kind(kind) + (_OTHERWISE if coerce else 0), int(field.nullable or not top), int(field.on_error == "null"), 0, 0,
-            least, signed(greatest), 10 ** _PLACES.get(kind.unit, 0), int(bool(kind.zone)), place.node,
-            0, 0, int(top and field.default is not None), signed(default), signed(default >> 64),
-            coerce, place.level, place.child, kind.precision, kind.scale if kind.precision else _PLACES.get(kind.unit, 0),
-            place.width, 0, 0, 0,
-        ]  # fmt: skip
 
     def _tables(self) -> tuple[bytes, bytes, bytes]:
         """The key entries, the names, and the hash slots, as the kernel reads them."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -12,17 +15,21 @@ from millstream.native.memory import PADDING, Memory, allocate, from_buffer, fro
 
 _JOINED = 256
 
+Headers: TypeAlias = tuple[tuple[int, bytes], ...]
+
 
 class Payloads:
     """`count` payloads, each text[starts[i]:ends[i]] of one buffer.
 
     text: the payloads' bytes; it is only read, and may be somebody else's.
     size: no fewer than the payloads' bytes. bytes_in: bytes as delivered.
+    headers: of CSV, each with the position of the first payload under it; empty where there is none.
     """
 
     __slots__ = (
         "bytes_in",
         "ends",
+        "headers",
         "size",
         "starts",
         "text",
@@ -34,6 +41,7 @@ class Payloads:
         self.starts = starts
         self.ends = ends
         self.bytes_in = bytes_in
+        self.headers: Headers = ()
 
     @property
     def count(self) -> int:
@@ -50,11 +58,20 @@ class Payloads:
         starts, ends = allocate(len(positions), 8), allocate(len(positions), 8)
         kernels.take_int64(self.starts, indices, starts)
         kernels.take_int64(self.ends, indices, ends)
-        return Payloads.of_spans(self.text, starts, ends)
+        some = Payloads.of_spans(self.text, starts, ends)
+        some.headers = tuple((bisect_left(positions, first), header) for first, header in self.headers)
+        return some
 
     def part(self, first: int, count: int) -> Payloads:
         """`count` payloads from one on; nothing is copied."""
-        return Payloads.of_spans(self.text, self.starts.part(8 * first, count, 8), self.ends.part(8 * first, count, 8))
+        some = Payloads.of_spans(self.text, self.starts.part(8 * first, count, 8), self.ends.part(8 * first, count, 8))
+        some.headers = tuple((min(max(at - first, 0), count), header) for at, header in self.headers)
+        return some
+
+    def header(self, position: int) -> bytes | None:
+        """The header that a payload is under."""
+        at = bisect_right(self.headers, position, key=itemgetter(0))
+        return self.headers[at - 1][1] if at else None
 
     @classmethod
     def of_spans(cls, text: Memory, starts: Memory, ends: Memory) -> Payloads:

@@ -1,8 +1,8 @@
 """The records in what was delivered: one, many in an aggregate or an array, or compressed ones.
 
-A payload is one record if it is a plain JSON object. By its first bytes it may be an aggregate of the Kinesis Producer Library, whose
-user records are payloads in turn; something compressed (gzip, zlib, zstd, bzip2, lz4), whose text is framed; or an array. Nothing is
-unpacked twice over but records of aggregates.
+A payload is one record if it is a plain JSON object; of CSV it is any number of lines. By its first bytes it may be an aggregate of the
+Kinesis Producer Library, whose user records are payloads in turn; something compressed (gzip, zlib, zstd, bzip2, lz4), whose text is
+framed; or an array. Nothing is unpacked twice over but records of aggregates.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ import ctypes
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millstream.classes import dataclass, field
 from millstream.decode.chunks import RECORD_BYTES
 from millstream.decode.cloudwatch import SUBSCRIPTION, log_events
 from millstream.decode.compression import BytesSource, open_stream
+from millstream.decode.csv_framing import split_texts
 from millstream.decode.framing import Fault, Piece, Text, frame
-from millstream.decode.payloads import Payloads
+from millstream.decode.payloads import Headers, Payloads
 from millstream.decode.rejects import Reject
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY_WORDS, Memory, allocate, from_numbers
 from millstream.schema import Code
+
+if TYPE_CHECKING:
+    from millstream.decode.dialect import Dialect
 
 UNPACKED_BYTES = 64 << 20
 """So much text may come out of one compressed payload, unless the input's max_bytes says otherwise."""
@@ -30,6 +34,7 @@ BATCH_BYTES = 256 << 20
 """Once that much text has come out of compressed payloads, the batch ends: the deliveries behind go again."""
 
 _PLAIN, _AGGREGATE, _ARRAY = 0, 1, 2  # kernels/deliveries.py; the rest is compressed
+_DONE = -1
 _PIECE = 4 << 20
 _SMALL = 1 << 16
 _BROKEN = (Code.BAD_VALUE, "the data is not base64")
@@ -42,13 +47,14 @@ class Records:
 
     payloads: all of them, those too that are none. owner: the delivery of each (int64), None where each delivery is one record.
     faults: what is wrong with the records that are none. deliveries: how many of those given were taken; not all where the batch
-    would have become too large.
+    would have become too large. format: what a record is, json or csv.
     """
 
     payloads: Payloads
     owner: Memory | None
     deliveries: int
     faults: dict[int, tuple[Code, str]] = field(default_factory=dict)
+    format: str = "json"
 
     @property
     def count(self) -> int:
@@ -82,7 +88,7 @@ class Records:
         """The first records alone."""
         owner = None if self.owner is None else self.owner.part(0, count, 8)
         faults = {position: fault for position, fault in self.faults.items() if position < count}
-        return Records(self.payloads.part(0, count), owner, self.deliveries, faults)
+        return Records(self.payloads.part(0, count), owner, self.deliveries, faults, self.format)
 
     def good(self) -> tuple[Payloads, list[int] | None]:
         """The records that are some, and where they stand among all; None where that is all of them."""
@@ -97,7 +103,7 @@ class Records:
 
 
 class _Items:
-    """Spans of a text, each of a delivery; a mark points to what is wrong with one, from 1."""
+    """Spans of a text, each of a delivery. A mark points to what is wrong with one, from 1, or to its CSV header, from -1 down."""
 
     def __init__(self, text: Memory, starts: Memory, ends: Memory, marks: Memory, owner: Memory) -> None:
         self.text, self.starts, self.ends, self.marks, self.owner = text, starts, ends, marks, owner
@@ -130,11 +136,29 @@ def records_of(payloads: Payloads, settings: Mapping[str, Any], broken: Sequence
         hit = set(broken)
         items.marks = from_numbers("q", [int(i in hit) for i in range(payloads.count)])
     _split_aggregates(items, kinds.tolist(), faults)
-    deliveries = _unpack(items, settings, faults, payloads.count)
+    dialect = None
+    if form == "csv":
+        from millstream.decode.dialect import Dialect
+
+        dialect = Dialect.of(settings)
+    unpacked = _Unpacked(dialect)
+    deliveries = _unpack(items, unpacked, settings, faults, payloads.count)
     bad: dict[int, tuple[Code, str]] = {}
     if broken or len(faults) > 1:
-        bad = {i: faults[mark - 1] for i, mark in enumerate(items.marks.tolist()) if mark}
-    return Records(Payloads.of_spans(items.text, items.starts, items.ends), items.owner, deliveries, bad)
+        bad = {i: faults[mark - 1] for i, mark in enumerate(items.marks.tolist()) if mark > 0}
+    found = Payloads.of_spans(items.text, items.starts, items.ends)
+    if unpacked.headers:
+        found.headers = _headers(items.marks.tolist(), unpacked.headers)
+    return Records(found, items.owner, deliveries, bad, "csv" if dialect else "json")
+
+
+def _headers(marks: Sequence[int], headers: Sequence[bytes]) -> Headers:
+    """Where each header begins to hold."""
+    found: list[tuple[int, bytes]] = []
+    for position, mark in enumerate(marks):
+        if mark < 0 and (not found or found[-1][1] is not headers[-1 - mark]):
+            found.append((position, headers[-1 - mark]))
+    return tuple(found)
 
 
 def _split_aggregates(items: _Items, kinds: Sequence[int], faults: list[tuple[Code, str]]) -> None:
@@ -199,9 +223,12 @@ def _joined(found: Sequence[tuple[Memory, Memory]]) -> tuple[Memory, Memory]:
 
 
 class _Unpacked:
-    """Text that came out of payloads, to be put behind the batch's own."""
+    """Text that came out of payloads, to be put behind the batch's own. headers: of CSV, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect | None = None) -> None:
+        self.dialect = dialect
+        self.headers: list[bytes] = []
+        self._numbers: dict[bytes, int] = {}
         self.pieces: list[tuple[Memory, int, Memory, Memory, list[int]]] = []
         self.bytes = 0
 
@@ -214,6 +241,15 @@ class _Unpacked:
         self.pieces.append((text, size, starts, ends, list(marks) or [0] * starts.count))
         self.bytes += size
         return starts.count
+
+    def mark(self, header: bytes | None) -> int:
+        """The mark of records under a header."""
+        if header is None:
+            return 0
+        if header not in self._numbers:
+            self.headers.append(header)
+            self._numbers[header] = -len(self.headers)
+        return self._numbers[header]
 
     def add_faults(self, found: Sequence[Fault], faults: list[tuple[Code, str]]) -> int:
         for fault in found:
@@ -240,17 +276,46 @@ class _Unpacked:
         return whole, (*out, from_numbers("q", [mark for piece in self.pieces for mark in piece[4]]))
 
 
-def _unpack(items: _Items, settings: Mapping[str, Any], faults: list[tuple[Code, str]], deliveries: int) -> int:
+def _split_plain(items: _Items, unpacked: _Unpacked, kinds: list[int], dialect: Dialect) -> list[int]:
+    """Replace what is CSV as it stands by its records; the kinds of all items then, `_DONE` where they are records."""
+    marks = items.marks.tolist()
+    places = [i for i, kind in enumerate(kinds) if not marks[i] and kind in (_PLAIN, _ARRAY)]
+    if not places:
+        return kinds
+    texts = Payloads.of_spans(items.text, items.starts, items.ends).only(places)
+    records, found = split_texts(texts, dialect)
+    counts = [-1] * items.count
+    for i, count in zip(places, found, strict=True):
+        counts[i] = count
+    stops = [first for first, _ in records.headers[1:]] + [records.count]
+    told = [0] * records.count
+    for (first, header), stop in zip(records.headers, stops, strict=False):
+        told[first:stop] = [unpacked.mark(header)] * (stop - first)
+    items.spread(counts, (records.starts, records.ends, from_numbers("q", told)))
+    after: list[int] = []
+    for kind, count in zip(kinds, counts, strict=True):
+        after += [kind] if count < 0 else [_DONE] * count
+    return after
+
+
+def _unpack(
+    items: _Items, unpacked: _Unpacked, settings: Mapping[str, Any], faults: list[tuple[Code, str]], deliveries: int
+) -> int:
     """Replace what is compressed, or holds several records, by these. Returns how many deliveries are dealt with."""
     form = settings.get("format", "auto")
-    kinds = allocate(items.count, 8)
-    if not kernels.tell_kinds(items.text, items.starts, items.ends, kinds) and form == "auto":
+    told = allocate(items.count, 8)
+    others = kernels.tell_kinds(items.text, items.starts, items.ends, told)
+    if not others and form == "auto":
         return deliveries
-    unpacked = _Unpacked()
+    kinds = told.tolist()
+    if unpacked.dialect is not None:
+        kinds = _split_plain(items, unpacked, kinds, unpacked.dialect)
+        if not others:
+            return deliveries
     counts = [-1] * items.count
     starts, ends, marks, owners = (one.tolist() for one in (items.starts, items.ends, items.marks, items.owner))
-    for i, kind in enumerate(kinds.tolist()):
-        if marks[i] or kind == _AGGREGATE or (kind == _PLAIN and form == "auto"):
+    for i, kind in enumerate(kinds):
+        if marks[i] or kind in (_AGGREGATE, _DONE) or (kind == _PLAIN and form == "auto"):
             continue
         if unpacked.bytes > BATCH_BYTES and owners[i]:
             deliveries = _cut(items, counts, owners, i)
@@ -289,14 +354,15 @@ def _take(
             return _take_log_events(unpacked, text, faults)
         if form == "auto":
             form = "array" if not compressed else "json"
-        for piece in frame(text, form, _PIECE, settings.get("max_record_bytes", RECORD_BYTES)):
+        for piece in frame(text, form, _PIECE, settings.get("max_record_bytes", RECORD_BYTES), unpacked.dialect):
             count += _take_piece(unpacked, piece, faults)
     return count
 
 
 def _take_piece(unpacked: _Unpacked, piece: Piece, faults: list[tuple[Code, str]]) -> int:
     payloads = piece.payloads
-    count = unpacked.add(payloads.text, payloads.size, payloads.starts, payloads.ends) if payloads.count else 0
+    marks = [unpacked.mark(payloads.header(0))] * payloads.count
+    count = unpacked.add(payloads.text, payloads.size, payloads.starts, payloads.ends, marks) if payloads.count else 0
     return count + unpacked.add_faults(piece.faults, faults)
 
 

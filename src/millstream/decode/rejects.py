@@ -22,6 +22,7 @@ MESSAGES = {
     Code.OUT_OF_RANGE: "the number is out of the column's range",
     Code.BAD_TIME: "the text is no date or time of the column's type",
     Code.BAD_VALUE: "the text is no value of the column's type",
+    Code.BAD_CSV: "the row is no CSV record",
     Code.BAD_COMPRESSION: "the compressed stream is corrupt or cut short",
     Code.TOO_LARGE: "the decompressed data is larger than the limit",
     Code.BAD_PARTITION: "the partition value cannot name a folder",

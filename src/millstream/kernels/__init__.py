@@ -3,7 +3,7 @@
 # What is compiled into the kernels' object, in this order.
 FAMILIES = (
     "deliveries", "envelope", "md5",
-    "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "format", "int128", "encode",
+    "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "csv_frame", "csv", "format", "int128", "encode",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
     "numbers", "int128_arithmetic", "strings", "sha256", "layouts", "zones",
     "group", "frame", "levels", "pages",

@@ -43,25 +43,20 @@ from millstream.kernels.json_values import (
     BAD_TYPE,
     CHILD,
     COLUMN,
-    DEFAULT,
-    DEFAULT_BITS,
-    DEFAULT_HIGH,
     KIND,
     LEVEL,
     NESTED,
     NODE,
-    NULLABLE,
     NULLED,
     ON_ERROR_NULL,
     REFUSED_AT,
     REFUSED_CODE,
     SEEN,
     VALID,
-    VALUES,
-    WIDTH,
+    default_row,
     read_value,
 )  # fmt: skip
-from millstream.kernels.simd import copy_block, store_byte, store_word
+from millstream.kernels.simd import copy_block, store_byte
 from millstream.kernels.spec import I32, I64, INT, U8, inlined, kernel, outlined
 
 NOT_OBJECT, MISSING = 3, 7
@@ -82,16 +77,7 @@ def settle_absent(row, record, columns, state, out):
         at = c * COLUMN
         if columns[at + SEEN] == record + 1 or columns[at + SEEN] == -record - 1:
             continue
-        if columns[at + DEFAULT] == 1:
-            store_byte(out, columns[at + VALID] + row, 1)
-            if columns[at + WIDTH] == 1:
-                store_byte(out, columns[at + VALUES] + row, columns[at + DEFAULT_BITS])
-            else:
-                where = columns[at + VALUES] + columns[at + WIDTH] * row
-                store_word(out, where, columns[at + DEFAULT_BITS])
-                if columns[at + WIDTH] == 16:
-                    store_word(out, where + 8, columns[at + DEFAULT_HIGH])
-        elif columns[at + NULLABLE] == 0:
+        if not default_row(row, at, columns, out):
             return MISSING, c
     return 0, int64(-1)
 

@@ -183,6 +183,22 @@ def null_row(p, row, at, columns, out, heap):
 
 
 @inlined
+def default_row(row, at, columns, out):
+    """A column's default, or null, into a row; False where it has neither."""
+    if columns[at + DEFAULT] == 1:
+        store_byte(out, columns[at + VALID] + row, 1)
+        if columns[at + WIDTH] == 1:
+            store_byte(out, columns[at + VALUES] + row, columns[at + DEFAULT_BITS])
+        else:
+            where = columns[at + VALUES] + columns[at + WIDTH] * row
+            store_word(out, where, columns[at + DEFAULT_BITS])
+            if columns[at + WIDTH] == 16:
+                store_word(out, where + 8, columns[at + DEFAULT_HIGH])
+        return True
+    return columns[at + NULLABLE] == 1
+
+
+@inlined
 def store_text(text, first, size, row, kind, at, columns, out, strings, heap, spare):
     """A string into a string column, or as what it encodes into a binary one: (heap, 0 or a code)."""
     if kind == BINARY:

@@ -16,7 +16,8 @@ from millstream.classes import dataclass, field
 from millstream.decode.chunks import read_chunks
 from millstream.decode.compression import FileSource
 from millstream.errors import SourceError
-from millstream.local.source import find_files
+from millstream.local.infer_csv import Sample, is_csv
+from millstream.local.source import InputFile, find_files
 from millstream.types import STRING, TYPES, Type, list_of, struct_of
 
 SAMPLE = 10_000
@@ -141,11 +142,12 @@ def _kind(value: Any) -> str:
 
 @dataclass
 class Inferred:
-    """A sample's keys in the order they came, and how many records it had and how many were no JSON objects."""
+    """A sample's keys in the order they came, and how many records it had and how many were none. input: settings it needs."""
 
     records: int
     bad: int
     keys: list[Key]
+    input: dict[str, Any] = field(default_factory=dict)
 
     def columns(self) -> dict[str, dict[str, Any]]:
         """Columns by name, as a pipeline's schema has them; nested keys are joined by `_`."""
@@ -155,7 +157,10 @@ class Inferred:
             while name in made:
                 name += "_"
             path = ".".join(key.path) if not any("." in part for part in key.path) else list(key.path)
-            made[name] = key.column | ({"path": path} if key.path != (name,) else {})
+            column = key.column
+            if self.input:
+                column.pop("coerce", None)  # a cell of CSV is text
+            made[name] = column | ({"path": path} if key.path != (name,) else {})
         return made
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,6 +171,7 @@ class Inferred:
             "version": 1,
             "records": self.records,
             "bad_records": self.bad,
+            **({"input": self.input} if self.input else {}),
             "schema": columns,
             "columns": {
                 name: {
@@ -179,10 +185,13 @@ class Inferred:
 
     def render(self) -> str:
         """A pipeline file's schema, with what was seen as comments."""
+        none = "rows of the header" if self.input else "JSON objects"
         lines = [
-            f"# from {self.records:,} records" + (f", and {self.bad:,} that are no JSON objects" if self.bad else ""),
+            f"# from {self.records:,} records" + (f", and {self.bad:,} that are no {none}" if self.bad else ""),
             "version: 1",
         ]
+        if self.input:
+            lines.append(f"input: {_flow(self.input)}")
         lines.append("schema:")
         for (name, column), key in zip(self.columns().items(), self.keys, strict=True):
             said = [f"null {_share(key.kinds['null'], self.records)}"] if key.kinds["null"] else []
@@ -211,29 +220,39 @@ def _flow(value: Any) -> str:
 def infer(inputs: Sequence[str | os.PathLike[str]], records: int = SAMPLE) -> Inferred:
     """Look at the first records of files, folders or patterns, as many of each file as of the others.
 
-    Raises UsageError where there are no files, SourceError where one cannot be read or no record is a JSON object.
+    Raises UsageError where there are no files, SourceError where one cannot be read or has no
+    record that is a JSON object or a row of CSV. Files are CSV where all names end so.
     """
-    files = find_files(inputs)
+    if isinstance(inputs, str | os.PathLike):
+        inputs = [inputs]
+    csv = bool(inputs) and is_csv(inputs)
+    files = find_files(inputs, "csv" if csv else "auto")
+    sample = Sample(files) if csv else None
     each = max(1, records // len(files))
     keys: dict[tuple[str, ...], Key] = {}
     count = bad = 0
     for file in files:
-        for payload in _first(read_chunks(FileSource(file.path)), each):
-            try:
-                record = orjson.loads(payload)
-            except orjson.JSONDecodeError:
-                record = None
-            if not isinstance(record, dict):
+        for record in sample.records(file, each) if sample else _objects(file, each):
+            if record is None:
                 bad += 1
                 continue
             count += 1
             for path, value in _values(record, ()):
                 keys.setdefault(path, Key(path)).see(value)
     if not count:
-        raise SourceError(
-            f"no JSON object among the first {bad:,} records of {', '.join(str(file.path) for file in files[:3])}"
-        )
-    return Inferred(count, bad, _settled(keys))
+        what = "row under its header" if sample else "JSON object"
+        raise SourceError(f"no {what} among the first {bad:,} records of {', '.join(str(file.path) for file in files[:3])}")
+    return Inferred(count, bad, _settled(keys), sample.settings if sample else {})
+
+
+def _objects(file: InputFile, count: int) -> Iterator[dict[str, Any] | None]:
+    """The first records of a JSON file; None for one that is no object."""
+    for payload in _first(read_chunks(FileSource(file.path)), count):
+        try:
+            record = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            record = None
+        yield record if isinstance(record, dict) else None
 
 
 def _first(chunks: Iterable[Any], count: int) -> Iterator[bytes]:

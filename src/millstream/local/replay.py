@@ -21,6 +21,7 @@ from millstream.aws.envelope import Deliveries, Listed
 from millstream.aws.handler import Place
 from millstream.aws.rerun import Progress, Rerun, Rerunning, digest, objects_in, read
 from millstream.classes import dataclass, replace
+from millstream.decode.chunks import recorded_as
 from millstream.decode.payloads import Payloads
 from millstream.errors import RunError, SettingsError, SourceError, UsageError
 from millstream.ledger.collect import url_of
@@ -135,7 +136,7 @@ def _replay(run: Rerunning, handler: _Replay, store: Store, name: str, url: str,
     if not chosen.takes_day(store, name):
         return
     body = read(store, name)
-    table, tags = _rows(body)
+    table, tags = _rows(body, recorded_as(handler.pipeline.input))
     if not table.num_rows:  # a claim
         return
     if tags.get("token") in pending:
@@ -149,7 +150,7 @@ def _replay(run: Rerunning, handler: _Replay, store: Store, name: str, url: str,
         run.add(landed, bytes_in, len(places), url)
 
 
-def _rows(body: bytes) -> tuple[pa.Table, dict[str, str]]:
+def _rows(body: bytes, form: str) -> tuple[pa.Table, dict[str, str]]:
     """The rows of a rejects object, and its tags. Raises SourceError."""
     import pyarrow.parquet as pq
 
@@ -173,12 +174,20 @@ def _rows(body: bytes) -> tuple[pa.Table, dict[str, str]]:
         for key, value in told.items()
         if key.startswith(prefix)
     }
-    others = [one for one in dict.fromkeys(table.column("format").to_pylist()) if one != "json"]
+    others = [one for one in dict.fromkeys(table.column("format").to_pylist()) if one != form]
     if others:
-        raise SourceError(f"its records are {others[0]!r}, which this version does not replay: leave it, or convert it to JSON")
+        raise SourceError(
+            f"its records are {others[0]!r}, and the pipeline reads {form}: replay it with one whose input is of that format"
+        )
     if len(set(table.column("source").to_pylist())) > 1:
         raise SourceError("its records are of several sources: rejects are replayed from the objects that they were written to")
     return table, tags
+
+
+def _whole(rows: pa.Table) -> list[bytes]:
+    """Each record with what it cannot be read without: a CSV row behind its header."""
+    pairs = zip(rows.column("context").to_pylist(), rows.column("payload").to_pylist(), strict=True)
+    return [payload if context is None else context + b"\n" + payload for context, payload in pairs]
 
 
 class _Replay(Rerun):
@@ -203,7 +212,7 @@ class _Replay(Rerun):
         deliveries = Deliveries(
             source=SOURCE,
             shard=shard,
-            payloads=Payloads.of_records([payload for payload in payloads if payload is not None]),
+            payloads=Payloads.of_records(_whole(rows)),
             identities=Listed(self._rows["number"]),
             arrivals=Listed([str(one) for one in arrivals]),
             per_second=1000,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
-from millstream.decode.chunks import CHUNK_BYTES, Chunk, read_chunks
+from millstream.decode.chunks import CHUNK_BYTES, Chunk, read_chunks, recorded_as, settings_of
 from millstream.decode.compression import FileSource
 from millstream.errors import RunError, UsageError
 from millstream.ledger.table import open_table
@@ -124,7 +124,7 @@ def attempt(
         raise UsageError(f"jobs is {jobs}; write 1 or more")
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
-    files = find_files(inputs)
+    files = find_files(inputs, pipeline.input["format"])
     kernels.load()
     started = time.perf_counter()
     output = Output.of(dict(pipeline.output or {}), pipeline.plan().schema)
@@ -139,8 +139,7 @@ def attempt(
     if ledger is not None:
         table = open_table(ledger)
         done_files = _DoneFiles(Ledger.of(table, namespace, pipeline, output.partition_by, sink_store, rejects_to))
-    settings = dict(pipeline.input)
-    settings["form"] = settings.pop("format")
+    settings = settings_of(pipeline.input)
     fingerprint = pipeline.fingerprint
     report = Report(pipeline.name, fingerprint, "file", rejects=rejects_to.url)
 
@@ -223,6 +222,8 @@ def _land_chunk(
         arrived=lambda position: changed,
         arrival=changed.date(),
         first=chunk.first,
+        format=recorded_as(pipeline.input),
+        context=chunk.header,
     )
     outcome = pipeline.run(chunk.payloads)
     prepared = prepare(outcome, output, chunk.payload, chunk.rejects())

@@ -14,6 +14,7 @@ from millstream.decode.chunks import suffix_of
 from millstream.errors import SourceError, UsageError
 
 SUFFIXES = (".json", ".ndjson", ".jsonl")
+CSV_SUFFIXES = (".csv", ".tsv", ".psv", ".txt")
 _OR_COMPRESSED = "or such files with .gz, .zst, .bz2 or .lz4 behind the name"
 _FOREIGN = (
     ".csv",
@@ -46,20 +47,26 @@ class InputFile:
         return hashlib.sha256(os.fsencode(text)).hexdigest()[:32]
 
 
-def _expand(text: str) -> list[Path]:
+def _expand(text: str, form: str) -> list[Path]:
+    suffixes = CSV_SUFFIXES if form == "csv" else SUFFIXES
     if text in ("", "-") or "\0" in text:
         raise UsageError(f"input {text!r} is no name of a file or folder; what comes through a pipe, write to a file first")
     path = Path(text)
     if path.is_dir():
         found = sorted(
-            one for one in path.iterdir() if suffix_of(one.name) in SUFFIXES and one.is_file() and one.name[0] not in "._"
+            one for one in path.iterdir() if suffix_of(one.name) in suffixes and one.is_file() and one.name[0] not in "._"
         )
         if not found:
-            raise UsageError(f"the folder {text} has no input: put {', '.join(SUFFIXES)} files there, {_OR_COMPRESSED}")
+            raise UsageError(f"the folder {text} has no input: put {', '.join(suffixes)} files there, {_OR_COMPRESSED}")
         return found
     if path.exists():
-        if path.suffix.lower() in _FOREIGN or suffix_of(path.name) in _FOREIGN:
-            raise UsageError(f"cannot read {text}: input is {', '.join(SUFFIXES)}, {_OR_COMPRESSED}")
+        found_suffixes = {path.suffix.lower(), suffix_of(path.name)}
+        if form == "csv":
+            found_suffixes.difference_update(CSV_SUFFIXES)
+        elif not found_suffixes.isdisjoint(CSV_SUFFIXES[:3]):
+            raise UsageError(f"cannot read {text} as JSON; for CSV write input: {{format: csv}} in the pipeline")
+        if not found_suffixes.isdisjoint(_FOREIGN):
+            raise UsageError(f"cannot read {text}: input is {', '.join(suffixes)}, {_OR_COMPRESSED}")
         return [path]
     if glob.has_magic(text):
         matches = sorted(Path(one) for one in glob.glob(text, recursive=True))
@@ -70,8 +77,8 @@ def _expand(text: str) -> list[Path]:
     raise UsageError(f"input file not found: {text}")
 
 
-def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[InputFile]:
-    """Files, folders (their supported files, by name) and glob patterns as files, each once.
+def find_files(inputs: Sequence[str | os.PathLike[str]], form: str = "auto") -> list[InputFile]:
+    """Files, folders (their supported files, by name) and glob patterns as files, each once. form: the format of a pipeline's input.
 
     Raises UsageError where there are none, SourceError where one cannot be looked at.
     """
@@ -81,7 +88,7 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[InputFile]:
     for one in inputs:
         path: str | Path = os.fspath(one)
         try:
-            found = [(path, path.stat()) for path in _expand(os.fspath(one))]
+            found = [(path, path.stat()) for path in _expand(os.fspath(one), form)]
         except OSError as error:
             raise SourceError(f"cannot read {path}: {error.strerror}") from None
         for path, status in found:

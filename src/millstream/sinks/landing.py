@@ -199,6 +199,7 @@ def stored_rejects(prepared: Prepared, origin: Origin, fingerprint: str) -> pa.R
         sub=origin.sub,
         first=origin.first,
         form=origin.format,
+        context=origin.context,
         fingerprint=fingerprint,
     )
 

@@ -14,7 +14,8 @@ class Origin:
 
     base: the start of the objects' names. range: the records of the source that the batch holds, as text.
     identity, arrived, sub: of a record, by its position; sub is its number within its delivery. first: the number of the batch's
-    first record in its source. token: of the ledger's attempt that the objects belong to, where there is one.
+    first record in its source. token: of the ledger's attempt that the objects belong to, where there is one. format: of the records,
+    json or csv. context: of a record, by its position, what it cannot be read without: its CSV header.
     """
 
     base: str
@@ -27,6 +28,7 @@ class Origin:
     first: int = 0
     sub: Callable[[int], int] = lambda position: 0
     token: str | None = None
+    context: Callable[[int], bytes | None] = lambda position: None
 
     def tags(self, fingerprint: str, digest: str) -> dict[str, str]:
         """What tells an object of this batch from others."""

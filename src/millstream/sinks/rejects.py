@@ -121,9 +121,10 @@ def stored_batch(
     sub: Callable[[int], int],
     first: int,
     form: str,
+    context: Callable[[int], bytes | None],
     fingerprint: str,
 ) -> pa.RecordBatch:
-    """Rejects as they are stored. `identity`, `arrived` and `sub` are asked by position in the batch; `first` is added to it."""
+    """Rejects as they are stored. `identity`, `arrived`, `sub` and `context` are asked by position in the batch; `first` is added to it."""
     positions: Sequence[int] = rejects.column(0).to_pylist()
     count = len(positions)
     columns = [
@@ -133,7 +134,7 @@ def stored_batch(
         pa.array([identity(position) for position in positions], pa.string()),
         pa.array([sub(position) for position in positions], pa.int32()),
         pa.array([form] * count, pa.string()),
-        pa.nulls(count, pa.binary()),
+        pa.array([context(position) for position in positions], pa.binary()),
         pa.array([fingerprint] * count, pa.string()),
         pa.array([arrived(position) for position in positions], ARRIVED),
     ]

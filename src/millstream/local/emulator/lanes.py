@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from millstream.classes import dataclass, field
-from millstream.local.emulator.shards import Record, Shard, event_record
+from millstream.local.emulator.answers import Invocation
+from millstream.local.emulator.shards import Record, Shard
 
 ENVELOPE = len('{"Records":[]}')
 
@@ -21,9 +23,9 @@ class Read(NamedTuple):
     size: int
 
     @classmethod
-    def of(cls, record: Record, at: float, stream: str, role: str) -> Read:
-        event = json.dumps(event_record(record, stream, role), separators=(",", ":"), ensure_ascii=False)
-        return cls(record, at, len(event.encode()) + 1)
+    def of(cls, record: Record, at: float, event: dict[str, Any]) -> Read:
+        """event: the record as an event holds it."""
+        return cls(record, at, len(json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()) + 1)
 
 
 @dataclass(eq=False)
@@ -39,6 +41,13 @@ class Batch:
         return [one.record for one in self.read]
 
 
+class Flight(NamedTuple):
+    """A batch under way."""
+
+    invocation: Invocation
+    batch: Batch
+
+
 @dataclass(eq=False)
 class Lane:
     """queue: read and in no batch yet. waiting: batches that come before it, from `not_before` on. flight: the invocation under way.
@@ -50,13 +59,21 @@ class Lane:
     number: int
     queue: deque[Read] = field(default_factory=deque)
     waiting: deque[Batch] = field(default_factory=deque)
-    flight: int | None = None
+    flight: Flight | None = None
     not_before: float = 0.0
     failures: int = 0
 
     @property
     def is_idle(self) -> bool:
         return not self.queue and not self.waiting and self.flight is None
+
+    def held(self) -> Iterator[Read]:
+        """All that was read and is not done, in order."""
+        if self.flight is not None:
+            yield from self.flight.batch.read
+        for batch in self.waiting:
+            yield from batch.read
+        yield from self.queue
 
     def extent(self, most: int, most_bytes: int) -> tuple[int, bool]:
         """How many records of the queue one event takes, and whether it is full by that."""
@@ -83,11 +100,17 @@ class Lane:
 
 @dataclass(eq=False)
 class Reader:
-    """One shard as a mapping reads it: where in it, and what its lanes hold."""
+    """One shard as a mapping reads it: where in it, the number of what was read last, and what its lanes hold."""
 
     shard: Shard
     position: int = 0
+    last: str | None = None
     lanes: list[Lane] = field(default_factory=list)
+
+    @property
+    def held(self) -> list[Read]:
+        """All that was read and is not done."""
+        return [one for lane in self.lanes for one in lane.held()]
 
     @property
     def is_done(self) -> bool:

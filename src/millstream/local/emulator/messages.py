@@ -20,7 +20,10 @@ _FIRST = 18849496460467696128
 
 @dataclass(eq=False)
 class Message:
-    """A message as its queue keeps it. sent, first_received, visible: in seconds; it is in flight until it is visible."""
+    """A message as its queue keeps it. sent, first_received, visible: in seconds; it is in flight until it is visible.
+
+    sender: the id of who sent it. system: more of its system attributes, by name.
+    """
 
     id: str
     body: str
@@ -33,6 +36,8 @@ class Message:
     first_received: float = 0.0
     visible: float = 0.0
     receipt: str = ""
+    sender: str = "AIDAIENQZJOLO23YVJ4VO"
+    system: Mapping[str, str] = field(default_factory=dict)
 
 
 class Received(NamedTuple):
@@ -157,12 +162,13 @@ class Queue:
 def event_message(message: Message, queue: str) -> dict[str, Any]:
     """A message as an event holds it, keys in the service's order."""
     attributes = {"ApproximateReceiveCount": str(message.receives), "SentTimestamp": _milliseconds(message.sent)}
-    if message.group is not None:
-        attributes |= {"SequenceNumber": str(message.sequence), "MessageGroupId": message.group}
-    attributes["SenderId"] = "AIDAIENQZJOLO23YVJ4VO"
-    if message.group is not None:
-        attributes["MessageDeduplicationId"] = str(message.deduplication)
+    fifo = {"SequenceNumber": message.sequence, "MessageGroupId": message.group}
+    attributes |= {name: value for name, value in fifo.items() if value is not None}
+    attributes["SenderId"] = message.sender
+    if message.deduplication is not None:
+        attributes["MessageDeduplicationId"] = message.deduplication
     attributes["ApproximateFirstReceiveTimestamp"] = _milliseconds(message.first_received)
+    attributes |= message.system
     return {
         "messageId": message.id,
         "receiptHandle": message.receipt,

@@ -11,6 +11,7 @@ from millstream.classes import Protocol, dataclass
 from millstream.errors import SettingsError
 from millstream.local.emulator.answers import TIMED_OUT, Answer, Invocation, judge
 from millstream.local.emulator.failures import random_uuid
+from millstream.local.emulator.filters import Filters
 from millstream.local.emulator.lanes import ENVELOPE
 from millstream.local.emulator.messages import Received
 
@@ -26,7 +27,8 @@ class Source(Protocol):
     def is_fifo(self) -> bool: ...
 
     @property
-    def backlog(self) -> int: ...
+    def backlog(self) -> int:
+        """How many messages are neither deleted nor dead letters."""
 
     def receive(self, count: int, now: float) -> list[Received]: ...
 
@@ -40,6 +42,7 @@ class QueueSettings:
     """A mapping's settings, by the service's names where it has them; times in seconds.
 
     window: how long messages are gathered. concurrency: invocations at a time; the service starts with five. timeout: the function's.
+    filters: messages that they do not let through are deleted.
     """
 
     batch_size: int = 10
@@ -48,6 +51,7 @@ class QueueSettings:
     concurrency: int = 5
     timeout: float = 30.0
     event_bytes: int = EVENT_BYTES
+    filters: Filters | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("batch_size", 1, 10_000), ("window", 0, 300), ("concurrency", 1, 1000)):
@@ -73,7 +77,9 @@ class _Flight(NamedTuple):
 class QueueMapping:
     """Polls a queue, hands out batches, and takes answers. What failed stays in the queue, and comes again when it is visible.
 
-    acknowledged: the ids of messages that were deleted, in that order. The same calls with the same seed do the same.
+    acknowledged: the ids of messages that were deleted, in that order. received, filtered, returned: receipts, those of messages that
+    were deleted by a filter, and those that came to nothing: the message is the queue's still. The same calls with the same seed do the
+    same.
     """
 
     def __init__(self, settings: QueueSettings, queue: Source, random: Random) -> None:
@@ -82,6 +88,7 @@ class QueueMapping:
         self.settings, self.queue, self.random = settings, queue, random
         self.acknowledged: list[str] = []
         self.invocations = 0
+        self.received = self.filtered = self.returned = 0
         self._gathered: dict[str, _Gathered] = {}
         self._flights: dict[int, _Flight] = {}
 
@@ -89,6 +96,23 @@ class QueueMapping:
     def backlog(self) -> int:
         """How many messages are neither deleted nor dead letters."""
         return self.queue.backlog
+
+    @property
+    def held(self) -> int:
+        """How many receipts came to nothing yet."""
+        return len(self._gathered) + sum(len(one.received) for one in self._flights.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many invocations are under way."""
+        return len(self._flights)
+
+    def release(self) -> list[Received]:
+        """Leave to the queue what is gathered: the receipts."""
+        left = [one.received for one in self._gathered.values()]
+        self._gathered.clear()
+        self.returned += len(left)
+        return left
 
     def poll(self, now: float) -> list[Invocation]:
         """The batches to be invoked now."""
@@ -116,9 +140,13 @@ class QueueMapping:
         for position, one in enumerate(flight.received):
             if position not in failed and one.id not in lost and self.queue.delete(one, now):
                 self.acknowledged.append(one.id)
+            else:
+                self.returned += 1
         if self.queue.is_fifo and failed:  # what comes after a message in its group must not go before it: it comes again, too
             groups = {flight.received[position].group for position in failed}
-            self._gathered = {name: one for name, one in self._gathered.items() if one.received.group not in groups}
+            left = {name: one for name, one in self._gathered.items() if one.received.group not in groups}
+            self.returned += len(self._gathered) - len(left)
+            self._gathered = left
         return True
 
     def wake(self, now: float) -> float | None:
@@ -139,16 +167,26 @@ class QueueMapping:
 
     def _gather(self, now: float) -> None:
         """Receive until a batch is full or nothing comes; without a window, at most once."""
+        filters = self.settings.filters
         while (before := len(self._gathered)) < self.settings.batch_size:
             if self._gathered and not self.settings.window:
                 return
             received = self.queue.receive(min(_MOST_RECEIVED, self.settings.batch_size - len(self._gathered)), now)
+            self.received += len(received)
+            passed_over = [one for one in received if filters is not None and not filters.match(one.event)]
+            for one in passed_over:
+                deleted = self.queue.delete(one, now)
+                self.filtered += deleted
+                self.returned += not deleted
             for one in received:
+                if one in passed_over:
+                    continue
+                self.returned += one.id in self._gathered
                 size = len(json.dumps(one.event, separators=(",", ":"), ensure_ascii=False).encode()) + 1
                 # One that comes again while it is gathered is there once, by its newer receipt.
                 since = self._gathered[one.id].at if one.id in self._gathered else now
                 self._gathered[one.id] = _Gathered(one, since, size)
-            if len(self._gathered) == before or self._extent()[1]:
+            if (len(self._gathered) == before and not passed_over) or self._extent()[1]:
                 return
 
     def _waits(self) -> bool:

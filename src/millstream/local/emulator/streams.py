@@ -13,7 +13,8 @@ from millstream.classes import dataclass, replace
 from millstream.errors import SettingsError
 from millstream.local.emulator.answers import TIMED_OUT, Answer, Invocation, judge
 from millstream.local.emulator.failures import EXHAUSTED, TOO_OLD, Circumstances, GivenUp, give_up, random_uuid
-from millstream.local.emulator.lanes import Batch, Lane, Read, Reader, older
+from millstream.local.emulator.filters import Filters
+from millstream.local.emulator.lanes import Batch, Flight, Lane, Read, Reader, older
 from millstream.local.emulator.shards import Record, Shard, event_record
 
 EVENT_BYTES = 6 * 1024 * 1024
@@ -24,6 +25,7 @@ class StreamSettings:
     """A mapping's settings, by the service's names where it has them; times in seconds, -1 is without end.
 
     window: how long records are gathered. age: of the oldest record that is delivered. parallelization: lanes of a shard.
+    concurrency: invocations at a time, of all shards together; the service has no such limit. filters: what else is passed over.
     timeout: the function's. backoff: the first wait after a failure; each is twice the one before, up to backoff_limit, less a part
     of up to `jitter` of it. The guide tells of a backoff, not how long; half a second fits what is recorded.
     """
@@ -39,6 +41,8 @@ class StreamSettings:
     maximum_age: float = -1.0
     report_batch_item_failures: bool = False
     parallelization: int = 1
+    concurrency: int = 10_000
+    filters: Filters | None = None
     destination: Literal["none", "sqs", "s3"] = "none"
     starting_position: Literal["TRIM_HORIZON", "LATEST"] = "TRIM_HORIZON"
     timeout: float = 60.0
@@ -48,22 +52,28 @@ class StreamSettings:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        for name, low, high in (("batch_size", 1, 10_000), ("window", 0, 300), ("parallelization", 1, 10)):
+        for name, low, high in (
+            ("batch_size", 1, 10_000),
+            ("window", 0, 300),
+            ("parallelization", 1, 10),
+            ("concurrency", 1, 10_000),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it is from {low} to {high}")
 
 
-class _Flight(NamedTuple):
-    invocation: Invocation
-    lane: Lane
-    batch: Batch
+class Place(NamedTuple):
+    """Where to go on in a shard: at the record with this number, or after it."""
+
+    sequence: str
+    after: bool
 
 
 class StreamMapping:
     """Polls shards, hands out batches, and takes answers. `shards` may grow; a shard is read when all its parents are done.
 
-    acknowledged: records that are done, in the order it was said. given_up: the others that are. The same calls with the same seed do
-    the same.
+    acknowledged: records that are done, in the order it was said. given_up: the others that are, but for the `filtered`. Who takes
+    things out of these lists loses nothing else. The same calls with the same seed do the same.
     """
 
     def __init__(self, settings: StreamSettings, shards: list[Shard], random: Random) -> None:
@@ -71,36 +81,82 @@ class StreamMapping:
         self.acknowledged: list[Record] = []
         self.given_up: list[GivenUp] = []
         self.invocations = 0
+        self.received = 0
+        self.filtered = 0
         self._readers: dict[str, Reader] = {}
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Lane] = {}
+        self._turn: tuple[str, int] | None = None
         latest = settings.starting_position == "LATEST"
         self._skipped = {one.name: len(one.records) for one in shards} if latest else {}
-        self._done = 0
 
     @property
     def backlog(self) -> int:
-        """How many records are neither acknowledged nor given up."""
-        return sum(len(one.records) - self._skipped.get(one.name, 0) for one in self.shards) - self._done
+        """How many records are neither acknowledged nor given up nor filtered."""
+        return self.held + sum(len(one.records) - self._position(one) for one in self.shards)
+
+    @property
+    def held(self) -> int:
+        """How many records were read and are not done."""
+        return sum(self.held_of(name)[0] for name in self._readers)
+
+    @property
+    def in_flight(self) -> int:
+        """How many invocations are under way."""
+        return len(self._flights)
+
+    def held_of(self, shard: str) -> tuple[int, int]:
+        """How many records of a shard were read and are not done, and their bytes in events."""
+        held = self._readers[shard].held if shard in self._readers else []
+        return len(held), sum(one.size for one in held)
+
+    def places(self) -> dict[str, Place]:
+        """Where to go on in each shard of which something was read: what is not done comes again, with what is done behind it."""
+        found = {}
+        for name, reader in self._readers.items():
+            firsts = [next(lane.held(), None) for lane in reader.lanes]  # a lane is in order
+            first = min((one.record.sequence for one in firsts if one is not None), key=int, default=None)
+            if first is not None:
+                found[name] = Place(first, False)
+            elif reader.last is not None:
+                found[name] = Place(reader.last, True)
+        return found
+
+    def trim(self) -> list[str]:
+        """Forget the records of which lanes know, and the shards that are done: the names of these. They must not come back."""
+        for reader in self._readers.values():
+            del reader.shard.records[: reader.position]
+            reader.position = 0
+        done = [name for name, reader in self._readers.items() if reader.is_done]
+        for name in done:
+            del self._readers[name]
+        self.shards[:] = [one for one in self.shards if one.name not in done]
+        return done
 
     def poll(self, now: float) -> list[Invocation]:
         """The batches to be invoked now."""
-        for flight in [one for one in self._flights.values() if one.invocation.due <= now]:
-            self.answer(flight.invocation, TIMED_OUT, now)
+        for invocation in [one.flight.invocation for one in self._flights.values() if one.flight is not None]:
+            if invocation.due <= now:
+                self.answer(invocation, TIMED_OUT, now)
+        lanes = [lane for shard in self.shards for lane in self._read(shard, now)]
+        # Whose turn it was when there was no room comes first.
+        start = next((i for i, one in enumerate(lanes) if (one.shard, one.number) == self._turn), 0)
+        self._turn = None
         found = []
-        for shard in self.shards:
-            for lane in self._read(shard, now):
-                batch = self._next(lane, now)
-                if batch is not None:
-                    found.append(self._invoke(lane, batch, now))
+        for lane in lanes[start:] + lanes[:start]:
+            if len(self._flights) >= self.settings.concurrency:
+                self._turn = (lane.shard, lane.number)
+                break
+            batch = self._next(lane, now)
+            if batch is not None:
+                found.append(self._invoke(lane, batch, now))
         return found
 
     def answer(self, invocation: Invocation, answer: Answer, now: float) -> bool:
         """Take an answer; False where it counts for nothing: it came too late, or to a batch that was delivered once more."""
-        flight = self._flights.pop(invocation.number, None)
-        if flight is None:
+        lane = self._flights.pop(invocation.number, None)
+        if lane is None or lane.flight is None:
             return False
-        lane, batch = flight.lane, flight.batch
-        lane.flight = None
+        batch, lane.flight = lane.flight.batch, None
         if answer.throttled:  # the guide: what was not invoked is tried again until it is too old, and spends no retries
             self._again(lane, batch, now)
             return True
@@ -131,18 +187,18 @@ class StreamMapping:
 
     def wake(self, now: float) -> float | None:
         """The next time at which `poll` could give something; None until a record comes. Call it after `poll`."""
-        times = [flight.invocation.due for flight in self._flights.values()]
-        for shard in self.shards:
+        times = [lane.flight.invocation.due for lane in self._flights.values() if lane.flight is not None]
+        full = len(self._flights) >= self.settings.concurrency
+        for shard in [] if full else self.shards:
             reader = self._readers.get(shard.name)
-            position = self._skipped.get(shard.name, 0) if reader is None else reader.position
-            if position < len(shard.records) and (reader is not None or self._may_open(shard)):
+            if self._position(shard) < len(shard.records) and (reader is not None or self._may_open(shard)):
                 return now
             for lane in reader.lanes if reader is not None else ():
                 if lane.flight is None and lane.waiting:
                     times.append(lane.not_before)
                 elif lane.flight is None and lane.queue:
-                    full = self._extent(lane)[1]
-                    times.append(now if full else lane.queue[0].at + self.settings.window)
+                    whole = self._extent(lane)[1]
+                    times.append(now if whole else lane.queue[0].at + self.settings.window)
         return max(now, min(times)) if times else None
 
     def again(self, invocation: Invocation, now: float) -> Invocation:
@@ -171,10 +227,19 @@ class StreamMapping:
             lanes = [Lane(shard.name, i) for i in range(self.settings.parallelization)]
             reader = self._readers[shard.name] = Reader(shard, self._skipped.get(shard.name, 0), lanes=lanes)
         for record in shard.records[reader.position :]:
-            read = Read.of(record, now, self.settings.stream, self.settings.role)
-            reader.lanes[self._lane_of(record)].queue.append(read)
+            event = self._event_record(record)
+            if self.settings.filters is None or self.settings.filters.match(event):
+                reader.lanes[self._lane_of(record)].queue.append(Read.of(record, now, event))
+            else:
+                self.filtered += 1
+            self.received += 1
+            reader.last = record.sequence
         reader.position = len(shard.records)
         return reader.lanes
+
+    def _position(self, shard: Shard) -> int:
+        reader = self._readers.get(shard.name)
+        return self._skipped.get(shard.name, 0) if reader is None else reader.position
 
     def _lane_of(self, record: Record) -> int:
         digest = hashlib.md5(record.partition_key.encode(), usedforsecurity=False).digest()
@@ -209,8 +274,8 @@ class StreamMapping:
         records = tuple(batch.records)
         event = {"Records": [self._event_record(one) for one in records]}
         invocation = self._numbered(records, event, lane.shard, lane.number, now, None)
-        lane.flight = invocation.number
-        self._flights[invocation.number] = _Flight(invocation, lane, batch)
+        lane.flight = Flight(invocation, batch)
+        self._flights[invocation.number] = lane
         return invocation
 
     def _numbered(
@@ -232,11 +297,9 @@ class StreamMapping:
 
     def _acknowledge(self, records: list[Record]) -> None:
         self.acknowledged += records
-        self._done += len(records)
 
     def _give_up(self, records: list[Record], why: Circumstances, now: float) -> None:
         one = self.settings
-        self._done += len(records)
         self.given_up.append(
             give_up(
                 records,

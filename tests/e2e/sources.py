@@ -1,0 +1,70 @@
+"""Records put into a stream, a queue and a bucket, as producers do."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from tests.crash.server import own
+
+OBJECTS = 50
+DEPTH = 3000
+"""Messages that wait in the queue at most: moto looks at each for each receipt."""
+
+
+def _pieces(records: list[bytes], size: int) -> Iterator[list[bytes]]:
+    left = iter(records)
+    while piece := list(islice(left, size)):
+        yield piece
+
+
+def put_records(stream: Any, name: str, records: list[bytes]) -> None:
+    """Into a Kinesis stream, which splits its first shard half-way. `stream`: a client."""
+    split = False
+    for number, piece in enumerate(_pieces(records, 500)):
+        if not split and number * 500 >= len(records) // 2:
+            _split(stream, name)
+            split = True
+        waiting = [{"Data": data, "PartitionKey": f"{number}-{i}"} for i, data in enumerate(piece)]
+        while waiting:
+            answers = stream.put_records(StreamName=name, Records=waiting)["Records"]
+            waiting = [one for one, answer in zip(waiting, answers, strict=True) if "ErrorCode" in answer]
+            if waiting:
+                time.sleep(0.2)
+
+
+def _split(stream: Any, name: str) -> None:
+    shard = next(
+        one for one in stream.list_shards(StreamName=name)["Shards"] if "EndingSequenceNumber" not in one["SequenceNumberRange"]
+    )
+    low, high = (int(shard["HashKeyRange"][one]) for one in ("StartingHashKey", "EndingHashKey"))
+    stream.split_shard(StreamName=name, ShardToSplit=shard["ShardId"], NewStartingHashKey=str((low + high) // 2))
+    while stream.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+        time.sleep(0.1)
+
+
+def send_messages(url: str, records: list[bytes]) -> None:
+    sqs = own("sqs")
+    for number, piece in enumerate(_pieces(records, 10)):
+        if number % 50 == 0:
+            while _depth(sqs, url) > DEPTH:
+                time.sleep(0.2)
+        entries = [{"Id": str(i), "MessageBody": body.decode()} for i, body in enumerate(piece)]
+        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+
+
+def _depth(sqs: Any, url: str) -> int:
+    name = "ApproximateNumberOfMessages"
+    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+
+def put_objects(bucket: str, prefix: str, records: list[bytes]) -> None:
+    """As lines, every other object compressed."""
+    for number, piece in enumerate(_pieces(records, max(1, len(records) // OBJECTS)), 1):
+        body, name = b"\n".join(piece) + b"\n", f"{prefix}day {number:03}.ndjson"
+        if number % 2:
+            body, name = gzip.compress(body, 1), f"{name}.gz"
+        own("s3").put_object(Bucket=bucket, Key=name, Body=body)

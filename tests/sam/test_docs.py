@@ -1,0 +1,53 @@
+"""What sam/README.md says of the template is so."""
+
+import re
+
+import pytest
+
+from tests.sam.stack import FOLDER, Stack, source
+
+pytestmark = pytest.mark.once
+
+README = (FOLDER / "README.md").read_text()
+DECISION = (FOLDER.parent / "docs" / "decisions" / "0018-sam-template.md").read_text()
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#]+)", README):
+        assert (FOLDER / link).exists(), link
+
+
+def test_parameters_outputs_and_alarms_are_called_as_in_the_template():
+    stack = Stack.of(FifoSource="true", HttpSource="true")
+    known = source()["Parameters"].keys() | source()["Resources"].keys() | stack.outputs.keys() | {"Rules"}
+    for name in re.findall(r"`([A-Z][A-Za-z]*[a-z][A-Za-z]*)`", README):
+        assert name in known, name
+    for name in re.findall(r"`…([A-Z]\w+)`", README):
+        assert any(one.endswith(name) for one in stack.kind("CloudWatch::Alarm")), name
+
+
+@pytest.mark.parametrize(
+    "name", ["StreamSource", "FifoSource", "StreamOnce", "QueueOnce", "WorkflowPattern", "HttpAuth", "Starts"]
+)
+def test_defaults_are_those_of_the_template(name):
+    (row,) = [line for line in README.splitlines() if line.startswith("|") and f"`{name}`" in line.split("|")[1]]
+    assert f"`{source()['Parameters'][name]['Default']}`" in row.split("|")[2]
+
+
+def test_the_cost_is_that_of_what_there_is():
+    alarms = Stack.of().kind("CloudWatch::Alarm")
+    metrics = sum(max(1, sum("MetricStat" in metric for metric in one.get("Metrics", ()))) for one in alarms.values())
+    assert f"{len(alarms)}, which look at {metrics} metrics, at 0.10 | {metrics / 10:.2f}" in README
+    rows = README.partition("| | | a month |")[2].partition("\n\n")[0].splitlines()
+    prices = [float(row.rstrip("| ").rpartition(" ")[2]) for row in rows if re.search(r"\d \|$", row) and "instead" not in row]
+    assert len(prices) == 7
+    (total,) = re.findall(r"\*\*(\d+\.\d\d)\*\*", README)
+    assert round(sum(prices), 2) == float(total)
+    assert total in DECISION
+
+
+def test_a_stacks_name_may_be_as_long_as_it_says():
+    most = int(re.search(r"at most (\d+) characters", README)[1])
+    stack = Stack.of(FifoSource="true")
+    names = [one["QueueName"] for one in stack.kind("SQS::Queue").values() if "QueueName" in one]
+    assert max(len(name) - len("ms") + most for name in names) == 80
