@@ -1,5 +1,6 @@
-"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `doctor`, `emulate`, `layer publish`.
+"""The command line.
 
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `doctor`, `emulate`, `layer publish`.
 Exit status 0 done, 1 the run failed, 2 usage.
 """
 
