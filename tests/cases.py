@@ -22,12 +22,16 @@ LOW, HIGH = -(1 << 63), (1 << 63) - 1
 
 
 class Case(NamedTuple):
-    """`oracle` takes one row's values (None for null) and gives the result, None, or the Code it is rejected with."""
+    """`oracle` takes one row's values (None for null) and gives the result, None, or the Code it is rejected with.
+
+    arrow: the same of whole columns, which may be the only oracle. near: how much two floats may differ, relative to their size.
+    """
 
     text: str
     columns: Mapping[str, str]
-    oracle: Callable[..., Any]
+    oracle: Callable[..., Any] | None
     arrow: Callable[..., Any] | None = None
+    near: float = 0.0
 
 
 def strict(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,6 +47,23 @@ def whole(function: Callable[..., int], low: int = LOW, high: int = HIGH) -> Cal
         return value if value is None or low <= value <= high else Code.OUT_OF_RANGE
 
     return strict(check)
+
+
+def polars(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Polars over whole columns."""
+
+    def call(*columns: Any) -> Any:
+        import pytest
+
+        pl = pytest.importorskip("polars", reason="NOT TESTED: Polars is not installed; pip install -e '.[dev]'")
+        made = function(*(pl.from_arrow(one) for one in columns))
+        return made.to_arrow()
+
+    return call
+
+
+def by_polars(text: str, columns: dict[str, str], function: Callable[..., Any]) -> Case:
+    return Case(text, columns, None, polars(function))
 
 
 def divided(a: float, b: float) -> float:

@@ -164,8 +164,11 @@ TABLE = pa.table({"code": ["a", "b"], "name": ["A", "B"]})
         (Q.with_columns(x=col("list").str.to_lowercase()), r"needs a string column, found list<string>; it is passed on"),
         (Q.with_columns(x=col("struct") + 1), "needs two numbers, found struct<.*; it is passed on"),
         (Q.with_columns(x=-col("y")), "found binary; it can be compared and passed on as it is"),
-        (Q.with_columns(x=col("m") * 2), r"found decimal128\(10, 2\) and an int64 literal; cast it to a number first"),
-        (Q.with_columns(x=col("l") + col("l")), "cast it to int64 first"),
+        (
+            Q.with_columns(x=col("m") / 2),
+            r"of decimal128\(10, 2\) and an int64 literal has no exact result; cast both to float64",
+        ),
+        (Q.with_columns(x=col("l") * col("l")), "take the difference of two times"),
         (Q.with_columns(x=col("c").dt.year()), "needs a date or a timestamp column, found time64"),
         (Q.filter(col("m") > 0.001), "0.001 is no number of 2 digits behind the point, as the column is"),
         (Q.filter(col("m") > float("inf")), "inf is no number of 2 digits"),

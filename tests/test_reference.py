@@ -7,15 +7,21 @@ writes them anew: the functions of expressions.md from the catalogue, the settin
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from millstream import across
 from millstream.aws import observe
 from millstream.aws.settings import SETTINGS
-from millstream.functions import CATALOGUE
+from millstream.errors import UsageError
+from millstream.functions import CATALOGUE, Form
+from millstream.functions.told import written_as
+from millstream.grammar import parse
+from millstream.pipeline import Pipeline
 from millstream.sinks.landed import Landed
 from millstream.sinks.store import Stored
 
@@ -24,12 +30,66 @@ END = "<!-- end -->\n"
 
 
 def functions() -> str:
-    """A row for each function: how it is written, what it says, what it does with nulls."""
-    lines = ["| function | example | what it gives | nulls |", "|---|---|---|---|"]
+    """A row for each function: how it is written, what it says, which types it takes and gives, what it does with nulls."""
+    lines = ["| function | example | what it gives | types | nulls |", "|---|---|---|---|---|"]
     for one in CATALOGUE.values():
-        example = one.examples[0].text.replace("|", "\\|")
-        lines.append(f"| `{one.name}` | `{example}` | {one.doc} | {one.policy.value} |")
+        name = one.name if one.form is Form.OPERATOR else written_as(one)
+        cells = [f"`{name}`", f"`{one.examples[0].text}`", one.doc, f"`{one.takes}`", one.policy.value]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+STUB = FOLDER.parent.parent / "src" / "millstream" / "methods.pyi"
+OWN = ("is_in", "cast")
+"""Methods that Expr has of its own."""
+
+
+def stub() -> str:
+    """The methods of expressions for type checkers."""
+    spaces = {"": ("Methods", ""), "str": ("Text", "(Namespace)"), "dt": ("Time", "(Namespace)"), "list": ("Lists", "(Namespace)"),
+              "struct": ("Struct", "(Namespace)")}  # fmt: skip
+    lines = [
+        "# Made from the catalogue of functions by: python -m tests.test_reference",
+        "# ruff: noqa: A002, E501",
+        "# fmt: off",
+        "",
+        "from typing import Any",
+        "",
+        "from millstream.expr import Expr",
+        "",
+        "SPACES: tuple[str, ...]",
+        "",
+        "class Namespace:",
+        "    def __init__(self, of: Expr) -> None: ...",
+        "",
+    ]
+    for space, (called, base) in spaces.items():
+        lines.append(f"class {called}{base}:")
+        for one in CATALOGUE.space(space).values():
+            name = one.name.rpartition(".")[2]
+            if one.form is Form.METHOD and name not in OWN:
+                takes = "".join(f", {part}" for part in one.parameters.replace("Value", "Any").split(", ") if part)
+                lines += [f"    def {name}(self{takes}) -> Expr:", f'        """{one.doc}"""']
+        lines.append("")
+    lines += ["def method_names(space: str) -> list[str]: ...", "def no_method(space: str, name: str) -> str: ..."]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_stub_tells_what_is() -> None:
+    assert STUB.read_text() == stub(), "run: python -m tests.test_reference"
+
+
+def test_functions_of_several_columns_take_what_the_catalogue_says() -> None:
+    named = {name for name, one in CATALOGUE.items() if one.form is Form.FUNCTION}
+    assert named == {
+        name for name, one in vars(across).items() if inspect.isfunction(one) and one.__module__ == across.__name__
+    } - {"_call"}
+    for name in named:
+        said = (
+            str(inspect.signature(getattr(across, name))).replace("'", '"').replace('"Any"', "Value").replace('"Expr"', "Expr")
+        )
+        said = said.replace('"str"', "str").replace('"bool"', "bool")
+        assert said == f"({CATALOGUE[name].parameters}) -> Expr", name
 
 
 def settings() -> str:
@@ -41,23 +101,63 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
+COLUMNS = {"id": "int64", "price": "decimal128(9, 2)", "name": "string", "at": "timestamp[us, UTC]", "day": "date32", "tags": "list<string>",
+           "session": "struct<id: string, page: int64>"}  # fmt: skip
+MISTAKES = (
+    "name.str.to_lower()",
+    "nmae.str.to_lowercase()",
+    "id.str.to_lowercase()",
+    "name * 2",
+    "price / 2",
+    'name.str.replace_all("(a", "b")',
+    'name.str.to_date("%d.%m")',
+    'at > "yesterday"',
+    'at.dt.convert_time_zone("Berlin")',
+    'day + duration("PT1H")',
+    'session.struct.field("pages")',
+    "tags.list.contains(5)",
+    "name.str.slice(id)",
+)
+
+
+def mistakes() -> str:
+    """Pairs of an expression and what is said of it."""
+    lines = ["```text"]
+    for text in MISTAKES:
+        try:
+            Pipeline(COLUMNS).with_columns(new=parse(text)).plan()
+        except UsageError as error:
+            lines += [text, f"    {error}"]
+    return "\n".join([*lines, "```", ""])
+
+
+def test_every_mistake_is_one_and_is_told_in_full() -> None:
+    told = mistakes().splitlines()[1:-1]
+    assert told[::2] == list(MISTAKES)
+    for text, said in zip(told[::2], told[1::2], strict=True):
+        assert "`" in said, "the expression or its place"
+        assert said.strip().startswith(("step 1 (with_columns): ", f"`{text}` at character ")), said
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
-    "expressions.md": ("functions", functions),
-    "handlers.md": ("settings", settings),
+    "functions": ("expressions.md", functions),
+    "mistakes": ("expressions.md", mistakes),
+    "settings": ("handlers.md", settings),
 }
+"""By the name at its place: the page it is in, and what makes it."""
 
 
-def parts(page: str) -> tuple[str, str, str]:
-    """A page before its table, the table, and what is behind it."""
-    begin = f"<!-- {TABLES[page][0]}: made by tests/test_reference.py -->\n"
-    before, rest = (FOLDER / page).read_text().split(begin)
-    inside, after = rest.split(END)
+def parts(table: str) -> tuple[str, str, str]:
+    """A page before a table, the table, and what is behind it."""
+    begin = f"<!-- {table}: made by tests/test_reference.py -->\n"
+    before, rest = (FOLDER / TABLES[table][0]).read_text().split(begin)
+    inside, after = rest.split(END, 1)
     return before + begin, inside, END + after
 
 
-@pytest.mark.parametrize("page", TABLES)
-def test_a_page_tells_what_is(page: str) -> None:
-    assert parts(page)[1] == TABLES[page][1](), "run: python -m tests.test_reference"
+@pytest.mark.parametrize("table", TABLES)
+def test_a_page_tells_what_is(table: str) -> None:
+    assert parts(table)[1] == TABLES[table][1](), "run: python -m tests.test_reference"
 
 
 def section(page: str, title: str) -> str:
@@ -100,6 +200,7 @@ def test_every_key_of_the_log_line_and_every_metric_is_told(monkeypatch: pytest.
 
 
 if __name__ == "__main__":
-    for page, (_, table) in TABLES.items():
-        before, _, after = parts(page)
-        (FOLDER / page).write_text(before + table() + after)
+    STUB.write_text(stub())
+    for table, (page, make) in TABLES.items():
+        before, _, after = parts(table)
+        (FOLDER / page).write_text(before + make() + after)

@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Any
 from millstream._version import __version__
 
 if TYPE_CHECKING:
+    from millstream.across import (
+        all_horizontal,
+        any_horizontal,
+        coalesce,
+        concat_str,
+        from_epoch,
+        max_horizontal,
+        min_horizontal,
+        now,
+    )
     from millstream.decode.csv import decode_csv
     from millstream.decode.json import decode_json
     from millstream.errors import (
@@ -42,6 +52,12 @@ _HOMES = {
     "col": "expr",
     "lit": "expr",
     "when": "expr",
+    **dict.fromkeys(
+        (
+            "all_horizontal", "any_horizontal", "coalesce", "concat_str", "from_epoch", "max_horizontal", "min_horizontal", "now",
+        ),
+        "across",
+    ),
     "lookup": "tables",
     "decode_csv": "decode.csv",
     "decode_json": "decode.json",
@@ -56,7 +72,7 @@ _HOMES = {
     "SourceError": "errors",
     "LedgerError": "errors",
     "BackendError": "errors",
-}
+}  # fmt: skip
 
 __all__ = [
     "BackendError",
@@ -75,11 +91,19 @@ __all__ = [
     "SpecError",
     "UsageError",
     "__version__",
+    "all_horizontal",
+    "any_horizontal",
+    "coalesce",
     "col",
+    "concat_str",
     "decode_csv",
     "decode_json",
+    "from_epoch",
     "lit",
     "lookup",
+    "max_horizontal",
+    "min_horizontal",
+    "now",
     "run_files",
     "when",
 ]

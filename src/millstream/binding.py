@@ -1,6 +1,6 @@
 """Expressions meet a schema: names become columns, types are inferred, literals take their neighbour's type.
 
-What comes out is a typed tree that the engine walks: `Input`, `Constant`, `Widened`, `Applied`.
+What comes out is a typed tree that the engine walks: `Input`, `Constant`, `Widened`, `Applied`, `Now`.
 """
 
 from __future__ import annotations
@@ -59,11 +59,22 @@ class Applied:
     options: Mapping[str, Any]
 
 
-Bound = Input | Constant | Widened | Applied
+@dataclass(frozen=True)
+class Now:
+    """When the batch began to run."""
+
+    type: Type
+
+
+Bound = Input | Constant | Widened | Applied | Now
 
 
 def bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
     """The typed tree of an expression over these columns. Raises PlanError that names the expression, or the unknown column."""
+    if not isinstance(expression, Col):
+        for name in expression.columns:
+            if name not in columns:
+                raise PlanError(f"{unknown(name, columns)}, in `{_short(expression)}`")
     bound = _bind(expression, columns)
     if bound.type is NULL:
         raise PlanError(f"`{expression}` gives nothing but None, so it has no type; write lit(None).cast('string')")
@@ -104,8 +115,10 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
         case Alias():
             return _bind(expression.inner, columns)
         case Apply():
-            if expression.function == "is_between":
-                return _bind(_between(expression), columns)
+            rewrite = CATALOGUE[expression.function].rewrite
+            if rewrite is not None:
+                options = CATALOGUE[expression.function].settled(expression.options)
+                return _bind(_told(expression, lambda: rewrite(*expression.arguments, **options)), columns)
             arguments = [_bind(one, columns) for one in expression.arguments]
             return _told(expression, lambda: _applied(expression, arguments))
     raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")
@@ -115,14 +128,21 @@ def _told(expression: Expr, attempt: Callable[[], T]) -> T:
     try:
         return attempt()
     except PlanError as error:
-        text = str(expression)
-        raise PlanError(f"`{text if len(text) <= 120 else text[:119] + '…'}`: {error}") from None
+        raise PlanError(f"`{_short(expression)}`: {error}") from None
+
+
+def _short(expression: Expr) -> str:
+    text = str(expression)
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def _applied(expression: Apply, arguments: list[Bound]) -> Bound:
-    function, options = CATALOGUE[expression.function], expression.options
-    if expression.function == "is_in":
-        return _member(function, arguments[0], options["values"])
+    function = CATALOGUE[expression.function]
+    if function.name == "is_in":
+        return _member(function, arguments[0], expression.options["values"])
+    options = function.settled(expression.options)
+    if function.name == "now":
+        return Now(function.signature((), options).result)
     signature = function.signature([_operand(one) for one in arguments], options)
     settled = tuple(_settled(one, kind) for one, kind in zip(arguments, signature.arguments, strict=True))
     return Applied(signature.result, function, settled, options)
@@ -137,13 +157,6 @@ def _settled(bound: Bound, kind: Type) -> Bound:
     if isinstance(bound, Constant):
         return Constant(kind, literal_value(bound.value, kind))
     return bound if bound.type == kind else Widened(kind, bound)
-
-
-def _between(expression: Apply) -> Expr:
-    value, low, high = expression.arguments
-    closed = expression.options.get("closed", "both")
-    above = value >= low if closed in ("both", "left") else value > low
-    return above & (value <= high if closed in ("both", "right") else value < high)
 
 
 def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bound:

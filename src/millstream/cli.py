@@ -1,5 +1,6 @@
-"""The command line: `millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `settings`, `doctor`, `emulate`, `layer publish`.
+"""The command line.
 
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `doctor`, `emulate`, `layer publish`.
 Exit status 0 done, 1 the run failed, 2 usage.
 """
 
@@ -62,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
     infer.add_argument("--json", action="store_true", help="print one JSON object")
     infer.set_defaults(call=_infer)
+    functions = commands.add_parser("functions", help="list the functions of expressions, or tell about one")
+    functions.add_argument("name", metavar="NAME", nargs="?", help="a function (str.slice) or a namespace (str)")
+    functions.add_argument("--json", action="store_true", help="print one JSON object")
+    functions.set_defaults(call=_functions)
     table = commands.add_parser(
         "glue",
         help="tell the table by which Athena reads what a pipeline writes",
@@ -286,6 +291,16 @@ def _infer(arguments: argparse.Namespace) -> int:
         _say_json(found.to_dict())
     else:
         _say(found.render())
+    return DONE
+
+
+def _functions(arguments: argparse.Namespace) -> int:
+    from millstream.functions.told import as_object, chosen, tell
+
+    if arguments.json:
+        _say_json({"functions": [as_object(one) for one in chosen(arguments.name)]})
+    else:
+        _say(tell(arguments.name))
     return DONE
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
+from typing import Any
 
 import pyarrow as pa
 
-from millstream.binding import Applied, Bound, Constant, Input, Widened
-from millstream.classes import dataclass, replace
-from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, take, take_all
+from millstream import clock
+from millstream.binding import Applied, Bound, Constant, Input, Now, Widened
+from millstream.classes import dataclass, field, replace
+from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, rows_of, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
@@ -24,11 +26,12 @@ from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_
 
 @dataclass
 class Batch:
-    """The live columns, and for each row the record it came from (int64)."""
+    """The live columns, and for each row the record it came from (int64). began: when it began to run, in microseconds since 1970."""
 
     columns: dict[str, Vector]
     length: int
     row_source: Memory
+    began: int = field(default_factory=lambda: int(clock.now() * 1e6))
 
 
 def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
@@ -56,12 +59,32 @@ def evaluate(bound: Bound, batch: Batch) -> Vector:
         case Input():
             return batch.columns[bound.name]
         case Constant():
-            return constant(bound.type, bound.value, batch.length)
+            return _literal(bound.type, bound.value, batch.length)
         case Widened():
             return widened(evaluate(bound.inner, batch), bound.type)
+        case Now():
+            return constant(bound.type, batch.began, batch.length)
         case Applied():
             arguments = [evaluate(one, batch) for one in bound.arguments]
             return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
+
+
+_MOST_KEPT, _LONGEST_KEPT = 32, 1 << 17
+_kept: dict[tuple[str, str], Vector] = {}
+
+
+def _literal(kind: Type, value: Any, length: int) -> Vector:
+    """A literal in every row. Nobody writes to a column that was made, so that the next batch may read the same one."""
+    if length > _LONGEST_KEPT or value is None:
+        return constant(kind, value, length)
+    key = (kind.name, repr(value))
+    found = _kept.get(key)
+    if found is None or found.length < length:
+        found = constant(kind, value, length)
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        _kept[key] = found
+    return found if found.length == length else rows_of(found, 0, length)
 
 
 def _assign(step: Assign, batch: Batch, account: Account) -> None:
@@ -183,7 +206,7 @@ def _open_column(one: Field, source: pa.RecordBatch) -> Vector:
         raise UsageError(f"the batch's column {one.name!r} is {array.type} and cannot be read as {one.type}; cast it first")
     vector = open_array(array)
     # Values that do not fit reject their records, as from any other input.
-    return vector if kind == wanted else CATALOGUE["cast"].evaluate([vector], {}, wanted, vector.length)
+    return vector if kind == wanted else CATALOGUE["cast"].evaluate([vector], {"strict": True}, wanted, vector.length)
 
 
 def _alike(kind: Type, wanted: Type) -> bool:

@@ -1,7 +1,7 @@
 """Expressions: what users write, as immutable trees. `col("price") * 0.1` computes nothing; it says what to compute.
 
-Names and meaning are Polars', with two differences: a bare string in `then`, `otherwise`, `is_between` and beside an operator is
-always a value, never a column; and `str.contains` is literal only.
+Names and meaning are Polars', with one difference: a bare string in `then`, `otherwise`, `coalesce`, `is_between`, beside an operator
+or wherever else a value is taken is always that value, never a column. What methods there are says `millstream.functions`.
 
 `str(expression)` is its canonical text, the one that pipeline files are written in: `price > 10 and country in ("US", "DE")`.
 `millstream.grammar` reads it back.
@@ -17,7 +17,9 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from millstream.errors import UsageError
-from millstream.literals import literal_text, literals, quoted
+from millstream.literals import literal_text, quoted
+from millstream.methods import Lists, Methods, Struct, Text, Time
+from millstream.notation import ATOM, applied_text
 from millstream.schema import Type
 from millstream.values import LITERALS
 
@@ -26,23 +28,12 @@ Name = str
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
-# Operators that stand between their arguments: symbol and how tightly it binds (as in Python).
-_INFIX = {
-    "or": ("or", 1), "and": ("and", 2),
-    "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4), "ge": (">=", 4),
-    "add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "truediv": ("/", 6), "floordiv": ("//", 6), "mod": ("%", 6),
-}  # fmt: skip
-_NOT, _COMPARES, _SIGN, _ATOM = 3, 4, 7, 9
-
 MOST_DEPTH, MOST_NODES = 200, 10_000
 """How deep and how large an expression may grow: what walks it recurses."""
 
-# Options that are written without their name.
-_POSITIONAL = ("dtype", "every", "prefix", "suffix", "pattern", "characters")
 
-
-class Expr:
-    """An expression. Combine it with + - * / // %, comparisons, & | ~ (for and, or, not), and its methods."""
+class Expr(Methods):
+    """An expression. Combine it with + - * / // % **, comparisons, & | ^ ~ (for and, or, xor, not), and its methods."""
 
     __slots__ = ()
     depth: int
@@ -123,6 +114,18 @@ class Expr:
     def __ror__(self, other: Any) -> Expr:
         return as_expr(other)._apply("or", self)
 
+    def __xor__(self, other: Any) -> Expr:
+        return self._apply("xor", other)
+
+    def __rxor__(self, other: Any) -> Expr:
+        return as_expr(other)._apply("xor", self)
+
+    def __pow__(self, exponent: Any) -> Expr:
+        return self._apply("pow", exponent)
+
+    def __rpow__(self, base: Any) -> Expr:
+        return as_expr(base)._apply("pow", self)
+
     def __invert__(self) -> Expr:
         return self._apply("not")
 
@@ -139,18 +142,6 @@ class Expr:
 
     def __iter__(self) -> Iterator[NoReturn]:
         raise UsageError(f"the expression `{self}` cannot be iterated: it stands for a column that is not there yet")
-
-    def is_null(self) -> Expr:
-        """True where there is no value."""
-        return self._apply("is_null")
-
-    def is_not_null(self) -> Expr:
-        """True where there is a value."""
-        return self._apply("is_not_null")
-
-    def fill_null(self, value: Any) -> Expr:
-        """The value, or `value` (a literal or an expression) where there is none."""
-        return self._apply("fill_null", value)
 
     def is_in(self, values: Iterable[Any]) -> Expr:
         """True where the value is one of these literals."""
@@ -183,8 +174,18 @@ class Expr:
 
     @property
     def dt(self) -> Time:
-        """Methods for dates and timestamps."""
+        """Methods for dates, times and durations."""
         return Time(self)
+
+    @property
+    def list(self) -> Lists:
+        """Methods for lists."""
+        return Lists(self)
+
+    @property
+    def struct(self) -> Struct:
+        """Methods for structs."""
+        return Struct(self)
 
     @property
     def output_name(self) -> Name | None:
@@ -217,7 +218,7 @@ class _Node(Expr):
     depth = size = 1
 
     def _grow(self, *inner: Expr) -> None:
-        depth, size = 1 + max(one.depth for one in inner), 1 + sum(one.size for one in inner)
+        depth, size = 1 + max((one.depth for one in inner), default=0), 1 + sum(one.size for one in inner)
         if depth > MOST_DEPTH or size > MOST_NODES:
             raise UsageError(
                 f"an expression nests at most {MOST_DEPTH} levels and holds at most {MOST_NODES} parts: "
@@ -291,7 +292,7 @@ class Lit(_Node):
         return super().__neg__()
 
     def text(self, binding: int = 0) -> Name:
-        return f"lit({literal_text(self.value)})" if binding == _ATOM else literal_text(self.value)
+        return f"lit({literal_text(self.value)})" if binding == ATOM else literal_text(self.value)
 
 
 class Alias(_Node):
@@ -314,7 +315,7 @@ class Alias(_Node):
         return self.inner.columns
 
     def text(self, binding: int = 0) -> Name:
-        return f"{self.inner.text(_ATOM)}.alias({quoted(self.name)})"
+        return f"{self.inner.text(ATOM)}.alias({quoted(self.name)})"
 
 
 class Apply(_Node):
@@ -341,30 +342,8 @@ class Apply(_Node):
         return tuple(dict.fromkeys(name for one in self.arguments for name in one.columns))
 
     def text(self, binding: int = 0) -> Name:
-        text, own = self._text()
+        text, own = applied_text(self)
         return f"({text})" if own < binding else text
-
-    def _text(self) -> tuple[Name, int]:
-        name, arguments = self.function, self.arguments
-        if name in _INFIX:
-            symbol, own = _INFIX[name]
-            left = arguments[0].text(own + 1 if own == _COMPARES else own)
-            return f"{left} {symbol} {arguments[1].text(own + 1)}", own
-        if name == "neg":
-            return f"-{arguments[0].text(_SIGN)}", _SIGN
-        if name == "is_in":
-            return f"{arguments[0].text(_COMPARES + 1)} in {literals(self.options['values'])}", _COMPARES
-        if name == "not":
-            (inner,) = arguments
-            if isinstance(inner, Apply) and inner.function == "is_in":
-                return f"{inner.arguments[0].text(_COMPARES + 1)} not in {literals(inner.options['values'])}", _COMPARES
-            return f"not {inner.text(_NOT)}", _NOT
-        if name == "when":
-            return _when_text(arguments), _ATOM
-        inside = [one.text() for one in arguments[1:]]
-        for key, value in self.options.items():
-            inside.append(literal_text(value) if key in _POSITIONAL else f"{key}={literal_text(value)}")
-        return f"{arguments[0].text(_ATOM)}.{name}({', '.join(inside)})", _ATOM
 
 
 class When:
@@ -398,63 +377,6 @@ class Then(Apply):
         return Apply("when", (*self.arguments, as_expr(value)))
 
 
-class Text:
-    """`.str`: methods for text."""
-
-    __slots__ = ("_of",)
-
-    def __init__(self, of: Expr) -> None:
-        self._of = of
-
-    def strip_chars(self, characters: Any = None) -> Expr:
-        """Without white space, or the given characters, at both ends."""
-        if characters is None:
-            return self._of._apply("str.strip_chars")
-        return self._of._apply("str.strip_chars", characters=_plain("strip_chars", characters))
-
-    def to_lowercase(self) -> Expr:
-        return self._of._apply("str.to_lowercase")
-
-    def to_uppercase(self) -> Expr:
-        return self._of._apply("str.to_uppercase")
-
-    def starts_with(self, prefix: Any) -> Expr:
-        return self._of._apply("str.starts_with", prefix=_plain("starts_with", prefix))
-
-    def ends_with(self, suffix: Any) -> Expr:
-        return self._of._apply("str.ends_with", suffix=_plain("ends_with", suffix))
-
-    def contains(self, pattern: Any, *, literal: bool = False) -> Expr:
-        """Is `pattern` in the text? Only literal=True: there are no regular expressions."""
-        if literal is not True:
-            raise UsageError("str.contains knows no regular expressions: write .str.contains('...', literal=True)")
-        return self._of._apply("str.contains", pattern=_plain("contains", pattern), literal=True)
-
-
-class Time:
-    """`.dt`: methods for dates and timestamps."""
-
-    __slots__ = ("_of",)
-
-    def __init__(self, of: Expr) -> None:
-        self._of = of
-
-    def year(self) -> Expr:
-        return self._of._apply("dt.year")
-
-    def month(self) -> Expr:
-        """1 to 12."""
-        return self._of._apply("dt.month")
-
-    def day(self) -> Expr:
-        """1 to 31."""
-        return self._of._apply("dt.day")
-
-    def truncate(self, every: Any) -> Expr:
-        """The start of its window of time: '15m', '1h', '1d', '1w', '1mo', '1q', '1y'."""
-        return self._of._apply("dt.truncate", every=_plain("truncate", every))
-
-
 def col(name: str) -> Expr:
     """A column by its name."""
     return Col(name)
@@ -480,18 +402,3 @@ def as_expr(value: Any) -> Expr:
 def same(left: Expr, right: Expr) -> bool:
     """Are two expressions written alike? (== makes a new expression.)"""
     return left.text() == right.text()
-
-
-def _plain(method: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{method} takes a plain string, not {type(value).__name__}")
-    return value
-
-
-def _when_text(arguments: tuple[Expr, ...]) -> str:
-    parts = []
-    for at in range(0, len(arguments) - 1, 2):
-        parts.append(f"when({arguments[at].text()}).then({arguments[at + 1].text()})")
-    if len(arguments) % 2:
-        parts.append(f"otherwise({arguments[-1].text()})")
-    return ".".join(parts)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+from millstream import across
 from millstream.errors import SpecError, UsageError
-from millstream.expr import Apply, Col, Expr, Lit, When, as_expr, col, lit, when
+from millstream.expr import Apply, Col, Expr, Lit, Then, When, as_expr, col, lit, when
+from millstream.methods import SPACES, method_names, no_method
 from millstream.types import BINARY, TYPES, Type, decimal_of
 from millstream.values import from_text
 
@@ -20,14 +22,11 @@ MOST_CHARACTERS = 20_000
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod",
-    ast.BitAnd: "and", ast.BitOr: "or",
+    ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor", ast.Pow: "pow",
 }  # fmt: skip
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
-_METHODS = ("is_null", "is_not_null", "fill_null", "is_in", "is_between", "cast", "alias")
-_NAMESPACES = {
-    "str": ("strip_chars", "to_lowercase", "to_uppercase", "starts_with", "ends_with", "contains"),
-    "dt": ("year", "month", "day", "truncate"),
-}
+_OWN = ("alias",)
+"""Methods that are no function of the catalogue."""
 _WHEN = ("then", "when", "otherwise")
 
 
@@ -53,7 +52,14 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "decimal": _literal(decimal_of(38, 0)),
     "binary": _literal(BINARY),
     "float": _float,
-}
+    **{
+        one.__name__: one
+        for one in (
+            across.coalesce, across.concat_str, across.min_horizontal, across.max_horizontal, across.all_horizontal,
+            across.any_horizontal, across.from_epoch, across.now,
+        )
+    },
+}  # fmt: skip
 
 
 def parse(text: str) -> Expr:
@@ -138,7 +144,7 @@ class _Reader:
     def _read_binop(self, node: ast.BinOp) -> Expr:
         function = _BINARY.get(type(node.op))
         if function is None:
-            raise self.refuse(node, "the operators are + - * / // %, comparisons, and or not")
+            raise self.refuse(node, "the operators are + - * / // % ** ^, comparisons, and or not")
         return Apply(function, (self.expression(node.left), self.expression(node.right)))
 
     def _read_boolop(self, node: ast.BoolOp) -> Expr:
@@ -175,7 +181,7 @@ class _Reader:
 
     def _read_attribute(self, node: ast.Attribute) -> Any:
         piece = ast.get_source_segment(self._text, node) or node.attr
-        if node.attr in (*_METHODS, *_WHEN):
+        if node.attr in (*_OWN, *_WHEN) or any(node.attr in method_names(space) for space in ("", *SPACES)):
             raise self.refuse(node, f"write .{node.attr}(…) with parentheses")
         raise self.refuse(node, f'`{_short(piece)}` is no method; a column with a dot in its name is col("{_short(piece)}")')
 
@@ -190,7 +196,7 @@ class _Reader:
         except SpecError:
             raise
         except (TypeError, ValueError) as error:
-            raise self.refuse(node, str(error).replace("Expr.", "").replace("Text.", "str.").replace("Time.", "dt.")) from None
+            raise self.refuse(node, str(error).replace("Expr.", "")) from None
         except UsageError as error:
             raise self.refuse(node, str(error)) from None
 
@@ -203,20 +209,20 @@ class _Reader:
             )
         if not isinstance(node, ast.Attribute):
             raise self.refuse(node, "only methods can be called")
-        if isinstance(node.value, ast.Attribute) and node.value.attr in _NAMESPACES:
+        space = ""
+        if isinstance(node.value, ast.Attribute) and node.value.attr in SPACES:
             space = node.value.attr
-            allowed: tuple[str, ...] = _NAMESPACES[space]
             owner: Any = getattr(self.expression(node.value.value), space)
-            name = f".{space}.{node.attr}"
         else:
             value = self.read(node.value)
             if isinstance(value, When):
-                owner, allowed = value, ("then",)
-            else:
-                owner = self.expression(node.value)
-                allowed = (*_METHODS, "when", "otherwise") if hasattr(owner, "otherwise") else _METHODS
-            name = f".{node.attr}"
-        if node.attr not in allowed:
-            raise self.refuse(node, f"there is no method {name}; there are {', '.join(allowed)}")
+                if node.attr != "then":
+                    raise self.refuse(node, f"there is no method .{node.attr} of when(…); write .then(…)")
+                return value.then
+            owner = self.expression(node.value)
+        if not space and node.attr in ("when", "otherwise") and isinstance(owner, Then):
+            return getattr(owner, node.attr)  # type: ignore[no-any-return]
+        if node.attr not in method_names(space) and (space or node.attr not in _OWN):
+            raise self.refuse(node, no_method(space, node.attr))
         method: Callable[..., Any] = getattr(owner, node.attr)
         return method

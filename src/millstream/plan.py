@@ -106,6 +106,7 @@ def plan(
         if not columns:
             raise PlanError(f"{where}: no column is left; keep at least one")
         planned += [one] if one else []
+    _check_zones(columns)
     _check_output(output, columns)
     live = frozenset(columns)
     ordered: list[Step] = []
@@ -240,6 +241,16 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
         case Probe():
             added = tuple((new, name) for new, name in step.added if new in live)
             return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | {step.on}
+
+
+def _check_zones(columns: Mapping[str, Type]) -> None:
+    """What leaves a pipeline has the types that a schema has: no other zone than UTC."""
+    for name, kind in columns.items():
+        if kind.zone not in ("", "UTC"):
+            raise PlanError(
+                f"the output's column {name!r} is {kind}, and rows have times in UTC or without a zone; "
+                "end with .dt.convert_time_zone('UTC'), or .dt.replace_time_zone(None) for what clocks show there"
+            )
 
 
 _FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")

@@ -141,6 +141,17 @@ def decimal_of(precision: int, scale: int) -> Type:
     return Type(name, pa.decimal128(precision, scale), "decimal", "decimal", 128, precision=precision, scale=scale)
 
 
+def in_unit(kind: Type, unit: str) -> Type:
+    """The timestamp of another unit, in the same zone."""
+    return TYPES[f"timestamp[{unit}]"] if not kind.zone else in_zone(unit, kind.zone)
+
+
+def in_zone(unit: str, zone: str) -> Type:
+    """timestamp[unit, zone]. UTC's are in the table; others are made by functions, and no column of a schema has them."""
+    name = f"timestamp[{unit}, {zone}]"
+    return TYPES.get(name) or Type(name, pa.timestamp(unit, zone), "int64", "timestamp", unit=unit, zone=zone)
+
+
 def list_of(item: Type) -> Type:
     """list<item>."""
     return Type(f"list<{item}>", pa.list_(item.arrow), "list", "list", children=(("item", item),))

@@ -50,8 +50,11 @@ from millstream.tables import lookup
 from millstream.types import parse_type
 from tests import guard
 from tests.aws import events
-from tests.cases import CASES, EXACT
+from tests.cases import EXACT
+from tests.cases_catalogue import CASES
 from tests.decode import test_csv, test_json, test_json_nested
+from tests.functions.kinds import KINDS as MORE_KINDS
+from tests.functions.kinds import draw_value as draw_kind
 from tests.functions.test_cases import TEXTS, TEXTUAL
 from tests.fuzz.nested import SCHEMAS, Doubled, draw_value, written
 from tests.fuzz.targets import TARGETS
@@ -93,6 +96,8 @@ _CLOCKS = (
 
 def value(kind: str, draw: Draw) -> Any:
     """A value of a kind that tests/cases.py names: extremes often."""
+    if kind in MORE_KINDS:
+        return draw_kind(kind, draw)
     edge = draw.random() < 0.4
     if kind in ("bool",):
         return draw.random() < 0.5
@@ -183,6 +188,8 @@ def draw_inputs() -> dict[str, list[bytes]]:
         draw = Draw(name)
         found[f"fuzz/{name}"] = [target.draw(draw) for _ in range(FUZZED[name])]
     for number, case in enumerate(CASES):
+        if case.near or "now()" in case.text:  # the C library's logarithms differ in the last bit, and so do two runs in time
+            continue
         draw = Draw(number)
         sizes = (127, SIZES[number % len(SIZES)])
         found[f"expression/{number} {case.text}"] = [columns(dict(case.columns), rows, draw) for rows in sizes]
@@ -365,6 +372,7 @@ ADDRESSES = {
     "encode_pages": (16, (1, 3, 4, 9, 11)),
     "digest_columns": (7, (1, 3, 4)),
     "take_columns": (4, (2, 3)),
+    "concat_strings": (4, (0, 2, 3)),
 }
 """Of kernels whose first argument is a table of addresses: the words of a row, and which of them are addresses."""
 

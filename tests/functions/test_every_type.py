@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from millstream.errors import PlanError
-from millstream.expr import Expr, as_expr, col, when
+from millstream.expr import Apply, Expr, as_expr, col, when
+from millstream.functions import CATALOGUE, Form
+from millstream.grammar import parse
 from millstream.pipeline import Pipeline
 from millstream.types import parse_type
 
@@ -38,13 +40,27 @@ ALONE: list[Callable[[Expr], Expr]] = [
 ]  # fmt: skip
 
 
+def methods() -> Iterator[Callable[[Expr], Expr]]:
+    """Every method of the catalogue as its examples call it."""
+    for one in CATALOGUE.values():
+        for example in one.examples if one.form is not Form.OPERATOR and one.name != "now" else ():
+            call = parse(example.text)
+            while isinstance(call, Apply) and call.function != one.name:
+                call = call.arguments[0]
+            if isinstance(call, Apply):
+                yield lambda x, call=call: Apply(call.function, (x, *call.arguments[1:]), call.options)
+
+
+METHODS = [made for made in methods() if set(made(col("a")).columns) == {"a"}]
+
+
 def column(kind: str) -> pa.Array:
     return pa.array([VALUES[kind], None], parse_type(kind).arrow)
 
 
 def expressions() -> Iterator[Expr]:
     """Over a column `a`, alone and beside literals."""
-    for alone in ALONE:
+    for alone in (*ALONE, *METHODS):
         yield alone(col("a"))
     for sides, one in product(SIDES, LITERALS):
         yield sides(col("a"), one)

@@ -24,6 +24,7 @@ from tests.decode.test_framing import objects
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
 from tests.fuzz.csv import draw_csv, judge_csv
 from tests.fuzz.deliveries import draw_aggregate, draw_event, draw_payload, judge_aggregate, judge_event, judge_payload
+from tests.fuzz.functions import draw_text, judge_text
 from tests.fuzz.nested import draw_nested, judge_nested
 from tests.fuzz.parquet import draw_columns, judge_columns
 
@@ -244,6 +245,7 @@ TARGETS = {
     "lines": Target(draw_lines, judge_lines),
     "objects": Target(draw_objects, judge_objects),
     "nested": Target(draw_nested, judge_nested),
+    "text": Target(draw_text, judge_text),
     "event": Target(draw_event, judge_event),
     "aggregate": Target(draw_aggregate, judge_aggregate),
     "payload": Target(draw_payload, judge_payload),

@@ -16,6 +16,7 @@ from millstream.errors import PlanError
 from millstream.functions.constants import TICKS
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import castable, described, no_function, ticks_per_day
+from millstream.functions.walls import to_wall
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
@@ -58,7 +59,7 @@ def _instead(source: Type, target: Type) -> str:
 
 def _cast(call: Call) -> Memory | Vector:
     (source,) = call.arguments
-    return _between(call, source, source.type, call.type, bool(call.options.get("strict", True)))
+    return _between(call, source, source.type, call.type, call.options["strict"])
 
 
 def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> Memory | Vector:
@@ -73,7 +74,7 @@ def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
     if new.family == "string":
         return as_text(source)
     if old.is_temporal and new.is_temporal:
-        return _retime(call, source.values, old, new, strict)
+        return _retime(call, to_wall(call, source) if new.family == "date" else source.values, old, new, strict)
     if new is BOOL:
         return _to_bool(call, source)
     if "decimal" in (old.family, new.family):
@@ -236,6 +237,7 @@ _N: Columns = {"i": ("int64", [1, 300, None]), "s": ("string", ["12", "x", None]
 FUNCTIONS = (
     Function(
         "cast",
+        "any -> any",
         "The value as another type. A value that does not fit rejects the record, or is null with strict=False.",
         _signature,
         _cast,
@@ -244,6 +246,7 @@ FUNCTIONS = (
             Example('s.cast("int64", strict=False)', _N, [12, None, None]),
             Example('i.cast("int8", strict=False)', _N, [1, None, None]),
         ),
-        options={"strict": True},
+        ("convert_float64_int64", "parse_int64"),
+        "dtype: str | Type, *, strict: bool = True",
     ),
 )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.columns import Vector
-from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
+from millstream.errors import PlanError
+from millstream.functions.function import Call, Columns, Example, Form, Function, Operand, Policy, Signature, written_with
 from millstream.functions.signatures import comparison, ticks_per_day
 from millstream.hashing import Table
 from millstream.native.bind import kernels
@@ -61,6 +62,13 @@ def _comparison(verb: str, swap: bool, flip: int) -> Callable[[Call], Memory]:
     return compute
 
 
+def _between(value: Any, lower_bound: Any, upper_bound: Any, closed: str) -> Any:
+    if closed not in ("both", "left", "right", "none"):
+        raise PlanError(f"is_between: closed is {closed!r}; write 'both', 'left', 'right' or 'none'")
+    above = value >= lower_bound if closed in ("both", "left") else value > lower_bound
+    return above & (value <= upper_bound if closed in ("both", "right") else value < upper_bound)
+
+
 def _member(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     return Signature((operands[0].type,), BOOL)
 
@@ -90,15 +98,20 @@ FUNCTIONS = (
     *(
         Function(
             name,
+            "any, any -> bool",
             doc,
             comparison,
             _comparison(verb, swap, flip),
             (Example(f"a {symbol} b", _PAIR, numbers), Example(f's {symbol} "FR"', _TEXT, strings)),
+            (f"{verb}_float64", f"{verb}_string"),
+            "other: Value",
+            form=Form.OPERATOR,
         )
         for name, symbol, verb, swap, flip, doc, numbers, strings in _OPERATORS
     ),
     Function(
         "is_in",
+        "plain -> bool",
         "Is the value one of these literals?",
         _member,
         _is_in,
@@ -106,5 +119,20 @@ FUNCTIONS = (
             Example('s in ("US", "FR")', _TEXT, [True, False, None]),
             Example("a not in (2, 3)", _PAIR, [True, False, None]),
         ),
+        ("build_string", "probe_string"),
+        "values: Iterable[object]",
+    ),
+    written_with(
+        "is_between",
+        "plain, plain, plain -> bool",
+        "Is the value between these two? They are among them, or closed is 'left', 'right' or 'none'.",
+        _between,
+        (
+            Example("a.is_between(1, 2)", _PAIR, [True, True, None]),
+            Example('b.is_between(1, 2.5, "left")', _PAIR, [True, False, False]),
+        ),
+        ("less_int64", "and_kleene"),
+        parameters='lower_bound: Value, upper_bound: Value, closed: str = "both"',
+        policy=Policy.KLEENE,
     ),
 )

@@ -59,16 +59,16 @@ def operand_of(value: Any) -> Operand:
     if isinstance(value, bytes):
         return Operand(BINARY, True, value)
     if isinstance(value, Decimal):
-        digits, scale = _digits(value)
+        digits, scale = digits_of(value)
         if max(digits, scale) > MOST_DIGITS:
             raise PlanError(f"the number {value} has more than {MOST_DIGITS} digits; write it as a float")
         return Operand(decimal_of(max(digits, scale), scale), True, value)
     raise PlanError(f"a {type(value).__name__} cannot be a literal; use {LITERALS}")
 
 
-def _digits(value: Decimal) -> tuple[int, int]:
-    """How many digits a decimal has, and how many of them are a fraction; zeros at its end are none."""
-    _, digits, exponent = value.as_tuple()
+def digits_of(value: Any) -> tuple[int, int]:
+    """How many digits a finite number has, a float as it is written, and how many of them are a fraction; zeros at its end are none."""
+    _, digits, exponent = (Decimal(repr(value)) if isinstance(value, float) else Decimal(value)).as_tuple()
     assert isinstance(exponent, int)
     count = len(bytes(digits).rstrip(b"\0"))
     exponent += len(digits) - count
@@ -81,7 +81,7 @@ def as_decimal(literal: Operand, scale: int) -> Operand | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    digits, own = _digits(exact)
+    digits, own = digits_of(exact)
     if own > scale or digits - own + scale > MOST_DIGITS:
         return None
     return Operand(decimal_of(MOST_DIGITS, scale), True, exact)

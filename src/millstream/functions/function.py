@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from millstream.classes import dataclass, field
+from millstream.classes import dataclass
 from millstream.columns import Vector, filled_bytes
+from millstream.functions.parameters import Parameter, parameters
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
 from millstream.schema import Type
@@ -90,6 +92,15 @@ class Call:
         if kernel(*arguments, valid, *last):
             self.valid = valid
 
+    def also(self, valid: Memory | None) -> None:
+        """The result is valid only where this is, too."""
+        if valid is None or self.valid is None:
+            self.valid = self.valid if valid is None else valid
+            return
+        both = self.bytes()
+        kernels.merge_validity(self.valid, valid, both)
+        self.valid = both
+
 
 Columns = Mapping[str, tuple[str, Sequence[Any]]]
 """Columns of an example: name to (type, values)."""
@@ -103,22 +114,51 @@ class Example(NamedTuple):
     result: Sequence[Any]
 
 
+class Form(Enum):
+    """How a function is written."""
+
+    OPERATOR = "operator"
+    METHOD = "method"
+    FUNCTION = "function"
+
+
+def _rewritten(*_: Any) -> Any:
+    raise AssertionError("a function that is written with others is never computed itself")
+
+
 @dataclass(frozen=True)
 class Function:
     """One function: what users call it, what it takes and gives, how it meets nulls, and how it is computed.
 
     name: as in the method chain, "str.contains"; operators have names too ("add").
+    takes: the families of types it takes and what it gives, for readers: "date|timestamp -> int8".
     signature: takes the operands and the options; raises PlanError where they do not fit.
     compute: takes a Call; gives the values, or a whole Vector for strings and under INSPECT and KLEENE.
+    by: the kernels it stands on, or functions of pyarrow.compute, which is imported only when one of them is used.
+    parameters: what it takes beside its first argument, or all that a function takes (`millstream.functions.parameters`).
+    rewrite: for what is written with other functions: makes that of the arguments and options, and nothing else is asked.
     """
 
     name: str
+    takes: str
     doc: str
     signature: Callable[[Sequence[Operand], Mapping[str, Any]], Signature]
     compute: Callable[[Call], Memory | Vector]
     examples: Sequence[Example]
+    by: Sequence[str]
+    parameters: str = ""
     policy: Policy = Policy.PROPAGATE
-    options: Mapping[str, Any] = field(default_factory=dict)
+    form: Form = Form.METHOD
+    rewrite: Callable[..., Any] | None = None
+
+    @cached_property
+    def arguments(self) -> tuple[Parameter, ...]:
+        """The parameters, taken apart."""
+        return parameters(self.parameters)
+
+    def settled(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options with the defaults of those that are left out."""
+        return {one.name: one.default for one in self.arguments if not one.is_value} | dict(options)
 
     def evaluate(self, arguments: Sequence[Vector], options: Mapping[str, Any], result: Type, length: int) -> Vector:
         """The result over columns that the signature asked for, nulls and errors included."""
@@ -164,3 +204,19 @@ def kleene(kernel_name: str, plain_name: str) -> Callable[[Call], Vector]:
         return Vector(call.type, call.length, out, valid)
 
     return compute
+
+
+def written_with(
+    name: str,
+    takes: str,
+    doc: str,
+    rewrite: Callable[..., Any],
+    examples: Sequence[Example],
+    by: Sequence[str],
+    *,
+    parameters: str = "",
+    policy: Policy = Policy.PROPAGATE,
+    form: Form = Form.METHOD,
+) -> Function:
+    """A function that is written with others."""
+    return Function(name, takes, doc, _rewritten, _rewritten, examples, by, parameters, policy, form, rewrite)

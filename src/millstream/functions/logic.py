@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, nulls, room_for_text
+from millstream.columns import Vector, filled_bytes, nulls, ones, room_for_text
 from millstream.errors import PlanError
-from millstream.functions.function import Call, Columns, Example, Function, Operand, Policy, Signature, kleene
+from millstream.functions.function import Call, Columns, Example, Form, Function, Operand, Policy, Signature, kleene
 from millstream.functions.signatures import common, described, logical
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate
@@ -41,7 +41,7 @@ def _is_not_null(call: Call) -> Vector:
     return _null_test(call, 1)
 
 
-def _filled(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
+def _filling(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
     kind = common(operands)
     if kind is NULL:
         raise PlanError("fill_null of None with None has no type; cast one of them: lit(None).cast('int64')")
@@ -49,10 +49,22 @@ def _filled(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signatur
 
 
 def _fill_null(call: Call) -> Vector:
-    source, other = call.arguments
+    return filled(*call.arguments)
+
+
+def filled(source: Vector, other: Vector) -> Vector:
+    """Each row of `source`, or of `other` where that is null; an error stays one."""
     if source.valid is None:
         return source
-    return choose(_is_not_null(Call((source,), {}, BOOL, call.length)), source, other)
+    if (
+        source.type.physical in ("int64", "uint64", "float64")
+        and other.valid is None
+        and kernels.greatest_uint8(source.valid) < 2
+    ):
+        out = allocate(source.length, 8)
+        kernels.choose_int64(source.valid, source.values, other.values, out)
+        return Vector(source.type, source.length, out)
+    return choose(_is_not_null(Call((source,), {}, BOOL, source.length)), source, other)
 
 
 def _branches(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
@@ -80,14 +92,10 @@ def _when(call: Call) -> Vector:
 
 def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     """Each row from `yes` where the test is true, else from `no`, with that row's null or error. Chosen strings are copied."""
-    length = test.length
-    picked, valid = allocate(length, 1), allocate(length, 1)
-    ones = filled_bytes(1, length)
-    kernels.choose_validity(test.values, test.valid or ones, yes.valid or ones, no.valid or ones, picked, valid)
-    if test.valid is None and yes.valid is None and no.valid is None:
-        known = None
-    else:
-        known = valid
+    length, picked, known = test.length, test.values, None
+    if not (test.valid is None and yes.valid is None and no.valid is None):
+        picked, known = allocate(length, 1), allocate(length, 1)
+        kernels.choose_validity(test.values, test.validity(), yes.validity(), no.validity(), picked, known)
     if yes.type.physical == "bool":
         out = allocate(length, 1)
         kernels.choose_uint8(picked, yes.values, no.values, out)
@@ -100,7 +108,7 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     if yes.type.physical != "string":
         kernels.choose_int64(picked, yes.values, no.values, out)
         return Vector(yes.type, length, out, known)
-    data = room_for_text(kernels.measure_choice(picked, valid, yes.values, no.values, out))
+    data = room_for_text(kernels.measure_choice(picked, known or ones(length), yes.values, no.values, out))
     kernels.choose_string(picked, yes.data or EMPTY, yes.values, no.data or EMPTY, no.values, out, data)
     return Vector(yes.type, length, out, known, data)
 
@@ -111,53 +119,72 @@ _X: Columns = {"x": ("float64", [1.5, None, 60.0]), "s": ("string", ["a", None, 
 FUNCTIONS = (
     Function(
         "and",
+        "bool, bool -> bool",
         "True where both are; false where one is, even beside a null.",
         logical,
         kleene("and_kleene", "and_uint8"),
         (Example("p and q", _BOOLS, [None, False, None]), Example("p and p", _BOOLS, [True, False, None])),
-        Policy.KLEENE,
+        ("and_kleene",),
+        parameters="other: Value",
+        policy=Policy.KLEENE,
+        form=Form.OPERATOR,
     ),
     Function(
         "or",
+        "bool, bool -> bool",
         "True where one is, even beside a null; false where both are.",
         logical,
         kleene("or_kleene", "or_uint8"),
         (Example("p or q", _BOOLS, [True, None, None]), Example("p or p", _BOOLS, [True, False, None])),
-        Policy.KLEENE,
+        ("or_kleene",),
+        parameters="other: Value",
+        policy=Policy.KLEENE,
+        form=Form.OPERATOR,
     ),
     Function(
         "not",
+        "bool -> bool",
         "True becomes false and false true.",
         logical,
         _not,
         (Example("not p", _BOOLS, [False, True, None]), Example("not q", _BOOLS, [None, None, None])),
+        ("not_uint8",),
+        form=Form.OPERATOR,
     ),
     Function(
         "is_null",
+        "any -> bool",
         "Is there no value?",
         _any,
         _is_null,
         (Example("x.is_null()", _X, [False, True, False]), Example("x is None", _X, [False, True, False])),
-        Policy.INSPECT,
+        ("find_nulls",),
+        policy=Policy.INSPECT,
     ),
     Function(
         "is_not_null",
+        "any -> bool",
         "Is there a value?",
         _any,
         _is_not_null,
         (Example("x.is_not_null()", _X, [True, False, True]), Example("s is not None", _X, [True, False, True])),
-        Policy.INSPECT,
+        ("find_nulls",),
+        policy=Policy.INSPECT,
     ),
     Function(
         "fill_null",
+        "plain, same -> same",
         "The value, or another where there is none.",
-        _filled,
+        _filling,
         _fill_null,
         (Example("x.fill_null(0)", _X, [1.5, 0.0, 60.0]), Example('s.fill_null("?")', _X, ["a", "?", "b"])),
-        Policy.INSPECT,
+        ("choose_validity", "choose_int64"),
+        parameters="value: Value",
+        policy=Policy.INSPECT,
     ),
     Function(
         "when",
+        "bool, plain -> same",
         "The value of the first test that is true; else that of otherwise, or null. A null test is not true.",
         _branches,
         _when,
@@ -165,6 +192,8 @@ FUNCTIONS = (
             Example("when(x > 50).then(x * 0.1)", _X, [None, None, 6.0]),
             Example('when(x > 50).then("high").when(x > 1).then("low").otherwise(s)', _X, ["low", None, "high"]),
         ),
-        Policy.INSPECT,
+        ("choose_validity", "choose_int64"),
+        policy=Policy.INSPECT,
+        form=Form.OPERATOR,
     ),
 )

@@ -119,7 +119,7 @@ def comparable(left: Operand, right: Operand) -> tuple[Type, Type]:
     if left.type.family == right.type.family and left.type.family in ("string", "bool", "date", "binary", "time", "duration"):
         return left.type, right.type
     if left.type.is_temporal and right.type.is_temporal:
-        if left.type.family == right.type.family and left.type.zone != right.type.zone:
+        if left.type.family == right.type.family and bool(left.type.zone) != bool(right.type.zone):
             raise PlanError(f"{left.type} and {right.type} differ in their zone; cast one of them")
         return left.type, right.type
     raise PlanError(f"{described(left)} and {described(right)} cannot be compared; cast one of them")
@@ -198,18 +198,38 @@ def common(operands: Sequence[Operand]) -> Type:
     raise PlanError(f"{found} have no type in common; cast them to one")
 
 
+_INSTEAD = {
+    "string": STRING,
+    "timestamp": TYPES["timestamp[us]"],
+    "duration": TYPES["duration[us]"],
+    "float": FLOAT64,
+    "int": INT64,
+}
+"""What a column is best cast to that is of no family a method takes."""
+
+
 def one_of(
     families: Sequence[str], method: str, result: Type | None = None
 ) -> Callable[[Sequence[Operand], Mapping[str, Any]], Signature]:
     """The signature of a method on one column of certain families; the result's type is the column's unless told."""
 
     def signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:
-        (operand,) = operands
-        kind = operand.type
-        if kind.family not in families:
-            target = {"string": STRING, "timestamp": TYPES["timestamp[us]"]}[families[-1]]
-            advice = f"cast it to {target} first" if castable(kind, target) or kind is NULL else no_function(kind)
-            raise PlanError(f"{method} needs a {' or a '.join(families)} column, found {described(operand)}; {advice}")
+        kind = column_of(families, method, operands[0])
         return Signature((kind,), result or kind)
 
     return signature
+
+
+def column_of(families: Sequence[str], method: str, operand: Operand) -> Type:
+    """The type of a method's column. Raises PlanError where it is of none of these families."""
+    kind = operand.type
+    if kind.family in families:
+        return kind
+    target = next((_INSTEAD[one] for one in reversed(families) if one in _INSTEAD), None)
+    advice = no_function(kind)
+    if target and (castable(kind, target) or kind is NULL):
+        advice = f"cast it to {target} first"
+    wanted = " or a ".join({"int": "whole number", "float": "number"}.get(one, one) for one in families)
+    if {"int", "float"} <= set(families):
+        wanted = wanted.replace("whole number or a number", "number")
+    raise PlanError(f"{method} needs a {wanted} column, found {described(operand)}; {advice}")

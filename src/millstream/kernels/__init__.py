@@ -5,5 +5,6 @@ FAMILIES = (
     "deliveries", "envelope", "md5",
     "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "csv_frame", "csv", "format", "int128", "encode",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
+    "numbers", "int128_arithmetic", "strings", "sha256", "layouts", "zones",
     "group", "frame", "levels", "pages",
 )  # fmt: skip

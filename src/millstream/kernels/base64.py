@@ -102,3 +102,21 @@ def parse_binary(data: U8, views: I64, hexadecimal: INT, heap: INT, out: I64):
             out[i] = heap | ((stop - heap) << 32)
             heap = stop
     return heap
+
+
+@kernel
+def encode_hex(data: U8, views: I64, valid: U8, out: U8, to: I64):
+    """Strings as pairs of hexadecimal digits, small ones, to `out`, which holds two bytes for each of theirs. Returns the bytes used."""
+    at = int64(0)
+    for i in range(len(views)):
+        begun = at
+        if valid[i] == 1:
+            start = views[i] & 0xFFFFFFFF
+            for p in range(start, start + (views[i] >> 32)):
+                high = int64(data[p]) >> 4
+                low = int64(data[p]) & 15
+                out[at] = high + (48 if high < 10 else 87)
+                out[at + 1] = low + (48 if low < 10 else 87)
+                at += 2
+        to[i] = begun | (at - begun) << 32
+    return at

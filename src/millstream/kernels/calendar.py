@@ -1,6 +1,6 @@
 """Calendar text to days and ticks: ISO 8601 dates and times, RFC 3339's among them, in the proleptic Gregorian calendar."""
 
-from numba import int64
+from numba import int64, uint64
 
 from millstream.kernels.number import is_digit
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
@@ -18,9 +18,29 @@ def days_from_civil(year, month, day):
     return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
 
 
+_ERAS = 14_700
+"""Eras of 400 years that make each day of 32 bits one after 0000-03-01."""
+
+
 @helper
 def civil_from_days(days):
-    """(year, month, day) of a day since 1970-01-01; after H. Hinnant, too."""
+    """(year, month, day) of a day since 1970-01-01; of days of 32 bits after C. Neri and L. Schneider, "Euclidean affine functions"."""
+    if days < -2147483648 or days > 2147483647:
+        return civil_from_far_days(days)
+    quarters = uint64(4 * (days + 719468 + _ERAS * 146097) + 3)
+    century = quarters // uint64(146097)
+    product = uint64(2939745) * ((quarters % uint64(146097)) | uint64(3))
+    of_year = (product & uint64(0xFFFFFFFF)) // uint64(2939745) // uint64(4)
+    shifted = uint64(2141) * of_year + uint64(197913)
+    late = int64(1) if of_year >= uint64(306) else int64(0)  # January and February, which end a year that begins in March
+    year = int64(uint64(100) * century + (product >> uint64(32))) + late - 400 * _ERAS
+    month = int64(shifted >> uint64(16)) - 12 * late
+    return year, month, int64((shifted & uint64(0xFFFF)) // uint64(2141)) + 1
+
+
+@helper
+def civil_from_far_days(days):
+    """The same of any day; after H. Hinnant, too."""
     z = days + 719468
     era = z // 146097
     of_era = z - era * 146097

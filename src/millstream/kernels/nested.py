@@ -4,7 +4,7 @@ A list's view is its first row in the low 32 bits and its count of rows in the h
 leave gaps; those of rows that are not valid are 0.
 """
 
-from millstream.kernels.spec import I32, I64, U8, kernel
+from millstream.kernels.spec import I32, I64, INT, U8, kernel
 
 
 @kernel
@@ -33,3 +33,31 @@ def spread_views(views: I64, offsets: I32, out: I64):
         for p in range(begun, int(offsets[i + 1])):
             out[p] = start + p - begun
     return len(out)
+
+
+@kernel
+def pick_items(views: I64, valid: U8, index: INT, out: I64):
+    """The row of the item with this index in each list, -1 the last; -1 where there is none. Returns how many valid lists lack it."""
+    lacking = 0
+    for i in range(len(views)):
+        out[i] = -1
+        if valid[i] == 1:
+            count = views[i] >> 32
+            place = index if index >= 0 else count + index
+            if 0 <= place < count:
+                out[i] = (views[i] & 0xFFFFFFFF) + place
+            else:
+                lacking += 1
+    return lacking
+
+
+@kernel
+def find_in_lists(views: I64, found: I64, out: U8):
+    """1 where one of a list's items is found: has a number of 0 or more in `found`."""
+    for i in range(len(views)):
+        first = views[i] & 0xFFFFFFFF
+        any_found = 0
+        for p in range(first, first + (views[i] >> 32)):
+            any_found |= 1 if found[p] >= 0 else 0
+        out[i] = any_found
+    return len(views)

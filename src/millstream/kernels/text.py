@@ -39,17 +39,20 @@ def is_among(point, table, others):
 
 
 @kernel
-def strip_string(data: U8, views: I64, table: U8, others: I64, out: I64):
-    """Views without leading and trailing characters: `table` has a 1 for each ASCII one (128 bytes), `others` the rest."""
+def strip_string(data: U8, views: I64, table: U8, others: I64, ends: INT, out: I64):
+    """Views without characters at their start (bit 0 of `ends`) and their end (bit 1).
+
+    `table` has a 1 for each ASCII character that goes (128 bytes), `others` the rest.
+    """
     for i in range(len(out)):
         start = views[i] & 0xFFFFFFFF
         end = start + (views[i] >> 32)
-        while start < end:
+        while start < end and ends & 1 == 1:
             point, size = code_point(data, start, end)
             if not is_among(point, table, others):
                 break
             start += size
-        while start < end:
+        while start < end and ends & 2 == 2:
             last = end - 1
             while last > start and is_tail(data[last]):
                 last -= 1
