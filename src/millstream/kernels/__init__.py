@@ -4,6 +4,6 @@
 FAMILIES = (
     "deliveries", "envelope", "md5",
     "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "format", "int128", "encode",
-    "arithmetic", "compare", "logic", "text", "time", "lookup",
+    "arithmetic", "compare", "logic", "text", "time", "lookup", "lookup_ranges",
     "group", "frame", "levels", "pages",
 )  # fmt: skip
