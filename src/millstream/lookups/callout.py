@@ -21,7 +21,7 @@ from millstream.classes import dataclass
 from millstream.columns import Vector, close, nulls, open_array, take
 from millstream.errors import PlanError, RunError
 from millstream.hashing import number_keys
-from millstream.lookups.matching import Matched, defaults_of, is_rehearsal, settle, with_defaults
+from millstream.lookups.matching import Matched, defaults_of, is_rehearsal, placed, with_defaults
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.schema import Code, Type
@@ -128,23 +128,14 @@ class CallMatcher:
         return self._matched(numbers, _Answer.of([found.get(key) for key in given], self.fields))
 
     def _matched(self, numbers: Memory, answer: _Answer) -> Matched:
-        """The answer's row for each row of the batch. Keys that are null have a place behind the others, with nothing in it."""
-        count = len(answer.is_there)
-        kernels.fill_missing(count, numbers)
-        rows, valid = allocate(numbers.count, 8), allocate(numbers.count, 1)
+        """The answer's row for each row of the batch."""
         places = [at if is_there else -1 for at, is_there in enumerate(answer.is_there)]
-        kernels.take_int64(from_numbers("q", [*places, -1]), numbers, rows)
-        policy = settle(rows, self._step.on_missing, count)
-        if any(answer.is_wrong):
-            codes = [int(Code.UDF_FAILED) if is_wrong else 1 for is_wrong in answer.is_wrong]
-            kernels.take_uint8(from_numbers("B", [*codes, 1]), numbers, valid)
-            if policy is not None:
-                kernels.merge_validity(valid, policy, valid)
-            policy = valid
+        codes = {at: int(Code.UDF_FAILED) for at, is_wrong in enumerate(answer.is_wrong) if is_wrong}
+        rows, valid = placed(numbers, places, codes, self._step.on_missing, len(places))
         arrays = answer.columns
         if self._defaults is not None:
             arrays = {name: with_defaults(array, self._defaults[name]) for name, array in arrays.items()}
-        return Matched(rows, {name: open_array(array) for name, array in arrays.items()}, policy)
+        return Matched(rows, {name: open_array(array) for name, array in arrays.items()}, valid)
 
     def _unmatched(self, numbers: Memory) -> Matched:
         """Of a batch without an answer: nulls, or every record that has a key is rejected."""

@@ -50,11 +50,11 @@ def enriched(function: Any, key: tuple[str, ...], columns: Any, settings: Mappin
     on_failure = settings.get("on_failure", "fail")
     if on_failure not in _FAILURES:
         raise PlanError(f"enrich: on_failure is {shown(on_failure)}; write one of {', '.join(_FAILURES)}")
-    counts = {name: settings[name] for name in ("retries", "failures") if name in settings}
+    counts: dict[str, Any] = {name: settings[name] for name in ("retries", "failures") if name in settings}
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or not (name == "failures") <= count <= 100:
             raise PlanError(f"enrich: {name} is {shown(count)}; write a whole number up to 100")
-    seconds = {name: seconds_of(settings[name], f"enrich: {name}") for name in ("timeout", "pause") if name in settings}
+    seconds: dict[str, Any] = {name: seconds_of(settings[name], f"enrich: {name}") for name in ("timeout", "pause") if name in settings}
     return Enrich(
         function,
         key,

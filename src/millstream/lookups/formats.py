@@ -80,8 +80,9 @@ def _from_json(one: Lookup, data: bytes) -> pa.Table:
             rows += [orjson.loads(chunk.payload(i)) for i in range(chunk.payloads.count)]
     if one.schema is not None:
         return pa.concat_tables(tables) if tables else one.schema.arrow.empty_table()
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError('a record is no object; write {"code": "US", …} for each')
+    wrong = next((at for at, row in enumerate(rows) if not isinstance(row, dict)), None)
+    if wrong is not None:
+        raise ValueError(f'record {wrong}: it is no object; write {{"code": "US", …}} for each')
     names = list(dict.fromkeys(name for row in rows for name in row))
     return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
 
@@ -105,8 +106,17 @@ def _conformed(one: Lookup, table: pa.Table, types: Mapping[str, pa.DataType]) -
         if len(found) != 1:
             raise PlanError(f"{one.told} has {len(found) or 'no'} column{'s'[: len(found)]} {name!r}; it has {_listed(table)}")
         column = table.column(found[0])
-        columns[name] = column if column.type.equals(kind) else column.cast(kind)
+        columns[name] = cast(column, kind)
     return pa.table(columns)
+
+
+def cast(array: Any, kind: pa.DataType) -> Any:
+    """An array as another type. Raises ArrowInvalid for values that do not fit."""
+    if array.type.equals(kind):
+        return array  # Arrow's cast imports pyarrow.compute
+    if pa.types.is_decimal(kind) and pa.types.is_integer(array.type):  # Arrow wants room for any integer first
+        array = array.cast(pa.decimal128(38, kind.scale))
+    return array.cast(kind)
 
 
 def _listed(table: pa.Table) -> str:

@@ -14,7 +14,7 @@ from millstream.classes import Protocol, dataclass
 from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.schema import Code, Type, check_literal
 from millstream.values import from_text
 
@@ -59,7 +59,6 @@ class Matcher(Protocol):
 
     def match(self, keys: Sequence[Vector]) -> Matched:
         """Look the rows of these columns up, in the order of `Lookup.asks`. Raises RunError where nobody answers."""
-        ...
 
 
 def checked_policy(given: Any, what: str) -> Policy:
@@ -115,3 +114,26 @@ def settle(rows: Memory, policy: Policy, default_row: int) -> Memory | None:
         return None
     kernels.replace_uint8(0, int(Code.NO_MATCH), valid, valid)
     return valid
+
+
+def placed(
+    numbers: Memory, places: Sequence[int], codes: Mapping[int, int], policy: Policy, default_row: int
+) -> tuple[Memory, Memory | None]:
+    """The rows and the validity of `Matched`, of keys that were asked for one by one.
+
+    numbers: for each row of the batch its key's number, -1 for a null key; it is changed. places: for each key a row of the columns, -1
+    where there is none. codes: why records are rejected, by their key's number.
+    """
+    count = len(places)
+    kernels.fill_missing(count, numbers)  # null keys have a place behind the others, with nothing in it
+    rows = allocate(numbers.count, 8)
+    kernels.take_int64(from_numbers("q", [*places, -1]), numbers, rows)
+    valid = settle(rows, policy, default_row)
+    if codes:
+        worse = allocate(numbers.count, 1)
+        kernels.take_uint8(from_numbers("B", [codes.get(number, 1) for number in range(count + 1)]), numbers, worse)
+        if valid is not None:
+            kernels.merge_validity(worse, valid, valid)
+        else:
+            valid = worse
+    return rows, valid

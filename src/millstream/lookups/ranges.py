@@ -9,6 +9,7 @@ import pyarrow as pa
 from millstream.columns import Vector, open_array
 from millstream.errors import PlanError
 from millstream.hashing import Table
+from millstream.lookups.formats import cast
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, EMPTY_WORDS, Memory, allocate
 from millstream.schema import Type, from_arrow
@@ -128,7 +129,7 @@ def _as(column: pa.Array, kind: Type, what: str) -> pa.Array:
     if not alike:
         raise PlanError(f"{what} is {own or column.type}, the column it is joined on is {kind}; cast one of them")
     try:
-        return column.cast(target)
+        return cast(column, target)
     except pa.ArrowInvalid:
         raise PlanError(
             f"{what} is {own} and holds values that are no {kind}; cast the column it is joined on to {own}"

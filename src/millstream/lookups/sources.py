@@ -29,7 +29,6 @@ class Source(Protocol):
 
     def read(self, known: str | None) -> Content | None:
         """What it holds, or None where that is still the version `known`. Raises PlanError or RunError where it cannot be read."""
-        ...
 
 
 class FileSource:
@@ -59,7 +58,7 @@ class FileSource:
 
 def source_of(one: Lookup) -> Source:
     """What reads a lookup's bytes."""
-    return FileSource(one) if one.scheme == "file" else remote(one)(one)  # type: ignore[no-any-return]
+    return FileSource(one) if one.scheme == "file" else remote(one)(one)
 
 
 def remote(one: Lookup) -> Any:
