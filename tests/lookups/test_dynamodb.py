@@ -102,11 +102,15 @@ def test_a_hundred_keys_a_request(customers: str, dynamodb_faults: Faults) -> No
 
 def test_throttling_and_lost_requests_are_made_again(customers: str, dynamodb_faults: Faults) -> None:
     dynamodb_faults.calls.clear()
-    dynamodb_faults.on(BATCH, refusal("ProvisionedThroughputExceededException"), lost_before, refusal("InternalServerError", 500))
+    dynamodb_faults.on(
+        BATCH, refusal("ProvisionedThroughputExceededException"), lost_before, refusal("InternalServerError", 500)
+    )
     assert names(joined(customers, ["a"])) == ["n0"]
     assert dynamodb_faults.calls == [BATCH] * 4
     dynamodb_faults.on(BATCH, *[refusal("ThrottlingException")] * 5)
-    with pytest.raises(SourceError, match=r"cannot ask the lookup 'dynamodb://.*': the answer is ThrottlingException .*after 5 attempts"):
+    with pytest.raises(
+        SourceError, match=r"cannot ask the lookup 'dynamodb://.*': the answer is ThrottlingException .*after 5 attempts"
+    ):
         joined(customers, ["a"])
 
 
@@ -174,7 +178,12 @@ def test_a_partition_and_a_sort_key(aws: str) -> None:
     for at, text in enumerate(["1.5", "2", "30"]):
         put(table, id={"S": "a"}, at={"N": text}, v={"N": str(at)})
     known = lookup(f"dynamodb://{table}", key=["id", "at"], schema={"id": "string", "at": "decimal128(9, 2)", "v": "int64"})
-    rows = pa.record_batch({"k": ["a", "a", "b", None], "n": pa.array([Decimal("1.50"), Decimal("2.00"), Decimal("2.00"), Decimal("30.00")], pa.decimal128(9, 2))})
+    rows = pa.record_batch(
+        {
+            "k": ["a", "a", "b", None],
+            "n": pa.array([Decimal("1.50"), Decimal("2.00"), Decimal("2.00"), Decimal("30.00")], pa.decimal128(9, 2)),
+        }
+    )
     outcome = Pipeline({"k": "string", "n": "decimal128(9, 2)"}).join(known, on=["k", "n"]).run(rows)
     assert outcome.batch["v"].to_pylist() == [0, 1, None, None]
 
@@ -222,7 +231,10 @@ def test_tables_that_cannot_be_asked(customers: str, dynamodb_faults: Faults) ->
         (lambda: lookup("dynamodb://t", key=["id", "name", "tier"], schema=SCHEMA), "its partition key, and its sort key"),
         (lambda: joined("t/x", ["a"]), "write dynamodb://TABLE"),
         (lambda: joined("t", [1], kind="int64"), "key 'id' is string, the column it is joined on is int64"),
-        (lambda: joined("t", [True], kind="bool", schema={"id": "bool", "v": "string"}), "both are string, binary, integers or decimals"),
+        (
+            lambda: joined("t", [True], kind="bool", schema={"id": "bool", "v": "string"}),
+            "both are string, binary, integers or decimals",
+        ),
         (lambda: joined("t", ["a"], schema={"id": "string"}), "its schema has the key alone"),
     ],
 )

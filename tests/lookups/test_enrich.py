@@ -78,10 +78,16 @@ def test_several_key_columns_come_as_tuples() -> None:
     assert outcome.batch["score"].to_pylist() == [1, 2, None, None, None]
 
 
-@given(st.lists(st.none() | st.integers(-5, 5), max_size=50), st.dictionaries(st.integers(-5, 5), st.none() | st.integers(0, 9)))
+@given(
+    st.lists(st.none() | st.integers(-5, 5), max_size=50), st.dictionaries(st.integers(-5, 5), st.none() | st.integers(0, 9))
+)
 def test_any_keys_and_any_answer(keys: list[Any], known: dict[int, Any]) -> None:
     service = Service({key: {"score": value} for key, value in known.items()})
-    outcome = Pipeline({"k": "int64"}).enrich(service, key="k", columns={"score": "int64"}).run(pa.record_batch({"k": pa.array(keys, pa.int64())}))
+    outcome = (
+        Pipeline({"k": "int64"})
+        .enrich(service, key="k", columns={"score": "int64"})
+        .run(pa.record_batch({"k": pa.array(keys, pa.int64())}))
+    )
     assert outcome.batch["score"].to_pylist() == [known.get(key) for key in keys]
     different = list(dict.fromkeys(key for key in keys if key is not None))
     assert service.calls == ([different] if different else [])

@@ -46,7 +46,9 @@ def column(kind: str, values: list[Any], skip: int = 0) -> pa.Array:
 
 def check(kinds: list[str], keys: list[tuple[Any, ...]], asked: list[tuple[Any, ...]], skip: int) -> None:
     names = [f"k{at}" for at in range(len(kinds))]
-    table = {name: column(kind, [key[at] for key in keys], skip) for at, (name, kind) in enumerate(zip(names, kinds, strict=True))}
+    table = {
+        name: column(kind, [key[at] for key in keys], skip) for at, (name, kind) in enumerate(zip(names, kinds, strict=True))
+    }
     rows = {f"a{at}": column(kind, [key[at] for key in asked], skip) for at, kind in enumerate(kinds)}
     known = lookup(pa.table({**table, "v": pa.array(range(len(keys)), pa.int64())}), key=names)
     found = {key: at for at, key in enumerate(keys) if None not in key}
@@ -89,7 +91,13 @@ def test_joins_on_guarded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     st.sampled_from(["left", "inner", "semi", "anti"]),
 )
 def test_joins_are_those_of_polars(keys: list[Any], asked: list[Any], how: Any) -> None:
-    table = pa.table({"s": column("string", [s for s, _ in keys]), "n": column("int64", [n for _, n in keys]), "v": pa.array(range(len(keys)), pa.int64())})
+    table = pa.table(
+        {
+            "s": column("string", [s for s, _ in keys]),
+            "n": column("int64", [n for _, n in keys]),
+            "v": pa.array(range(len(keys)), pa.int64()),
+        }
+    )
     rows = pa.record_batch({"s": column("string", [s for s, _ in asked]), "n": column("int64", [n for _, n in asked])})
     outcome = Pipeline({"s": "string", "n": "int64"}).join(lookup(table, key=["s", "n"]), on=["s", "n"], how=how).run(rows)
     left, right = pl.from_arrow(rows), pl.from_arrow(table)
@@ -113,9 +121,13 @@ def test_a_null_key_has_no_match_and_counts_as_missing() -> None:
 
 
 def test_defaults_of_every_type_and_of_columns_that_are_not_named() -> None:
-    table = pa.table({"k": [1], "s": ["x"], "d": pa.array([Decimal("1.5")], pa.decimal128(5, 2)), "t": [date(2024, 1, 1)], "n": [9]})
+    table = pa.table(
+        {"k": [1], "s": ["x"], "d": pa.array([Decimal("1.5")], pa.decimal128(5, 2)), "t": [date(2024, 1, 1)], "n": [9]}
+    )
     policy = {"s": "none", "d": "2.25", "t": "2000-01-31"}
-    outcome = Pipeline({"k": "int64"}).join(lookup(table, key="k"), on="k", on_missing=policy).run(pa.record_batch({"k": [2, 1]}))
+    outcome = (
+        Pipeline({"k": "int64"}).join(lookup(table, key="k"), on="k", on_missing=policy).run(pa.record_batch({"k": [2, 1]}))
+    )
     assert outcome.batch.to_pylist() == [
         {"k": 2, "s": "none", "d": Decimal("2.25"), "t": date(2000, 1, 31), "n": None},
         {"k": 1, "s": "x", "d": Decimal("1.50"), "t": date(2024, 1, 1), "n": 9},

@@ -55,7 +55,9 @@ def find(table: pa.Table, values: pa.Array, kind: str, closed: Any) -> list[int 
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_the_range_that_holds_a_value(kind: str, closed: str, cuts: list[int], asked: list[Any], is_open: bool, chance: Any) -> None:
+def test_the_range_that_holds_a_value(
+    kind: str, closed: str, cuts: list[int], asked: list[Any], is_open: bool, chance: Any
+) -> None:
     made, arrow = KINDS[kind], parse_type(kind).arrow
     cuts = sorted(map(made, cuts))
     ranges: list[tuple[Any, Any]] = list(zip(cuts[:-1:2], cuts[1::2], strict=False))
@@ -65,7 +67,13 @@ def test_the_range_that_holds_a_value(kind: str, closed: str, cuts: list[int], a
     if closed == "none":  # between two neighbours there may be nothing, which is refused
         ranges = [one for one in ranges if None in one or "float" in kind or one[1] - one[0] > 1]
     chance.shuffle(ranges)
-    table = pa.table({"low": pa.array([low for low, _ in ranges], arrow), "high": pa.array([high for _, high in ranges], arrow), "v": pa.array(range(len(ranges)), pa.int64())})
+    table = pa.table(
+        {
+            "low": pa.array([low for low, _ in ranges], arrow),
+            "high": pa.array([high for _, high in ranges], arrow),
+            "v": pa.array(range(len(ranges)), pa.int64()),
+        }
+    )
     values = [None if one is None else made(one) for one in asked]
     least, most = -math.inf, math.inf
     expected = [
@@ -99,7 +107,16 @@ def test_prices_that_were_valid_at_a_time() -> None:
             "price": [10, 21, 20, 99, 11],
         }
     )
-    rows = [("a", 3, 20), ("a", 4, 21), ("a", 9, 21), ("b", 0, 10), ("b", 2, 11), ("b", 8, None), ("c", 1, None), (None, 1, None)]
+    rows = [
+        ("a", 3, 20),
+        ("a", 4, 21),
+        ("a", 9, 21),
+        ("b", 0, 10),
+        ("b", 2, 11),
+        ("b", 8, None),
+        ("c", 1, None),
+        (None, 1, None),
+    ]
     batch = pa.record_batch(
         {
             "item": pa.array([one[0] for one in rows]),
@@ -194,7 +211,17 @@ def test_networks_are_read_as_python_reads_them(texts: list[str]) -> None:
 
 
 NETWORKS = pa.table({"net": ["10.0.0.0/8", "192.168.0.0/16", "2001:db8::/32", "11.0.0.0/32"], "site": ["a", "b", "c", "d"]})
-ASKED = ["10.255.0.1", "192.168.3.4", "192.169.0.0", "2001:db8:1::5", "::ffff:10.0.0.1", "11.0.0.0", "11.0.0.1", "nonsense", None]
+ASKED = [
+    "10.255.0.1",
+    "192.168.3.4",
+    "192.169.0.0",
+    "2001:db8:1::5",
+    "::ffff:10.0.0.1",
+    "11.0.0.0",
+    "11.0.0.1",
+    "nonsense",
+    None,
+]
 SITES = ["a", "b", None, "c", "a", "d", None, None, None]
 
 
@@ -207,7 +234,9 @@ def test_networks_that_hold_an_address() -> None:
 def test_ranges_of_addresses_as_text_and_as_integers() -> None:
     texts = pa.table({"first": ["10.0.0.0", "10.0.1.0"], "last": ["10.0.0.255", "10.0.1.0"], "site": ["a", "b"]})
     numbers = [[int(ipaddress.ip_address(text)) for text in texts[name].to_pylist()] for name in ("first", "last")]
-    integers = pa.table({"first": pa.array(numbers[0], pa.uint32()), "last": pa.array(numbers[1], pa.uint32()), "site": ["a", "b"]})
+    integers = pa.table(
+        {"first": pa.array(numbers[0], pa.uint32()), "last": pa.array(numbers[1], pa.uint32()), "site": ["a", "b"]}
+    )
     asked = ["10.0.0.0", "10.0.0.255", "10.0.1.0", "10.0.1.1"]
     for table in (texts, integers):
         known = lookup(table, ip_range=("first", "last"))

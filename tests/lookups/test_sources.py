@@ -82,7 +82,9 @@ def test_compressed_text(tmp_path: Path) -> None:
 def test_keys_of_text_keep_their_zeros_and_ranges_their_type(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("code,from,to,tier\n007,0,10.5,a\n007,10.5,,b\n")
     known = lookup(tmp_path / "t.csv", key="code", range=("from", "to"))
-    rows = pa.record_batch({"c": ["007", "007", "7"], "p": pa.array([Decimal("10.49"), Decimal("10.50"), Decimal("1.00")], pa.decimal128(9, 2))})
+    rows = pa.record_batch(
+        {"c": ["007", "007", "7"], "p": pa.array([Decimal("10.49"), Decimal("10.50"), Decimal("1.00")], pa.decimal128(9, 2))}
+    )
     outcome = Pipeline({"c": "string", "p": "decimal128(9, 2)"}).join(known, on=["c", "p"]).run(rows)
     assert outcome.batch["tier"].to_pylist() == ["a", "b", None]
 
@@ -113,9 +115,15 @@ def test_files_that_do_not_fit_their_schema(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="has no column 'tax'; it has code, rate|'tax'"):
         P.join(lookup(write(tmp_path / "t.csv", TABLE), key="code", schema={"code": "string", "tax": "bool"}), on="c").plan()
     with pytest.raises(PlanError, match="column 'rate' of its schema may say its type and no more, but in JSON"):
-        P.join(lookup(tmp_path / "t.csv", key="code", schema={"code": "string", "rate": Column("int64", default=1)}), on="c").plan()
+        P.join(
+            lookup(tmp_path / "t.csv", key="code", schema={"code": "string", "rate": Column("int64", default=1)}), on="c"
+        ).plan()
     (tmp_path / "d.csv").mkdir()
-    for source, words in ((tmp_path / "d.csv", "is no file"), ("none.csv", "No such file"), ("file://host/x.csv", "on another machine")):
+    for source, words in (
+        (tmp_path / "d.csv", "is no file"),
+        ("none.csv", "No such file"),
+        ("file://host/x.csv", "on another machine"),
+    ):
         with pytest.raises(PlanError, match=words):
             P.join(lookup(source, key="code"), on="c").plan()
 

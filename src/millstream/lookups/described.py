@@ -54,7 +54,9 @@ def enriched(function: Any, key: tuple[str, ...], columns: Any, settings: Mappin
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or not (name == "failures") <= count <= 100:
             raise PlanError(f"enrich: {name} is {shown(count)}; write a whole number up to 100")
-    seconds: dict[str, Any] = {name: seconds_of(settings[name], f"enrich: {name}") for name in ("timeout", "pause") if name in settings}
+    seconds: dict[str, Any] = {
+        name: seconds_of(settings[name], f"enrich: {name}") for name in ("timeout", "pause") if name in settings
+    }
     return Enrich(
         function,
         key,

@@ -182,7 +182,9 @@ def _packed(form: str, value: Any) -> dict[str, Any]:
 def _unpacked(key: Mapping[str, Any]) -> tuple[Any, ...]:
     """A key by which an item is known again: a number may be written in several ways."""
     return tuple(
-        Decimal(text) if form == "N" else bytes(text) if form == "B" else text for one in key.values() for form, text in one.items()
+        Decimal(text) if form == "N" else bytes(text) if form == "B" else text
+        for one in key.values()
+        for form, text in one.items()
     )
 
 

@@ -59,7 +59,9 @@ class S3Object:
                 if code in ("304", "NotModified"):
                     return None
                 if code in _GONE:
-                    raise SourceError(f"{self.lookup.told} cannot be read: {_GONE[code]}; put it there, or correct the URL") from None
+                    raise SourceError(
+                        f"{self.lookup.told} cannot be read: {_GONE[code]}; put it there, or correct the URL"
+                    ) from None
                 raise
 
         until = self.backoff.clock() + (LOAD_SECONDS if known is None else LOOK_SECONDS)
