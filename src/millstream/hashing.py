@@ -23,30 +23,19 @@ class Table:
         while size < 2 * length:
             size *= 2
         self._slots = allocate(size, 8)
-        self._told, self._hashes, valid = _hashed(self._keys)
-        row = kernels.build_rows(self._told, valid, self._hashes, int(keep_last), self._slots)
+        self._told, hashes, valid = _hashed(self._keys)
+        row = kernels.build_rows(self._told, valid, hashes, int(keep_last), self._slots)
         self.duplicate: int | None = row if row >= 0 else None
 
     def probe(self, columns: Vector | Sequence[Vector]) -> Memory:
         """For each row of columns of the keys' physical kinds, the row of the table with these keys, -1 where there is none."""
         given = [_as_words(one) for one in ([columns] if isinstance(columns, Vector) else columns)]
-        out, first, keys = allocate(given[0].length, 8), given[0], self._keys[0]
-        if len(given) > 1:
-            told, hashes, valid = _hashed(given)
-            kernels.probe_rows(told, valid, hashes, self._told, self._hashes, self._slots, out)
-        elif keys.type.physical == "string":
-            kernels.probe_string(
-                first.data or EMPTY,
-                first.values,
-                first.validity(),
-                keys.data or EMPTY,
-                keys.values,
-                self._hashes,
-                self._slots,
-                out,
-            )
+        out, first = allocate(given[0].length, 8), given[0]
+        if len(given) == 1 and first.type.physical != "string":
+            kernels.probe_int64(first.values, first.validity(), self._keys[0].values, self._slots, out)
         else:
-            kernels.probe_int64(first.values, first.validity(), keys.values, self._slots, out)
+            told, hashes, valid = _hashed(given)
+            kernels.probe_rows(told, valid, hashes, self._told, self._slots, out)
         return out
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from millstream.hashing import number_keys
 from millstream.columns import open_array
+from millstream.hashing import number_keys
 from millstream.pipeline import Pipeline
 from millstream.tables import lookup
 

@@ -141,7 +141,7 @@ def test_a_call_that_takes_too_long_is_a_failure() -> None:
         calls.append(len(keys))
         go_on.wait(30)
 
-    with pytest.raises(RunError, match="it gave no answer within 0.02 s, after 1 calls"):
+    with pytest.raises(RunError, match=r"it gave no answer within 0\.02 s, after 1 calls"):
         P.enrich(slow, key="k", columns=COLUMNS, retries=0, timeout=0.02).run(ROWS)
     go_on.set()
     assert calls == [3]

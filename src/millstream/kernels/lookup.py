@@ -1,23 +1,59 @@
 """A hash table over keys of one column or several: open addressing with linear probing, at most half full.
 
-`slots` holds row numbers, -1 where empty; its size is a power of two. `hashes` holds each row's hash, so that few keys are
-compared. Every search ends after `len(slots)` steps at the latest, whatever the keys.
+A slot holds a row number in its low half and half of the row's hash in its high one, so that few keys are compared; -1 where it is
+empty. The count of slots is a power of two. Every search ends after `len(slots)` steps at the latest, whatever the keys.
 
-Keys of several columns are hashed row by row, whatever their types, by kernels that take a table of addresses. One column is looked
-up by kernels of its own, whose hashes are the same.
+Keys are hashed row by row, whatever their types, by kernels that take a table of addresses. A column of words is looked up by a kernel
+of its own, whose hashes are the same.
 """
 
 from numba import int64
 
 from millstream.kernels.compare import same_bytes
-from millstream.kernels.hash import hash_bytes, mix
-from millstream.kernels.simd import bits_of_double
-from millstream.kernels.spec import F64, I64, INT, U8, helper, kernel
+from millstream.kernels.hash import mix
+from millstream.kernels.simd import bits_of_double, load_word, shift_right
+from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
 from millstream.kernels.table import bytes_at, words_at
 
 # A row of the table of `hash_rows`, `build_rows` and `probe_rows`: one key column. Address 0 of validity: all are valid.
 _IS_STRING, _VALUES, _COUNT, _VALID, _DATA, _DATA_BYTES = 0, 1, 2, 3, 4, 5
 _COLUMN = 6
+
+_ROW = 0xFFFFFFFF
+_FACTOR = -7046029254386353131  # 2^64 / golden ratio, odd
+
+
+@helper
+def hash_text(data, start, length, seed):
+    """A hash of some bytes: one multiplication for eight of them, the last of which may be taken twice."""
+    word = seed ^ int64(length)
+    i = 0
+    while i + 8 <= length:
+        word = (word ^ load_word(data, start + i)) * _FACTOR
+        word ^= shift_right(word, 32)
+        i += 8
+    if i < length:
+        tail = int64(0)
+        if length >= 8:
+            tail = load_word(data, start + length - 8)
+        else:
+            for at in range(length):
+                tail = tail << 8 | int64(data[start + at])
+        word = (word ^ tail) * _FACTOR
+        word ^= shift_right(word, 32)
+    return mix(word)
+
+
+@inlined
+def slot_of(row, word):
+    """What a slot holds of a row and its hash."""
+    return (word & ~_ROW) | row
+
+
+@inlined
+def is_alike(slot, word):
+    """May a slot that is not empty hold a row with this hash?"""
+    return (slot ^ word) & ~_ROW == 0
 
 
 @kernel
@@ -31,7 +67,7 @@ def hash_rows(table: I64, hashes: I64, valid: U8):
         data = bytes_at(table[at + _DATA], table[at + _DATA_BYTES])
         if table[at + _IS_STRING] == 1:
             for i in range(len(hashes)):
-                hashes[i] = hash_bytes(data, values[i] & 0xFFFFFFFF, values[i] >> 32, hashes[i])
+                hashes[i] = hash_text(data, values[i] & 0xFFFFFFFF, values[i] >> 32, hashes[i])
         else:
             for i in range(len(hashes)):
                 hashes[i] = mix(hashes[i] ^ values[i])
@@ -66,7 +102,7 @@ def same_keys(left, i, right, j):
 
 @kernel
 def build_rows(table: I64, valid: U8, hashes: I64, keep_last: INT, slots: I64):
-    """Fill the table; null keys stay out. Returns the first row whose key an earlier row has, or -1.
+    """Fill the slots; null keys stay out. Returns the first row whose key an earlier row has, or -1.
 
     Of rows with the same key the first is kept, or the last.
     """
@@ -77,35 +113,34 @@ def build_rows(table: I64, valid: U8, hashes: I64, keep_last: INT, slots: I64):
     for row in range(len(hashes)):
         if valid[row] != 1:
             continue
-        at = hashes[row] & mask
-        while slots[at] >= 0 and (hashes[slots[at]] != hashes[row] or not same_keys(table, slots[at], table, row)):
+        word = hashes[row]
+        at = word & mask
+        while slots[at] != -1 and not (is_alike(slots[at], word) and same_keys(table, slots[at] & _ROW, table, row)):
             at = (at + 1) & mask
-        if slots[at] < 0:
-            slots[at] = row
-            continue
-        if duplicate < 0:
+        if slots[at] != -1 and duplicate < 0:
             duplicate = row
-        if keep_last == 1:
-            slots[at] = row
+        if slots[at] == -1 or keep_last == 1:
+            slots[at] = slot_of(row, word)
     return duplicate
 
 
 @kernel
-def probe_rows(keys: I64, valid: U8, hashes: I64, table: I64, table_hashes: I64, slots: I64, out: I64):
-    """As `probe_int64`, for keys of several columns; `keys` and `hashes` are those of the rows that look up."""
+def probe_rows(keys: I64, valid: U8, hashes: I64, table: I64, slots: I64, out: I64):
+    """out: the table's row with the keys of each row, -1 where there is none or a key is null. Returns how many were found."""
     mask = len(slots) - 1
     found = 0
     for i in range(len(out)):
         out[i] = -1
         if valid[i] != 1:
             continue
-        at = hashes[i] & mask
+        word = hashes[i]
+        at = word & mask
         for _ in range(len(slots)):
-            row = slots[at]
-            if row < 0:
+            slot = slots[at]
+            if slot == -1:
                 break
-            if table_hashes[row] == hashes[i] and same_keys(keys, i, table, row):
-                out[i] = row
+            if is_alike(slot, word) and same_keys(keys, i, table, slot & _ROW):
+                out[i] = slot & _ROW
                 found += 1
                 break
             at = (at + 1) & mask
@@ -114,7 +149,7 @@ def probe_rows(keys: I64, valid: U8, hashes: I64, table: I64, table_hashes: I64,
 
 @kernel
 def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, out: I64):
-    """out: the table row with each key, -1 where there is none or the key is null. Returns how many were found."""
+    """As `probe_rows`, for one column of words."""
     mask = len(slots) - 1
     found = 0
     for i in range(len(out)):
@@ -123,38 +158,13 @@ def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, out: I64):
             continue
         at = mix(keys[i]) & mask
         for _ in range(len(slots)):
-            row = slots[at]
-            if row < 0:
+            slot = slots[at]
+            if slot == -1:
                 break
-            if table[row] == keys[i]:
-                out[i] = row
+            if table[slot & _ROW] == keys[i]:
+                out[i] = slot & _ROW
                 found += 1
                 break
-            at = (at + 1) & mask
-    return found
-
-
-@kernel
-def probe_string(data: U8, keys: I64, valid: U8, table_data: U8, table: I64, hashes: I64, slots: I64, out: I64):
-    """As `probe_int64`, for strings."""
-    mask = len(slots) - 1
-    found = 0
-    for i in range(len(out)):
-        out[i] = -1
-        if valid[i] != 1:
-            continue
-        start, length = keys[i] & 0xFFFFFFFF, keys[i] >> 32
-        word = hash_bytes(data, start, length, 0)
-        at = word & mask
-        for _ in range(len(slots)):
-            row = slots[at]
-            if row < 0:
-                break
-            if hashes[row] == word and table[row] >> 32 == length:
-                if same_bytes(table_data, table[row] & 0xFFFFFFFF, data, start, length) == 1:
-                    out[i] = row
-                    found += 1
-                    break
             at = (at + 1) & mask
     return found
 

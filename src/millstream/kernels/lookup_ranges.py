@@ -277,6 +277,10 @@ def arrange_ranges(order: I64, groups: I64, starts: I64, ends: I64, out: I64, ou
     return overlap
 
 
+_BLOCK = 32
+"""So many values are searched for side by side: each waits for memory, all of them together not longer than one."""
+
+
 @kernel
 def find_ranges(values: I64, valid: U8, groups: I64, starts: I64, ends: I64, firsts: I64, lasts: I64, out: I64):
     """out: the place of the range that holds each value, -1 where none does. groups: none, or one a value, -1 where it has none.
@@ -284,20 +288,33 @@ def find_ranges(values: I64, valid: U8, groups: I64, starts: I64, ends: I64, fir
     Returns how many were found.
     """
     found = 0
-    for i in range(len(out)):
-        out[i] = -1
-        group = groups[i] if len(groups) > 0 else int64(0)
-        if valid[i] != 1 or group < 0:
-            continue
-        low, high = values[2 * i], values[2 * i + 1]
-        at, size = firsts[group], lasts[group] - firsts[group]
-        while size > 1:  # the last range that starts at the value or before it
-            half = size >> 1
-            later = is_less(low, high, starts[2 * (at + half)], starts[2 * (at + half) + 1])
-            at += 0 if later else half
-            size -= half
-        if size == 1 and not is_less(low, high, starts[2 * at], starts[2 * at + 1]):
-            if not is_less(ends[2 * at], ends[2 * at + 1], low, high):
+    for begin in range(0, len(out), _BLOCK):
+        end = min(begin + _BLOCK, len(out))
+        most = int64(0)
+        for i in range(begin, end):
+            group = groups[i] if len(groups) > 0 else int64(0)
+            out[i] = firsts[group] if group >= 0 else int64(0)
+            most = max(most, lasts[group] - firsts[group] if group >= 0 else int64(0))
+        while most > 1:  # towards the last range of its group that starts at the value or before it
+            half = most >> 1
+            for i in range(begin, end):
+                group = groups[i] if len(groups) > 0 else int64(0)
+                last = lasts[group] if group >= 0 else int64(0)
+                at = out[i] + half
+                place = 2 * (at if at < last else out[i])
+                later = is_less(values[2 * i], values[2 * i + 1], starts[place], starts[place + 1])
+                out[i] = out[i] if later | (at >= last) else at
+            most -= half
+        for i in range(begin, end):
+            group = groups[i] if len(groups) > 0 else int64(0)
+            at = out[i]
+            out[i] = -1
+            if valid[i] != 1 or group < 0 or firsts[group] == lasts[group]:
+                continue
+            low, high = values[2 * i], values[2 * i + 1]
+            if not is_less(low, high, starts[2 * at], starts[2 * at + 1]) and not is_less(
+                ends[2 * at], ends[2 * at + 1], low, high
+            ):
                 out[i] = at
                 found += 1
     return found

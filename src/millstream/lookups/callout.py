@@ -23,7 +23,7 @@ from millstream.errors import PlanError, RunError
 from millstream.hashing import number_keys
 from millstream.lookups.matching import Matched, defaults_of, is_rehearsal, placed, with_defaults
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate, from_numbers
+from millstream.native.memory import Memory, allocate
 from millstream.schema import Code, Type
 from millstream.steps import Enrich
 

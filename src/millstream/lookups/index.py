@@ -24,7 +24,6 @@ class Index(Protocol):
 
     def probe(self, keys: Sequence[Vector]) -> Memory:
         """For each row of these columns a row of the table, -1 where it has none."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from millstream import clock
 from millstream.columns import Vector
 from millstream.errors import MillstreamError, PlanError
 from millstream.lookups.formats import checked_format, parsed
-from millstream.lookups.index import Loaded, checked_kinds, key_types, loaded
+from millstream.lookups.index import checked_kinds, key_types, loaded
 from millstream.lookups.matching import Matched, Policy, is_rehearsal, settle
 from millstream.lookups.sources import Source, remote, source_of
 from millstream.schema import Type

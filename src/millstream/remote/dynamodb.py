@@ -106,10 +106,10 @@ class ItemMatcher:
             client("dynamodb")  # before threads ask for it
             with ThreadPoolExecutor(min(THREADS, len(parts)), "millstream-lookup") as pool:
                 items = [item for some in pool.map(self._read, parts) for item in some]
-        places, texts = [-1] * len(values), []
+        places, texts = [-1] * len(values), list[bytes]()
         for item in items:
-            key = {name: item.pop(name) for name, _ in self._keys}
-            places[numbers[_unpacked(key)]] = len(texts)
+            own = {name: item.pop(name) for name, _ in self._keys}
+            places[numbers[_unpacked(own)]] = len(texts)
             texts.append(orjson.dumps({name: _plain(value) for name, value in item.items()}))
         return self._decoded(texts, places)
 

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from millstream import clock
 from millstream.classes import dataclass
 from millstream.errors import PlanError, SinkError, SourceError
 from millstream.lookups.formats import MOST_BYTES
