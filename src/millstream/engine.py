@@ -85,13 +85,14 @@ def _probe(step: Probe, batch: Batch, account: Account) -> None:
     found = step.lookup.match([batch.columns[name] for name in step.on])
     added = take_all([found.columns[name] for _, name in step.added], found.rows, gaps=True) if step.added else []
     batch.columns |= {new: one for (new, _), one in zip(step.added, added, strict=True)}
-    if found.valid is not None:
-        marks = {step.on[0]: Vector(BOOL, batch.length, found.valid, found.valid)}
-        _drop_rows(_reject_errors(step.where, marks, batch, account), batch, step.live)
-    elif step.how != "left":
-        matched = allocate(batch.length, 1)
-        kernels.find_missing(found.rows, int(step.how != "anti"), matched)
-        _select(batch, Vector(BOOL, batch.length, matched), step.live)
+    if step.how == "left" and found.valid is None:
+        return
+    kept = filled_bytes(1, batch.length)
+    if step.how != "left":
+        kernels.find_missing(found.rows, int(step.how != "anti"), kept)
+    mask = Vector(BOOL, batch.length, kept, found.valid)
+    _reject_errors(step.where, {step.on[0]: mask}, batch, account)
+    _select(batch, mask, step.live)
 
 
 def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:

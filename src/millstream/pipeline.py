@@ -16,6 +16,7 @@ from millstream.steps import Drop, DropNulls, Filter, Rename, Select, Step, With
 # What plans and runs a pipeline is imported when that is done: to describe one takes much less.
 if TYPE_CHECKING:
     import os
+    from datetime import timedelta
 
     from millstream.decode.payloads import Payloads
     from millstream.outcome import Outcome
@@ -121,16 +122,25 @@ class Pipeline:
         function: Callable[[list[Any]], Mapping[Any, Any]],
         key: str | Sequence[str],
         columns: Mapping[str, str | Type],
-        **settings: Any,
+        *,
+        on_missing: str | Mapping[str, Any] = "null",
+        on_failure: str = "fail",
+        timeout: str | float | timedelta = "5s",
+        retries: int = 2,
+        failures: int = 5,
+        pause: str | float | timedelta = "30s",
     ) -> Pipeline:
         """Add columns that a function gives. It is called with a list of a batch's different keys: `millstream.lookups.callout`.
 
-        columns: names and types. settings: on_missing, as of `join`; on_failure, "fail" (the batch), "null" or "reject" (UDF_FAILED);
-        timeout, retries; failures and pause of the circuit breaker. docs/reference/lookups.md tells them.
+        columns: names and types. on_missing: as of `join`, for keys that it gives nothing for. A call may take `timeout`, and is made again
+        `retries` times. failures, pause: after so many failed calls in a row none is made for so long. on_failure, where no call succeeded:
+        "fail" the batch, "null", or "reject" its records (UDF_FAILED).
         """
         from millstream.lookups.described import enriched
 
-        return self._with(enriched(function, _names("enrich", (key,)), columns, settings))
+        settings = {"on_missing": on_missing, "on_failure": on_failure, "timeout": timeout, "retries": retries}
+        step = enriched(function, _names("enrich", (key,)), columns, **settings, failures=failures, pause=pause)
+        return self._with(step)
 
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""

@@ -87,12 +87,12 @@ class Enrich:
     function: Callable[[list[Any]], Any]
     key: tuple[str, ...]
     columns: tuple[tuple[str, Type], ...]
-    on_missing: str | tuple[tuple[str, Any], ...] = "null"
-    on_failure: Literal["fail", "null", "reject"] = "fail"
-    timeout: float = 5.0
-    retries: int = 2
-    failures: int = 5
-    pause: float = 30.0
+    on_missing: str | tuple[tuple[str, Any], ...]
+    on_failure: Literal["fail", "null", "reject"]
+    timeout: float
+    retries: int
+    failures: int
+    pause: float
     name = "enrich"
 
 

@@ -195,6 +195,11 @@ def test_an_item_that_does_not_fit_rejects_the_records_that_ask_for_it(customers
         assert outcome.rejects["position"].to_pylist() == [1, 3]
         assert outcome.rejects["code"].to_pylist() == ["BAD_TYPE", "BAD_TYPE"]
         assert names(outcome) == ["n0", "n1"]
+    for how, left in (("inner", ["a", "b"]), ("semi", ["a", "b"]), ("anti", ["x"])):
+        outcome = joined(customers, ["a", "bad", "x", "b"], how=how)
+        assert outcome.rejects["position"].to_pylist() == [1]
+        assert outcome.batch["k"].to_pylist() == left
+        assert outcome.counts["filtered"] == 3 - len(left)
     strict = {"id": "string", "name": Column("string", nullable=False), "tier": Column("int64", on_error="null")}
     put(customers, id={"S": "less"}, tier={"N": "1"})
     outcome = joined(customers, ["less", "bad", "x"], schema=strict)

@@ -244,7 +244,6 @@ def test_a_pipeline_that_calls_a_function_has_a_fingerprint_and_no_text() -> Non
         (lambda: P.enrich(fine, key=["k", "k"], columns=COLUMNS), "each once"),
         (lambda: P.enrich(fine, key="k", columns={}), "columns are names and types"),
         (lambda: P.enrich(fine, key="k", columns={"x": "text"}), "enrich: column 'x'"),
-        (lambda: P.enrich(fine, key="k", columns=COLUMNS, retry=1), "enrich has no setting 'retry'; there are on_missing"),
         (lambda: P.enrich(fine, key="k", columns=COLUMNS, retries=-1), "retries is -1; write a whole number"),
         (lambda: P.enrich(fine, key="k", columns=COLUMNS, failures=0), "failures is 0"),
         (lambda: P.enrich(fine, key="k", columns=COLUMNS, timeout="soon"), "enrich: timeout is 'soon'"),

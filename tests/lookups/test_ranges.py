@@ -171,7 +171,7 @@ ADDRESSES = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.none() | ADDRESSES, max_size=30))
 def test_addresses_are_read_as_python_reads_them(texts: list[str | None]) -> None:
     assert read(texts) == [None if text is None else mapped(text) for text in texts]
@@ -188,7 +188,7 @@ def test_addresses_of_every_form(text: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert read([text]) == [mapped(text)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.builds("{}/{}".format, st.ip_addresses(v=4) | st.ip_addresses(v=6), st.integers(0, 130)),
     st.builds(lambda value, bits: str(ipaddress.ip_network((value, bits), strict=False)), st.integers(0, 2**32 - 1), st.integers(0, 32)),
     st.builds(lambda value, bits: str(ipaddress.ip_network((value, bits), strict=False)), st.integers(2**32, 2**128 - 1), st.integers(0, 128)),

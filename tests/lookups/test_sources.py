@@ -108,6 +108,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, text: str, words: 
         P.join(lookup(tmp_path / name, key="code"), on="c").plan()
 
 
+@pytest.mark.parametrize("text", ["code,rate\na,secret\n", "code,rate\nsecret\n", "code,rate\na,1,secret\n"])
+def test_an_error_tells_nothing_of_what_is_in_a_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(PlanError, match=r"cannot be read: .*CSV") as told:
+        P.join(lookup(tmp_path / "t.csv", key="code", schema={"code": "string", "rate": "int64"}), on="c").plan()
+    assert "secret" not in str(told.value)
+
+
 def test_files_that_do_not_fit_their_schema(tmp_path: Path) -> None:
     path = write(tmp_path / "t.json", TABLE)
     with pytest.raises(PlanError, match="record 0, column 'rate': the value is of another JSON type"):

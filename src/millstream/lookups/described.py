@@ -18,7 +18,6 @@ JOIN_KEYS = (
     "lookup", "key", "range", "ip_range", "cidr", "closed", "keep", "on", "how", "on_missing", "refresh", "schema",
 )  # fmt: skip
 _FAILURES = ("fail", "null", "reject")
-_SETTINGS = ("on_missing", "on_failure", "timeout", "retries", "failures", "pause")
 
 
 def joined(one: Any, on: tuple[str, ...], how: Any, on_missing: Any) -> Join:
@@ -36,7 +35,18 @@ def joined(one: Any, on: tuple[str, ...], how: Any, on_missing: Any) -> Join:
     return Join(one, on, how, policy)
 
 
-def enriched(function: Any, key: tuple[str, ...], columns: Any, settings: Mapping[str, Any]) -> Enrich:
+def enriched(
+    function: Any,
+    key: tuple[str, ...],
+    columns: Any,
+    *,
+    on_missing: Any,
+    on_failure: Any,
+    timeout: Any,
+    retries: Any,
+    failures: Any,
+    pause: Any,
+) -> Enrich:
     """A call-out that makes sense without a schema. Raises PlanError."""
     if not callable(function):
         raise PlanError(f"enrich takes a function of a list of keys, not {type(function).__name__}")
@@ -44,27 +54,21 @@ def enriched(function: Any, key: tuple[str, ...], columns: Any, settings: Mappin
         raise PlanError("enrich: key is the name of a column, or of several, each once")
     if not isinstance(columns, Mapping) or not columns or not all(isinstance(name, str) and name for name in columns):
         raise PlanError("enrich: columns are names and types: columns={'segment': 'string', 'score': 'float64'}")
-    for name in settings:
-        if name not in _SETTINGS:
-            raise PlanError(f"enrich has no setting {name!r}; there are {', '.join(_SETTINGS)}")
-    on_failure = settings.get("on_failure", "fail")
     if on_failure not in _FAILURES:
         raise PlanError(f"enrich: on_failure is {shown(on_failure)}; write one of {', '.join(_FAILURES)}")
-    counts: dict[str, Any] = {name: settings[name] for name in ("retries", "failures") if name in settings}
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or not (name == "failures") <= count <= 100:
-            raise PlanError(f"enrich: {name} is {shown(count)}; write a whole number up to 100")
-    seconds: dict[str, Any] = {
-        name: seconds_of(settings[name], f"enrich: {name}") for name in ("timeout", "pause") if name in settings
-    }
+    for name, count, least in (("retries", retries, 0), ("failures", failures, 1)):
+        if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= 100:
+            raise PlanError(f"enrich: {name} is {shown(count)}; write a whole number from {least} to 100")
     return Enrich(
         function,
         key,
         tuple((name, _type(name, kind)) for name, kind in columns.items()),
-        checked_policy(settings.get("on_missing", "null"), "enrich"),
+        checked_policy(on_missing, "enrich"),
         on_failure,
-        **counts,
-        **seconds,
+        seconds_of(timeout, "enrich: timeout"),
+        retries,
+        failures,
+        seconds_of(pause, "enrich: pause"),
     )
 
 

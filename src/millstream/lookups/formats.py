@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,11 +28,18 @@ def checked_format(one: Lookup) -> None:
     suffix = suffix_of(one.source)
     if suffix not in (".csv", *_PARQUET, *_JSON):
         raise PlanError(
-            f"{one.told} cannot be read: it is neither .csv nor .parquet nor .json; give it that ending, or read it and pass a pyarrow.Table"
+            f"{one.told} cannot be read: it is neither .csv nor .parquet nor .json; "
+            "give it that ending, or read it and pass a pyarrow.Table"
         )
     if suffix not in _JSON and one.schema is not None:
         for field in one.schema.values():
-            if field.paths != ((field.name,),) or field.default is not None or not field.nullable or field.coerce:
+            if (
+                field.paths != ((field.name,),)
+                or field.default is not None
+                or not field.nullable
+                or field.coerce
+                or field.on_error != "reject"
+            ):
                 raise PlanError(f"{one.told}: column {field.name!r} of its schema may say its type and no more, but in JSON")
 
 
@@ -51,8 +59,10 @@ def parsed(one: Lookup, data: bytes, types: Mapping[str, pa.DataType], is_whole:
         else:
             table = _from_json(one, data)
         return table if is_whole else _conformed(one, table, types)
-    except (pa.ArrowInvalid, pa.ArrowException, ValueError) as error:
-        raise PlanError(f"{one.told} cannot be read: {str(error).splitlines()[0]}") from None
+    except pa.ArrowException as error:
+        raise PlanError(f"{one.told} cannot be read: {_without_values(str(error))}") from None
+    except ValueError as error:
+        raise PlanError(f"{one.told} cannot be read: {error}") from None
 
 
 def _from_csv(data: bytes, name: str, types: Mapping[str, pa.DataType], is_whole: bool) -> pa.Table:
@@ -108,6 +118,14 @@ def _conformed(one: Lookup, table: pa.Table, types: Mapping[str, pa.DataType]) -
         column = table.column(found[0])
         columns[name] = cast(column, kind)
     return pa.table(columns)
+
+
+_VALUES = re.compile(r"'[^']*'|(?<=[Vv]alue )-?[0-9][0-9.eE+-]*|(?<=, got )([0-9]+):.*", re.DOTALL)
+
+
+def _without_values(text: str) -> str:
+    """What a library says of a table, without what is in it: it goes to a log."""
+    return _VALUES.sub(lambda found: found[1] or "…", text).splitlines()[0]
 
 
 def cast(array: Any, kind: pa.DataType) -> Any:
