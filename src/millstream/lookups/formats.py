@@ -51,7 +51,7 @@ def parsed(one: Lookup, data: bytes, types: Mapping[str, pa.DataType], is_whole:
     suffix = suffix_of(one.source)
     try:
         if suffix == ".csv":
-            table = _from_csv(data, one.source, types, is_whole)
+            table = _from_csv(data, one.source, types)
         elif suffix in _PARQUET:
             import pyarrow.parquet
 
@@ -65,7 +65,7 @@ def parsed(one: Lookup, data: bytes, types: Mapping[str, pa.DataType], is_whole:
         raise PlanError(f"{one.told} cannot be read: {error}") from None
 
 
-def _from_csv(data: bytes, name: str, types: Mapping[str, pa.DataType], is_whole: bool) -> pa.Table:
+def _from_csv(data: bytes, name: str, types: Mapping[str, pa.DataType]) -> pa.Table:
     from pyarrow import csv
 
     with open_stream(BytesSource(data, name), max_bytes=MOST_BYTES) as stream:
@@ -73,7 +73,7 @@ def _from_csv(data: bytes, name: str, types: Mapping[str, pa.DataType], is_whole
             data = b"".join(iter(lambda: stream.read(1 << 20), b""))
         if stream.fault is not None:
             raise ValueError(stream.fault[1])
-    options = csv.ConvertOptions(column_types=dict(types), include_columns=None if is_whole else list(types))
+    options = csv.ConvertOptions(column_types=dict(types))
     return csv.read_csv(pa.BufferReader(data), convert_options=options)
 
 
