@@ -107,13 +107,12 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "yaml" and "schema:" in block.text], ids=str)
 def test_pipelines_plan(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import yaml
-
     from millstream import Pipeline
+    from millstream.documents import loads
 
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    Pipeline.from_spec(yaml.safe_load(block.text)).plan()
+    Pipeline.from_spec(loads(block.text, is_json=False)).plan()
 
 
 def links() -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from millstream import clock
 from millstream.binding import Applied, Bound, Constant, Input, Now, Widened
 from millstream.classes import dataclass, field, replace
-from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, rows_of, take, take_all
+from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, rows_of, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
@@ -46,7 +46,7 @@ def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
             case Keep():
                 _keep(step, batch, account)
             case Probe():
-                _probe(step, batch)
+                _probe(step, batch, account)
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
     outcome = _close(plan, source, batch, account)
     outcome.seconds.update(decode=decoded - started, steps=perf_counter() - decoded)
@@ -104,13 +104,18 @@ def _keep(step: Keep, batch: Batch, account: Account) -> None:
     _select(batch, mask, step.live)  # neither null nor error is true
 
 
-def _probe(step: Probe, batch: Batch) -> None:
-    rows = step.lookup.table.probe(batch.columns[step.on])
-    batch.columns |= {new: take(step.lookup.columns[name], rows, gaps=True) for new, name in step.added}
+def _probe(step: Probe, batch: Batch, account: Account) -> None:
+    found = step.lookup.match([batch.columns[name] for name in step.on])
+    added = take_all([found.columns[name] for _, name in step.added], found.rows, gaps=True) if step.added else []
+    batch.columns |= {new: one for (new, _), one in zip(step.added, added, strict=True)}
+    if step.how == "left" and found.valid is None:
+        return
+    kept = filled_bytes(1, batch.length)
     if step.how != "left":
-        matched = allocate(batch.length, 1)
-        kernels.find_missing(rows, int(step.how == "inner"), matched)
-        _select(batch, Vector(BOOL, batch.length, matched), step.live)
+        kernels.find_missing(found.rows, int(step.how != "anti"), kept)
+    mask = Vector(BOOL, batch.length, kept, found.valid)
+    _reject_errors(step.where, {step.on[0]: mask}, batch, account)
+    _select(batch, mask, step.live)
 
 
 def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:

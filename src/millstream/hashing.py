@@ -2,51 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from millstream.columns import Vector, as_bytes
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, Memory, allocate
+from millstream.native.memory import EMPTY, Memory, allocate, from_numbers
 from millstream.schema import INT64
 
 
 class Table:
-    """Keys of one column, hashed. NaN is one key, and so are 0.0 and -0.0.
+    """Keys of one column or several, hashed. NaN is one key, and so are 0.0 and -0.0.
 
-    duplicate: the first row whose key an earlier row has, or None. Null keys are left out. It is filled once and read by
-    any number of batches.
+    duplicate: the first row whose key an earlier row has, or None; the earlier row is found, with `keep_last` the later one. Rows with
+    a null in any column are left out. It is filled once and read by any number of batches.
     """
 
-    def __init__(self, keys: Vector) -> None:
-        keys = _as_words(keys)
-        size = 4
-        while size < 2 * keys.length:
+    def __init__(self, keys: Vector | Sequence[Vector], keep_last: bool = False) -> None:
+        self._keys = [_as_words(one) for one in ([keys] if isinstance(keys, Vector) else keys)]
+        size, length = 4, self._keys[0].length
+        while size < 2 * length:
             size *= 2
-        self._keys = keys
-        self._hashes = allocate(keys.length, 8)
         self._slots = allocate(size, 8)
-        if keys.type.physical == "string":
-            row = kernels.build_string(keys.data or EMPTY, keys.values, keys.validity(), self._hashes, self._slots)
-        else:
-            row = kernels.build_int64(keys.values, keys.validity(), self._hashes, self._slots)
+        self._told, hashes, valid = _hashed(self._keys)
+        row = kernels.build_rows(self._told, valid, hashes, int(keep_last), self._slots)
         self.duplicate: int | None = row if row >= 0 else None
 
-    def probe(self, column: Vector) -> Memory:
-        """For each row of a column of the keys' physical kind, the row of the table with that key, -1 where there is none."""
-        out = allocate(column.length, 8)
-        keys, column = self._keys, _as_words(column)
-        if keys.type.physical == "string":
-            kernels.probe_string(
-                column.data or EMPTY,
-                column.values,
-                column.validity(),
-                keys.data or EMPTY,
-                keys.values,
-                self._hashes,
-                self._slots,
-                out,
-            )
+    def probe(self, columns: Vector | Sequence[Vector]) -> Memory:
+        """For each row of columns of the keys' physical kinds, the row of the table with these keys, -1 where there is none."""
+        given = [_as_words(one) for one in ([columns] if isinstance(columns, Vector) else columns)]
+        out, first = allocate(given[0].length, 8), given[0]
+        if len(given) == 1 and first.type.physical != "string":
+            kernels.probe_int64(first.values, first.validity(), self._keys[0].values, self._slots, out)
         else:
-            kernels.probe_int64(column.values, column.validity(), keys.values, self._slots, out)
+            told, hashes, valid = _hashed(given)
+            kernels.probe_rows(told, valid, hashes, self._told, self._slots, out)
         return out
+
+
+def number_keys(columns: Sequence[Vector]) -> tuple[Memory, Memory]:
+    """Which keys there are in some rows: the first row with each, and for each row its key's place among these, -1 for nulls."""
+    length = columns[0].length
+    rows, numbers = allocate(length, 8), allocate(length, 8)
+    count = kernels.number_keys(Table(columns).probe(columns), rows, numbers)
+    return rows.part(0, count, 8), numbers
+
+
+def _hashed(keys: Sequence[Vector]) -> tuple[Memory, Memory, Memory]:
+    """Key columns as kernels are told of them, with their rows' hashes and validity."""
+    table: list[int] = []
+    for one in keys:
+        data = one.data or EMPTY
+        table += (
+            int(one.type.physical == "string"),
+            one.values.address,
+            one.length,
+            0 if one.valid is None else one.valid.address,
+            data.address,
+            data.count * data.itemsize,
+        )
+    told, length = from_numbers("q", table), keys[0].length
+    hashes, valid = allocate(length, 8), allocate(length, 1)
+    kernels.hash_rows(told, hashes, valid)
+    return told, hashes, valid
 
 
 def _as_words(column: Vector) -> Vector:

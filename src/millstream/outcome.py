@@ -20,6 +20,8 @@ MEANING = {
     Code.BAD_UTF8: "the bytes are no UTF-8",
     Code.BAD_VALUE: "the text is no value of the type",
     Code.NOT_NULL: "null in a column that is not nullable",
+    Code.NO_MATCH: "the lookup has no row for the key",
+    Code.UDF_FAILED: "the function failed for the key",
 }
 """What a code means when a step rejects."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -11,16 +11,17 @@ from millstream import spec
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, as_expr, col
 from millstream.schema import Column, Schema, Type
-from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
-from millstream.tables import Lookup
+from millstream.steps import Drop, DropNulls, Filter, Rename, Select, Step, WithColumns
 
 # What plans and runs a pipeline is imported when that is done: to describe one takes much less.
 if TYPE_CHECKING:
     import os
+    from datetime import timedelta
 
     from millstream.decode.payloads import Payloads
     from millstream.outcome import Outcome
     from millstream.plan import Plan
+    from millstream.tables import Lookup
 
 Columns: TypeAlias = Mapping[str, str | Column | Type] | pa.Schema | Schema
 
@@ -100,16 +101,47 @@ class Pipeline:
             raise PlanError("rename takes a mapping of old names to new ones: rename({'old': 'new'})")
         return self._with(Rename(tuple(names.items())))
 
-    def join(self, lookup: Lookup, on: str | Sequence[str], how: str = "left") -> Pipeline:
-        """Add a small table's columns by its key. how: left keeps all rows, inner those with a match, anti those without."""
-        if not isinstance(lookup, Lookup):
-            raise PlanError("join takes a lookup: join(lookup('countries.csv', key='code'), on='country')")
-        names = _names("join", (on,))
-        if len(names) != 1:
-            raise PlanError(f"join: on is one column's name, not {len(names)}")
-        if how not in ("left", "inner", "anti"):
-            raise PlanError(f"join: how is {how!r}; write 'left', 'inner' or 'anti'")
-        return self._with(Join(lookup, names[0], how))  # type: ignore[arg-type]
+    def join(
+        self,
+        lookup: Lookup,
+        on: str | Sequence[str],
+        how: str = "left",
+        on_missing: str | Mapping[str, Any] = "null",
+    ) -> Pipeline:
+        """Add a small table's columns by its key, or by the range that a value lies in.
+
+        on: the columns that are looked up, in the order of the lookup's key columns; the value for its ranges last.
+        how: left keeps all rows, inner and semi those with a match, anti those without; semi and anti add no columns.
+        on_missing, of left: a row without a match gets "null", or values, {"tier": "none"}; "reject" rejects its record (NO_MATCH).
+        """
+        from millstream.lookups.described import joined
+
+        return self._with(joined(lookup, _names("join", (on,)), how, on_missing))
+
+    def enrich(
+        self,
+        function: Callable[[list[Any]], Mapping[Any, Any]],
+        key: str | Sequence[str],
+        columns: Mapping[str, str | Type],
+        *,
+        on_missing: str | Mapping[str, Any] = "null",
+        on_failure: str = "fail",
+        timeout: str | float | timedelta = "5s",
+        retries: int = 2,
+        failures: int = 5,
+        pause: str | float | timedelta = "30s",
+    ) -> Pipeline:
+        """Add columns that a function gives. It is called with a list of a batch's different keys: `millstream.lookups.callout`.
+
+        columns: names and types. on_missing: as of `join`, for keys that it gives nothing for. A call may take `timeout`, and is made again
+        `retries` times. failures, pause: after so many failed calls in a row none is made for so long. on_failure, where no call succeeded:
+        "fail" the batch, "null", or "reject" its records (UDF_FAILED).
+        """
+        from millstream.lookups.described import enriched
+
+        settings = {"on_missing": on_missing, "on_failure": on_failure, "timeout": timeout, "retries": retries}
+        step = enriched(function, _names("enrich", (key,)), columns, **settings, failures=failures, pause=pause)
+        return self._with(step)
 
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""

@@ -1,7 +1,7 @@
 """From what the user wrote to what the engine does: every name resolved, every type checked, every error told.
 
 The engine knows three kinds of step. with_columns, select and rename become `Assign`; filter and drop_nulls become `Keep`;
-join becomes `Probe`; drop needs none. Each step carries the columns that are still needed after it, so that what no later step
+join and enrich become `Probe`; drop needs none. Each step carries the columns that are still needed after it, so that what no later step
 and no output reads is neither decoded nor moved.
 """
 
@@ -19,8 +19,8 @@ from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
 from millstream.expr import Expr, col
+from millstream.lookups.matching import Matcher
 from millstream.schema import BOOL, Field, Schema, Type
-from millstream.tables import Loaded, load
 
 if TYPE_CHECKING:
     from millstream.decode.csv import CsvDecoder
@@ -49,12 +49,12 @@ class Keep:
 
 @dataclass(frozen=True)
 class Probe:
-    """Look `on` up; `added` are the new columns' names, each with its column of the lookup."""
+    """Look the columns `on` up; `added` are the new columns' names, each with its column of the lookup."""
 
     where: str
-    on: str
+    on: tuple[str, ...]
     how: written.How
-    lookup: Loaded
+    lookup: Matcher
     added: tuple[tuple[str, str], ...]
     live: frozenset[str] = NOTHING
 
@@ -151,6 +151,8 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
             return _renamed(dict(step.names), where, columns)
         case written.Join():
             return _joined(step, where, columns)
+        case written.Enrich():
+            return _enriched(step, where, columns)
 
 
 _PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null", "and", "or", "not"))
@@ -215,17 +217,30 @@ def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tup
 
 
 def _joined(step: written.Join, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
-    _check_known([step.on], columns)
-    loaded = load(step.lookup, columns[step.on])
+    from millstream.lookups.live import matcher_of
+
+    _check_known(step.on, columns)
+    lookup = matcher_of(step.lookup, [columns[name] for name in step.on], step.on_missing)
     after, added = dict(columns), []
-    if step.how != "anti":
-        for name, vector in loaded.columns.items():
+    if step.how in ("left", "inner"):
+        for name, kind in lookup.fields.items():
             new = name + "_right" if name in columns else name
             if new in after:
                 raise PlanError(f"the lookup's column {name!r} would be a second {new!r}; rename one of them")
-            after[new] = vector.type
+            after[new] = kind
             added.append((new, name))
-    return Probe(where, step.on, step.how, loaded, tuple(added)), after
+    return Probe(where, step.on, step.how, lookup, tuple(added)), after
+
+
+def _enriched(step: written.Enrich, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
+    from millstream.lookups.callout import CallMatcher
+
+    _check_known(step.key, columns)
+    for name, _ in step.columns:
+        if name in columns:
+            raise PlanError(f"there is a column {name!r} before; give the new one another name, or drop that one first")
+    lookup = CallMatcher(step, [columns[name] for name in step.key])
+    return Probe(where, step.key, "left", lookup, tuple((name, name) for name, _ in step.columns)), columns | dict(step.columns)
 
 
 def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
@@ -240,7 +255,7 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
             return replace(step, live=live), live.union(*(inputs(one) for _, one in step.predicates))
         case Probe():
             added = tuple((new, name) for new, name in step.added if new in live)
-            return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | {step.on}
+            return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | set(step.on)
 
 
 def _check_zones(columns: Mapping[str, Type]) -> None:

@@ -15,8 +15,7 @@ from millstream.classes import dataclass
 from millstream.errors import MillstreamError, PlanError, SpecError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.schema import REST, Column, Field, Schema
-from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
-from millstream.tables import Lookup, lookup
+from millstream.steps import Drop, DropNulls, Enrich, Filter, Join, Rename, Select, Step, WithColumns
 from millstream.values import to_text
 
 if TYPE_CHECKING:
@@ -151,14 +150,13 @@ def _step(step: Step, urls: bool) -> Any:
         case Rename():
             return dict(step.names)
         case Join():
-            said: dict[str, Any] = {"key": step.lookup.key, "on": step.on, "how": step.how}
-            if urls:
-                if not isinstance(step.lookup.source, str):
-                    raise SpecError(
-                        "a join with a table in memory has no text form; write the table to a .csv or .parquet file"
-                    )
-                said = {"lookup": step.lookup.source, **said}
-            return said
+            from millstream.lookups.described import join_text
+
+            return join_text(step, _column, urls)
+        case Enrich():
+            from millstream.lookups.described import enrich_text
+
+            return enrich_text(step, urls)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -322,18 +320,10 @@ def _read_rename(said: Any, folder: Path) -> Step:
 
 
 def _read_join(said: Any, folder: Path) -> Step:
-    _check_mapping(said, "join", ("lookup", "key", "on", "how"))
-    for key in ("lookup", "key", "on"):
-        if not isinstance(said.get(key), str):
-            raise SpecError(f"join needs {key}, as text: {{lookup: countries.csv, key: code, on: country}}")
-    how = said.get("how", "left")
-    if how not in ("left", "inner", "anti"):
-        raise SpecError(f"how is {shown(how)}; write left, inner or anti")
-    return Join(_at(lookup(said["lookup"], said["key"]), folder), said["on"], how)
+    from millstream.lookups.described import JOIN_KEYS, read_join
 
-
-def _at(one: Lookup, folder: Path) -> Lookup:
-    return Lookup(str(folder / one.source), one.key)
+    _check_mapping(said, "join", JOIN_KEYS)
+    return read_join(said, _columns, folder)
 
 
 _READERS: dict[str, Callable[[Any, Path], Step]] = {

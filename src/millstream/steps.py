@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from millstream.classes import dataclass
 from millstream.expr import Expr
+from millstream.schema import Type
 from millstream.tables import Lookup
 
-How = Literal["left", "inner", "anti"]
+How = Literal["left", "inner", "semi", "anti"]
+HOWS = ("left", "inner", "semi", "anti")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +64,36 @@ class Rename:
 
 @dataclass(frozen=True, eq=False)
 class Join:
-    """Columns of a small table, by a key."""
+    """Columns of a small table, by keys or by the range that a value lies in.
+
+    on: one column for each of `Lookup.asks`. on_missing: see `millstream.lookups.matching.Policy`.
+    """
 
     lookup: Lookup
-    on: str
+    on: tuple[str, ...]
     how: How = "left"
+    on_missing: str | tuple[tuple[str, Any], ...] = "null"
     name = "join"
 
 
-Step = WithColumns | Filter | DropNulls | Select | Drop | Rename | Join
+@dataclass(frozen=True, eq=False)
+class Enrich:
+    """Columns that a function gives, called with the different keys of a batch. Seconds.
+
+    on_missing: of keys that it gives nothing for; on_failure: of a batch for which it could not be called. failures: after so many
+    calls that failed one after another it is not called for `pause`.
+    """
+
+    function: Callable[[list[Any]], Any]
+    key: tuple[str, ...]
+    columns: tuple[tuple[str, Type], ...]
+    on_missing: str | tuple[tuple[str, Any], ...]
+    on_failure: Literal["fail", "null", "reject"]
+    timeout: float
+    retries: int
+    failures: int
+    pause: float
+    name = "enrich"
+
+
+Step = WithColumns | Filter | DropNulls | Select | Drop | Rename | Join | Enrich

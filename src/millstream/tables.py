@@ -1,139 +1,196 @@
-"""A small table to join with: given as a pyarrow table, or read from a csv or parquet file when the pipeline is planned."""
+"""Lookups as users write them: a small table, its keys or ranges, and when it is looked at again. `millstream.lookups` reads them."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from reprlib import repr as shown
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from millstream.classes import dataclass
 from millstream.errors import PlanError
-from millstream.schema import Type, from_arrow
-from millstream.types import NAMES
+from millstream.schema import Column, Schema, Type
 
-if TYPE_CHECKING:
-    from millstream.columns import Vector
-    from millstream.hashing import Table
+Closed = Literal["left", "right", "both", "none"]
+Keep = Literal["none", "first", "last"]
 
-MOST_BYTES = 1 << 30
+_CLOSED = ("left", "right", "both", "none")
+_KEEP = ("none", "first", "last")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SCHEME = re.compile(r"([a-z0-9+.-]+)://", re.IGNORECASE)
+SCHEMES = ("file", "s3", "dynamodb")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Which columns of a lookup make ranges: two of values or of IP addresses, or one of networks in CIDR notation.
+
+    closed: which of the two ends belong to a range.
+    """
+
+    form: Literal["range", "ip_range", "cidr"]
+    columns: tuple[str, ...]
+    closed: Closed = "left"
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A table and its key column. Make it with `lookup(...)`."""
+    """A table to look rows up in. Make it with `lookup(...)`.
+
+    source: a pyarrow table, a path or a URL. key: the key columns. range: what of a row is a range. keep: which row counts where a key
+    comes more than once; "none" refuses that. refresh: after how many seconds it is looked whether the source has changed.
+    """
 
     source: Any
-    key: str
+    key: tuple[str, ...]
+    range: Range | None = None
+    keep: Keep = "none"
+    refresh: float | None = None
+    schema: Schema | None = None
+
+    @property
+    def scheme(self) -> str:
+        """What the source is read by: "" for a table in memory, "file", "s3" or "dynamodb"."""
+        if not isinstance(self.source, str):
+            return ""
+        found = _SCHEME.match(self.source)
+        return found[1].lower() if found else "file"
+
+    @property
+    def told(self) -> str:
+        """What messages call it."""
+        return f"the lookup {self.source!r}" if isinstance(self.source, str) else "the lookup"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that say which row it is."""
+        return self.key + (self.range.columns if self.range else ())
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """What a row that looks up has to give, in this order: its keys, then the value that a range holds."""
+        return (*self.key, f"a value within {self.range.form}") if self.range else self.key
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A lookup in memory: its hashed keys, and its other columns as vectors."""
+def lookup(
+    source: pa.Table | pa.RecordBatch | str | os.PathLike[str],
+    key: str | Sequence[str] | None = None,
+    *,
+    range: tuple[str, str] | None = None,  # noqa: A002 (as users think of it)
+    ip_range: tuple[str, str] | None = None,
+    cidr: str | None = None,
+    closed: Closed | None = None,
+    keep: Keep = "none",
+    refresh: str | float | timedelta | None = None,
+    schema: Schema | Mapping[str, str | Column | Type] | pa.Schema | None = None,
+) -> Lookup:
+    """A small table for `Pipeline.join`.
 
-    table: Table
-    columns: dict[str, Vector]
-
-
-def lookup(source: pa.Table | pa.RecordBatch | str | os.PathLike[str], key: str) -> Lookup:
-    """A small table for `Pipeline.join`: a pyarrow table, or the path of a csv or parquet file.
-
-    key: the column of the table that is looked up; its values are unique. Raises PlanError for what is no table.
+    source: a pyarrow table; the path, file:// or s3:// URL of a .csv, .parquet, .json or .ndjson file; or dynamodb://TABLE.
+    key: the column that is looked up, or several; each key is once in the table, unless keep is "first" or "last".
+    range: two columns, the start and the end of values; ip_range: of IP addresses, both ends included; cidr: a column of networks. Ranges
+    of one key do not overlap. closed: which ends belong to a range, "left" (from <= value < to), "right", "both" or "none".
+    refresh: how long the table is used before it is looked whether its source has changed: "15m", or seconds; None: for ever.
+    schema: the columns to read and their types; DynamoDB needs it.
+    Raises PlanError for what is no lookup.
     """
     if not isinstance(source, pa.Table | pa.RecordBatch | str | os.PathLike):
         raise PlanError(
             f"lookup takes a pyarrow table or a path, not {type(source).__name__}; for a mapping write pa.table({{...}})"
         )
-    if not isinstance(key, str) or not key:
+    keys = _names("key", key)
+    ranges = [
+        _range(form, given, closed) for form, given in (("range", range), ("ip_range", ip_range), ("cidr", cidr)) if given
+    ]
+    if len(ranges) > 1:
+        raise PlanError(f"lookup: {ranges[0].form} and {ranges[1].form} are both given; keep one of them")
+    if not keys and not ranges:
         raise PlanError(f"lookup: key is the name of a column, not {key!r}")
-    return Lookup(source if isinstance(source, pa.Table | pa.RecordBatch) else os.fspath(source), key)
-
-
-def load(one: Lookup, kind: Type) -> Loaded:
-    """Read a lookup whose keys are compared with a column of type `kind`. Raises PlanError saying what does not fit."""
-    from millstream.columns import open_array
-    from millstream.hashing import Table
-
-    if kind.family == "float":
-        raise PlanError("a float cannot be a join key: 0.1 + 0.2 is not 0.3; cast it to an integer or a string")
-    if kind.is_nested:
-        raise PlanError(f"{kind} cannot be a join key; join on a column with one value a row")
-    table = _read(one, kind) if isinstance(one.source, str) else one.source
-    where = f"the lookup {one.source!r}" if isinstance(one.source, str) else "the lookup"
-    if one.key not in table.column_names:
-        raise PlanError(f"{where} has no column {one.key!r} to be the key; it has {', '.join(table.column_names)}")
-    if len(set(table.column_names)) < table.num_columns:
-        raise PlanError(f"{where} names a column twice: {', '.join(table.column_names)}; rename one of them")
-    keys = _keys(_array(table, one.key), kind, f"{where}: key {one.key!r}")
-    columns: dict[str, Vector] = {}
-    for name in table.column_names:
-        array = _array(table, name)
-        if name == one.key:
-            continue
-        if from_arrow(array.type) is None:
-            raise PlanError(
-                f"{where}: column {name!r} has Arrow type {array.type}; drop it from the table or cast it to one of {NAMES}"
-            )
-        columns[name] = open_array(array)
-    hashed = Table(open_array(keys))
-    if hashed.duplicate is not None:
+    if closed is not None and (not ranges or ranges[0].form == "cidr"):
+        raise PlanError("lookup: closed is for range and ip_range; drop it")
+    if keep not in _KEEP:
         raise PlanError(
-            f"{where}: key {one.key!r} holds the same value more than once (again in row {hashed.duplicate}); make its values unique"
+            f"lookup: keep is {shown(keep)}; write 'first' or 'last', or leave it out: a key that is doubled is an error"
         )
-    return Loaded(hashed, columns)
-
-
-def _array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    column = table.column(name)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-        if isinstance(column, pa.ChunkedArray):
-            column = pa.concat_arrays(column.chunks)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column
-
-
-def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
-    """The keys with exactly the physical values that a column of `kind` has."""
-    own = from_arrow(array.type)
-    if own is None or own.family != kind.family:
-        raise PlanError(
-            f"{what} is {own or array.type}, the column it is joined on is {kind}; cast the column to {own or array.type}"
-        )
-    target = {"int64": pa.int64(), "uint64": pa.uint64()}[kind.physical] if kind.family == "int" else kind.arrow
-    if array.type.equals(target):
-        return array  # Arrow's cast imports pyarrow.compute
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        raise PlanError(
-            f"{what} is {own} and holds values that are no {kind}; cast the column it is joined on to {own}"
-        ) from None
-
-
-def _read(one: Lookup, kind: Type) -> pa.Table:
-    """The table in a file. A csv file's keys are read as text where the joined column is text, so that '007' stays so."""
-    from pathlib import Path
-
-    path = Path(one.source)
-    ending = path.suffix.lower()
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise PlanError(f"the lookup {one.source!r} is larger than 1 GiB; a lookup is a small table")
-        if ending == ".csv":
-            from pyarrow import csv
-
-            options = csv.ConvertOptions(column_types={one.key: kind.arrow} if kind.family in ("string", "decimal") else {})
-            return csv.read_csv(path, convert_options=options)
-        if ending in (".parquet", ".pq"):
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path)
-    except OSError as error:
-        raise PlanError(f"the lookup {one.source!r} cannot be read: {error.strerror or error}") from None
-    except (pa.ArrowInvalid, pa.ArrowException) as error:
-        raise PlanError(f"the lookup {one.source!r} cannot be read: {str(error).splitlines()[0]}") from None
-    raise PlanError(
-        f"the lookup {one.source!r} is neither .csv nor .parquet; give it that ending, or read it and pass a pyarrow.Table"
+    if keep != "none" and ranges:
+        raise PlanError("lookup: keep is for keys, not for ranges; drop it: ranges must not overlap")
+    one = Lookup(
+        source if isinstance(source, pa.Table | pa.RecordBatch) else os.fspath(source),
+        keys,
+        ranges[0] if ranges else None,
+        keep,
+        None if refresh is None else seconds_of(refresh, "lookup: refresh"),
+        None if schema is None else Schema(schema),
     )
+    _check(one)
+    return one
+
+
+def _check(one: Lookup) -> None:
+    """What does not go together."""
+    if len(set(one.columns)) < len(one.columns):
+        raise PlanError(f"lookup: {', '.join(one.columns)} names a column twice")
+    if not one.scheme and one.refresh is not None:
+        raise PlanError("lookup: refresh is for files and URLs; a table in memory does not change: drop it")
+    if one.scheme not in ("", *SCHEMES):
+        raise PlanError(f"{one.told} cannot be read; write a path, or a URL of {', '.join(f'{name}://' for name in SCHEMES)}")
+    if one.schema is not None:
+        if not one.scheme:
+            raise PlanError("lookup: schema is for files and URLs; a table in memory has its own: drop it")
+        for name in one.columns:
+            if name not in one.schema:
+                raise PlanError(f"lookup: {name!r} is not in its schema, which has {', '.join(one.schema)}; add it there")
+    if one.scheme == "dynamodb":
+        if one.schema is None:
+            raise PlanError("lookup: DynamoDB's items have no types: write schema={'id': 'string', 'name': 'string', …}")
+        for what, is_given in (("range", one.range), ("keep", one.keep != "none"), ("refresh", one.refresh is not None)):
+            if is_given:
+                raise PlanError(f"lookup: {what} is not for DynamoDB, which is asked for each batch's keys; drop it")
+        if len(one.key) > 2:
+            raise PlanError("lookup: the key of a DynamoDB table is its partition key, and its sort key if it has one")
+
+
+def _names(what: str, given: Any) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    listed = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (None,)
+    if not listed or not all(isinstance(one, str) and one for one in listed):
+        raise PlanError(f"lookup: {what} is the name of a column, or of several, not {shown(given)}")
+    return listed
+
+
+def _range(form: Any, given: Any, closed: Closed | None) -> Range:
+    names = _names(form, given)
+    if len(names) != (1 if form == "cidr" else 2):
+        wanted = "one column: cidr='network'" if form == "cidr" else f"two columns: {form}=('from', 'to')"
+        raise PlanError(f"lookup: {form} is {wanted}; not {shown(given)}")
+    if closed is not None and closed not in _CLOSED:
+        raise PlanError(f"lookup: closed is {shown(closed)}; write one of {', '.join(_CLOSED)}")
+    return Range(form, names, closed or ("left" if form == "range" else "both"))
+
+
+def seconds_of(given: Any, what: str) -> float:
+    """A length of time in seconds: of a number of them, '30s', '15m', '1h', '1d' or a timedelta. Raises PlanError."""
+    if isinstance(given, timedelta):
+        seconds = given.total_seconds()
+    elif isinstance(given, str) and (found := re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", given.strip(), re.ASCII)):
+        seconds = float(found[1]) * _SECONDS[found[2]]
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        seconds = float(given)
+    else:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise PlanError(f"{what} is {shown(given)}; write a length of time: '30s', '15m', '1h' or '1d'")
+    return seconds
+
+
+def seconds_to_text(seconds: float) -> str | float:
+    """A length of time as `seconds_of` takes it back: '15m' for 900."""
+    for unit, size in reversed(_SECONDS.items()):
+        if seconds % size == 0:
+            return f"{int(seconds) // size}{unit}"
+    return seconds

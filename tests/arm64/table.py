@@ -373,8 +373,13 @@ ADDRESSES = {
     "digest_columns": (7, (1, 3, 4)),
     "take_columns": (4, (2, 3)),
     "concat_strings": (4, (0, 2, 3)),
+    "hash_rows": (6, (1, 3, 4)),
+    "build_rows": (6, (1, 3, 4)),
+    "probe_rows": (6, (1, 3, 4)),
 }
 """Of kernels whose first argument is a table of addresses: the words of a row, and which of them are addresses."""
+SECOND_TABLE = ("probe_rows", 3)
+"""A kernel with another such table, and where that is."""
 
 
 def without_addresses(name: str, content: bytes) -> bytes:
@@ -412,7 +417,11 @@ class Recorder:
             whole = [name.encode(), struct.pack("q", result)]
             for number, one in enumerate(arguments):
                 text = guard.content(one) if isinstance(one, Memory) else repr(one).encode()
-                whole.append(without_addresses(name, text) if number == 0 and name in ADDRESSES else text)
+                whole.append(
+                    without_addresses(name, text)
+                    if name in ADDRESSES and (number == 0 or (name, number) == SECOND_TABLE)
+                    else text
+                )
             if name == "take_columns":
                 whole += taken(arguments[0], arguments[1].count)
             text = b"\0".join(whole)

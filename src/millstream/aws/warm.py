@@ -22,6 +22,7 @@ from millstream.aws.observe import silence, warn
 from millstream.aws.raw import RawEvent
 from millstream.classes import dataclass, replace
 from millstream.decode.compression import BytesSource
+from millstream.lookups.matching import rehearsal
 from millstream.pipeline import Pipeline
 from millstream.schema import Field, Type
 from millstream.sinks import clients
@@ -59,7 +60,7 @@ _COMPRESS: dict[str, Callable[[bytes], Any]] = {
 def warm(handler: Handler) -> bool:
     """See `Handler.warm`."""
     try:
-        with silence():
+        with silence(), rehearsal():
             _load_clients(handler)
             _rehearse(handler)
     except Exception as error:  # whatever it is, the function may work without
