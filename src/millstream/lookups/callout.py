@@ -50,9 +50,9 @@ class Breaker:
         with self._lock:
             if self._until is None:
                 return True
-            if clock.now() < self._until:
+            if clock.monotonic() < self._until:
                 return False
-            self._until = clock.now() + self._pause  # the others wait for what becomes of this one
+            self._until = clock.monotonic() + self._pause  # the others wait for what becomes of this one
             return True
 
     def succeeded(self) -> None:
@@ -64,7 +64,7 @@ class Breaker:
         with self._lock:
             self._failed += 1
             if self._failed >= self._most:
-                self._until = clock.now() + self._pause
+                self._until = clock.monotonic() + self._pause
             return self._until is not None
 
 
@@ -88,14 +88,14 @@ class _Answer:
         for name, kind in fields.items():
             values = [row.get(name) if isinstance(row, Mapping) else None for row in rows]
             try:
-                columns[name] = _column(values, kind)
+                columns[name] = pa.array(values, kind.arrow)
             except _MISFITS:
                 for at, value in enumerate(values):  # which of them is it?
                     try:
-                        _column([value], kind)
+                        pa.array([value], kind.arrow)
                     except _MISFITS:
                         wrong[at], values[at] = True, None
-                columns[name] = _column(values, kind)
+                columns[name] = pa.array(values, kind.arrow)
         return cls(columns, [row is not None for row in rows], wrong)
 
 
@@ -181,10 +181,6 @@ class CallMatcher:
 
 _MISFITS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 """What Arrow raises for values that are not of a type."""
-
-
-def _column(values: list[Any], kind: Type) -> pa.Array:
-    return pa.array(values, kind.arrow)
 
 
 def _key_values(keys: Sequence[Vector], firsts: Memory) -> list[Any]:

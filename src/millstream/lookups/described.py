@@ -12,6 +12,7 @@ from millstream.lookups.matching import checked_policy
 from millstream.schema import Field, Schema, Type, parse_type
 from millstream.steps import HOWS, Enrich, Join
 from millstream.tables import Lookup, lookup, seconds_of, seconds_to_text
+from millstream.types import without_json
 from millstream.values import to_text
 
 JOIN_KEYS = (
@@ -74,7 +75,7 @@ def enriched(
 
 def _type(name: str, given: Any) -> Type:
     try:
-        return given if isinstance(given, Type) else parse_type(str(given))
+        return without_json(given if isinstance(given, Type) else parse_type(str(given)))
     except PlanError as error:
         raise PlanError(f"enrich: column {name!r}: {error}") from None
 
