@@ -71,6 +71,7 @@ bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_csv.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/functions.py
+	@$(BIN)/python benchmarks/lookup.py
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
 	@$(BIN)/python benchmarks/objects.py

@@ -14,6 +14,7 @@ from millstream.decode.rejects import Reject
 from millstream.schema import Code
 
 MEANING = {
+    Code.BAD_JSON: "the text is no JSON",
     Code.OUT_OF_RANGE: "the value does not fit the type",
     Code.BAD_NUMBER: "the text is no number",
     Code.BAD_TIME: "the text is no such date or time",
