@@ -148,7 +148,7 @@ def test_mistakes_in_files_are_told(text: str, words: str) -> None:
 def test_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(HEAD + "steps:\n  - filter: a >\n")
-    with pytest.raises(SpecError, match=r"bad\.yaml: step 1 \(filter\)"):
+    with pytest.raises(SpecError, match=r"bad\.yaml: line 4, column 5: step 1 \(filter\)"):
         Pipeline.from_spec(path)
     with pytest.raises(SpecError, match="No such file"):
         Pipeline.from_spec(tmp_path / "none.yaml")

@@ -11,7 +11,7 @@ from millstream import spec
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, as_expr, col
 from millstream.schema import Column, Schema, Type
-from millstream.steps import Drop, DropNulls, Filter, Join, Rename, Select, Step, WithColumns
+from millstream.steps import Cast, Drop, DropNulls, Expect, Explode, Filter, Join, Rename, Select, Step, Unique, WithColumns
 from millstream.tables import Lookup
 
 # What plans and runs a pipeline is imported when that is done: to describe one takes much less.
@@ -52,6 +52,7 @@ class Pipeline:
         self.input = spec.checked_input(input or {})
         self.output = spec.checked_output(output or {})
         self.steps: tuple[Step, ...] = ()
+        self._file: spec.File | None = None
         self._plan: Plan | None = None
 
     def __repr__(self) -> str:
@@ -61,7 +62,7 @@ class Pipeline:
 
     def _with(self, step: Step) -> Pipeline:
         after = Pipeline(self.schema, name=self.name, input=self.input, output=self.output)
-        after.steps = (*self.steps, step)
+        after.steps, after._file = (*self.steps, step), self._file
         return after
 
     def with_columns(self, *exprs: Expr, **named: Any) -> Pipeline:
@@ -110,12 +111,72 @@ class Pipeline:
             raise PlanError(f"join: how is {how!r}; write 'left', 'inner' or 'anti'")
         return self._with(Join(lookup, names[0], how))  # type: ignore[arg-type]
 
+    def cast(self, dtypes: Mapping[str, str | Type], *, strict: bool = True) -> Pipeline:
+        """Columns as other types, in place: cast({"price": "decimal128(10, 2)"}). A value that does not fit rejects the record, or
+        is null with strict=False.
+        """
+        if not isinstance(dtypes, Mapping) or not dtypes or not all(isinstance(name, str) for name in dtypes):
+            raise PlanError("cast takes a mapping of names to types: cast({'price': 'float64'})")
+        return self._with(Cast(tuple((name, str(kind)) for name, kind in dtypes.items()), _flag("cast", "strict", strict)))
+
+    def unique(
+        self,
+        subset: str | Sequence[str] | None = None,
+        *,
+        keep: str = "any",
+        order_by: str | Sequence[str] = (),
+    ) -> Pipeline:
+        """One row of those in a batch that are the same in `subset`, in all columns where it is None; rows keep their order.
+
+        keep: "first", "last", "any" (which is the first), or "none" of them. order_by: by which columns they are put in order to tell which
+        is first and which last, nulls before all values; the order of arrival decides where these are the same, too.
+        """
+        if keep not in ("any", "first", "last", "none"):
+            raise PlanError(f"unique: keep is {keep!r}; write 'any', 'first', 'last' or 'none'")
+        names, order = _names("unique", () if subset is None else (subset,)), _names("unique", (order_by,))
+        if subset is not None and not names:
+            raise PlanError("unique: subset names no column; leave it out to compare all")
+        if order and keep not in ("first", "last"):
+            raise PlanError(f"unique: order_by tells which row is first and which last; keep={keep!r} takes neither")
+        return self._with(Unique(names, keep, order))  # type: ignore[arg-type]
+
+    def expect(self, rule: Expr, action: str = "reject", *, name: str | None = None) -> Pipeline:
+        """A rule that every row should keep: expect(col("price") > 0). False and null break it.
+
+        action: "reject" the record (RULE_FAILED), "drop" the row, "flag" it: add a column `name` that tells whether the rule holds, or
+        "fail", which raises RunError for the batch. How many rows broke it is in `counts["failed_by_rule"]`, by `name`, else by its text.
+        """
+        if not isinstance(rule, Expr):
+            raise PlanError("expect takes an expression: expect(col('price') > 0)")
+        if action not in ("reject", "drop", "flag", "fail"):
+            raise PlanError(f"expect: action is {action!r}; write 'reject', 'drop', 'flag' or 'fail'")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise PlanError(f"expect: name is {name!r}; write some text")
+        if action == "flag" and name is None:
+            raise PlanError("expect: flag adds a column; name it: expect(col('price') > 0, 'flag', name='has_price')")
+        return self._with(Expect(rule, action, name or ""))  # type: ignore[arg-type]
+
+    def explode(self, column: str, *, empty_as_null: bool = False, keep_nulls: bool = True) -> Pipeline:
+        """A row for every item of a list column, which becomes a column of items.
+
+        empty_as_null: a row with null for an empty list, in place of none. keep_nulls: a row with null for a null, in place of none.
+        """
+        if not isinstance(column, str):
+            raise PlanError("explode takes a column's name: explode('lines')")
+        flags = [_flag("explode", name, one) for name, one in (("empty_as_null", empty_as_null), ("keep_nulls", keep_nulls))]
+        return self._with(Explode(column, *flags))
+
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""
         if self._plan is None:
             from millstream.plan import plan
 
-            self._plan = plan(self.schema, self.steps, self.output)
+            try:
+                self._plan = plan(self.schema, self.steps, self.output)
+            except PlanError as error:
+                if self._file is None:
+                    raise
+                raise PlanError(f"{self._file.place(error)}{error}").within(of=error) from None
         return self._plan
 
     def run(self, records: Records) -> Outcome:
@@ -141,7 +202,7 @@ class Pipeline:
         """A pipeline from plain data, or from a YAML or JSON file. Raises SpecError naming the file and the place."""
         parts = spec.read(source)
         made = cls(parts.schema, name=parts.name, input=parts.input, output=parts.output)
-        made.steps = parts.steps
+        made.steps, made._file = parts.steps, parts.file
         return made
 
     @property
@@ -162,6 +223,12 @@ def _payloads(records: list[bytes]) -> Payloads:
     except TypeError:
         wrong = next((one for one in records if not isinstance(one, bytes | bytearray | memoryview)), None)
         raise UsageError(_TAKES.format(f"a list with a {type(wrong).__name__} in it; encode text with .encode()")) from None
+
+
+def _flag(step: str, name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise PlanError(f"{step}: {name} is {value!r}; write True or False")
+    return value
 
 
 def _named(step: str, exprs: Iterable[Any]) -> list[tuple[str, Expr]]:

@@ -1,7 +1,7 @@
 """From what the user wrote to what the engine does: every name resolved, every type checked, every error told.
 
-The engine knows three kinds of step. with_columns, select and rename become `Assign`; filter and drop_nulls become `Keep`;
-join becomes `Probe`; drop needs none. Each step carries the columns that are still needed after it, so that what no later step
+with_columns, select, rename and cast become `Assign`; filter and drop_nulls become `Keep`; join becomes `Probe`; drop needs nothing; the
+steps of `millstream.planned` are for rows. Each step carries the columns that are still needed after it, so that what no later step
 and no output reads is neither decoded nor moved.
 """
 
@@ -18,11 +18,10 @@ from millstream.binding import Applied, Bound, Input, Widened, bind, inputs, unk
 from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
-from millstream.expr import Expr, col
-from millstream.schema import BOOL, Field, Schema, Type
+from millstream.expr import col
+from millstream.planned import NOTHING, Rows, cast_columns, check_known, check_rules, named, planned, predicate
+from millstream.schema import Field, Schema, Type
 from millstream.tables import Loaded, load
-
-NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Probe:
     live: frozenset[str] = NOTHING
 
 
-Step = Assign | Keep | Probe
+Step = Assign | Keep | Probe | Rows
 
 
 @dataclass(frozen=True)
@@ -84,21 +83,26 @@ class Plan:
 
 def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any]) -> Plan:
     """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
+    steps = tuple(steps)
     columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
-    planned: list[Step] = []
+    made: list[Step] = []
     for number, step in enumerate(steps, 1):
         where = f"step {number} ({step.name})"
         try:
             one, columns = _planned(step, where, columns)
         except PlanError as error:
-            raise PlanError(f"{where}: {error}") from None
+            raise PlanError(f"{where}: {error}").within("steps", number - 1, step.name, of=error) from None
         if not columns:
-            raise PlanError(f"{where}: no column is left; keep at least one")
-        planned += [one] if one else []
-    _check_output(output, columns)
+            raise PlanError(f"{where}: no column is left; keep at least one").within("steps", number - 1)
+        made += [one] if one else []
+    check_rules(steps)
+    try:
+        _check_output(output, columns)
+    except PlanError as error:
+        raise error.within("output") from None
     live = frozenset(columns)
     ordered: list[Step] = []
-    for one in reversed(_merged(planned)):
+    for one in reversed(_merged(made)):
         one, live = _needed(one, live)
         ordered.insert(0, one)
     fields = tuple(schema.values())
@@ -110,23 +114,27 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
     """A step as the engine does it, and the columns after it."""
     match step:
         case written.WithColumns():
-            made = _bound(step.columns, columns)
+            made = named(step.columns, columns)
             return Assign(where, made), columns | {name: one.type for name, one in made}
         case written.Select():
-            made = _bound(step.columns, columns)
+            made = named(step.columns, columns)
             return Assign(where, made), {name: one.type for name, one in made}
         case written.Filter():
-            return Keep(where, tuple(_predicate(one, columns) for one in step.predicates)), columns
+            return Keep(where, tuple(predicate(one, columns) for one in step.predicates)), columns
         case written.DropNulls():
             names = step.columns or tuple(columns)
             return Keep(where, tuple((name, bind(col(name).is_not_null(), columns)) for name in names)), columns
         case written.Drop():
-            _check_known(step.columns, columns)
+            check_known(step.columns, columns)
             return None, {name: kind for name, kind in columns.items() if name not in step.columns}
         case written.Rename():
             return _renamed(dict(step.names), where, columns)
         case written.Join():
             return _joined(step, where, columns)
+        case written.Cast():
+            made = cast_columns(step, columns)
+            return Assign(where, made), columns | {name: one.type for name, one in made}
+    return planned(step, where, columns)
 
 
 _PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null", "and", "or", "not"))
@@ -157,30 +165,8 @@ def _is_plain(bound: Bound) -> bool:
     return True
 
 
-def _bound(exprs: Iterable[tuple[str, Expr]], columns: Mapping[str, Type]) -> tuple[tuple[str, Bound], ...]:
-    made: dict[str, Bound] = {}
-    for name, expr in exprs:
-        if name in made:
-            raise PlanError(f"two columns are called {name!r}; give one another name with .alias('…')")
-        made[name] = bind(expr, columns)
-    return tuple(made.items())
-
-
-def _predicate(expr: Expr, columns: Mapping[str, Type]) -> tuple[str, Bound]:
-    bound = bind(expr, columns)
-    if bound.type is not BOOL:
-        raise PlanError(f"`{expr}` is {bound.type}, not true or false; compare it with something")
-    return expr.output_name or "", bound
-
-
-def _check_known(names: Iterable[str], columns: Mapping[str, Type]) -> None:
-    for name in names:
-        if name not in columns:
-            raise unknown(name, columns)
-
-
 def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
-    _check_known(names, columns)
+    check_known(names, columns)
     after: dict[str, Type] = {}
     for name, kind in columns.items():
         new = names.get(name, name)
@@ -191,7 +177,7 @@ def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tup
 
 
 def _joined(step: written.Join, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
-    _check_known([step.on], columns)
+    check_known([step.on], columns)
     loaded = load(step.lookup, columns[step.on])
     after, added = dict(columns), []
     if step.how != "anti":
@@ -217,6 +203,7 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
         case Probe():
             added = tuple((new, name) for new, name in step.added if new in live)
             return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | {step.on}
+    return step.needed(live)
 
 
 _FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")

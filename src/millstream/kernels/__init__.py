@@ -5,5 +5,5 @@ FAMILIES = (
     "deliveries", "envelope", "md5",
     "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "format", "int128", "encode",
     "arithmetic", "compare", "logic", "text", "time", "lookup",
-    "group", "frame", "levels", "pages",
+    "group", "aggregate", "frame", "levels", "pages",
 )  # fmt: skip

@@ -4,7 +4,7 @@ A list's view is its first row in the low 32 bits and its count of rows in the h
 leave gaps; those of rows that are not valid are 0.
 """
 
-from millstream.kernels.spec import I32, I64, U8, kernel
+from millstream.kernels.spec import I32, I64, INT, U8, kernel
 
 
 @kernel
@@ -22,6 +22,28 @@ def first_of_run(views: I64, valid: U8):
                 return -1
             end = start + length
     return max(first, 0)
+
+
+@kernel
+def explode_views(views: I64, valid: U8, keep_empty: INT, keep_nulls: INT, parents: I64, items: I64):
+    """A row for every item of every list: the list's row, and the row that the item has in the column inside.
+
+    An empty list and a null one give a row with item -1 where they are kept, else none. Returns the count of rows, of which
+    only so many are written as `parents` holds.
+    """
+    count = 0
+    for i in range(len(views)):
+        start = views[i] & 0xFFFFFFFF
+        length = views[i] >> 32 if valid[i] == 1 else 0
+        if length == 0 and (keep_empty if valid[i] == 1 else keep_nulls) == 1:
+            start = -1
+            length = 1
+        if count + length <= len(parents):
+            for p in range(length):
+                parents[count + p] = i
+                items[count + p] = start + p
+        count += length
+    return count
 
 
 @kernel
