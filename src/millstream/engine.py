@@ -21,7 +21,7 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
 from millstream.plan import Assign, Keep, Plan, Probe
-from millstream.planned import Check, Distinct, Spread
+from millstream.planned import Check, Distinct, Gather, Spread
 from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_arrow
 
 
@@ -53,6 +53,8 @@ def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
                 _check(step, batch, account)
             case Spread():
                 _spread(step, batch)
+            case Gather():
+                _gather(step, batch, account)
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
     outcome = _close(plan, source, batch, account)
     outcome.seconds.update(decode=decoded - started, steps=perf_counter() - decoded)
@@ -154,6 +156,26 @@ def _spread(step: Spread, batch: Batch) -> None:
     batch.lineage = replace(batch.lineage, shared=True)
     if step.column in step.live:
         batch.columns[step.column] = take(lists.children[0], items, gaps=True)
+
+
+def _gather(step: Gather, batch: Batch, account: Account) -> None:
+    """A group's row is made from all records of its rows: they are written, filtered or rejected with it."""
+    from millstream.aggregates import AGGREGATES
+
+    keys = [name for name, _ in step.keys]
+    made = {name: evaluate(one, batch) for name, one in step.keys} | {
+        name: evaluate(one, batch) for name, _, one in step.aggregates
+    }
+    bad = _reject_errors(step.where, made, batch, account)
+    batch.columns = made
+    _drop_rows(bad, batch, frozenset(made))
+    before, groups = batch.columns, group([batch.columns[name] for name in keys], batch.length)
+    batch.columns = dict(zip(keys, take_all([before[name] for name in keys], groups.firsts), strict=True))
+    aggregates = {name: AGGREGATES[function].of(before[name], groups) for name, function, _ in step.aggregates}
+    batch.length, batch.lineage = groups.count, batch.lineage.grouped(groups)
+    bad = _reject_errors(step.where, aggregates, batch, account)
+    batch.columns |= aggregates
+    _drop_rows(bad, batch, step.live)
 
 
 def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:

@@ -16,6 +16,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from millstream.aggregation import Aggregation
 from millstream.errors import UsageError
 from millstream.literals import literal_text, literals, quoted
 from millstream.schema import Type
@@ -41,7 +42,7 @@ MOST_DEPTH, MOST_NODES = 200, 10_000
 _POSITIONAL = ("dtype", "every", "prefix", "suffix", "pattern", "characters")
 
 
-class Expr:
+class Expr(Aggregation):
     """An expression. Combine it with + - * / // %, comparisons, & | ~ (for and, or, not), and its methods."""
 
     __slots__ = ()
@@ -365,6 +366,29 @@ class Apply(_Node):
         for key, value in self.options.items():
             inside.append(literal_text(value) if key in _POSITIONAL else f"{key}={literal_text(value)}")
         return f"{arguments[0].text(_ATOM)}.{name}({', '.join(inside)})", _ATOM
+
+
+class Aggregate(_Node):
+    """One value of the rows of a group: an aggregate of an expression's values."""
+
+    __slots__ = ("depth", "function", "inner", "size")
+    inner: Expr
+    function: Name
+
+    def __init__(self, inner: Expr, function: Name) -> None:
+        _set(self, inner=inner, function=function)
+        self._grow(inner)
+
+    @property
+    def output_name(self) -> Name | None:
+        return self.inner.output_name
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return self.inner.columns
+
+    def text(self, binding: int = 0) -> Name:
+        return f"{self.inner.text(_ATOM)}.{self.function}()"
 
 
 class When:

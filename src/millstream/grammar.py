@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+from millstream.aggregation import NAMES as AGGREGATES
 from millstream.errors import SpecError, UsageError
 from millstream.expr import Apply, Col, Expr, Lit, When, as_expr, col, lit, when
 from millstream.types import BINARY, TYPES, Type, decimal_of
@@ -23,7 +24,7 @@ _BINARY = {
     ast.BitAnd: "and", ast.BitOr: "or",
 }  # fmt: skip
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
-_METHODS = ("is_null", "is_not_null", "fill_null", "is_in", "is_between", "cast", "alias")
+_METHODS = ("is_null", "is_not_null", "fill_null", "is_in", "is_between", "cast", "alias", *AGGREGATES)
 _NAMESPACES = {
     "str": ("strip_chars", "to_lowercase", "to_uppercase", "starts_with", "ends_with", "contains"),
     "dt": ("year", "month", "day", "truncate"),

@@ -11,7 +11,21 @@ from millstream import spec
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, as_expr, col
 from millstream.schema import Column, Schema, Type
-from millstream.steps import Cast, Drop, DropNulls, Expect, Explode, Filter, Join, Rename, Select, Step, Unique, WithColumns
+from millstream.steps import (
+    Cast,
+    Drop,
+    DropNulls,
+    Expect,
+    Explode,
+    Filter,
+    GroupBy,
+    Join,
+    Rename,
+    Select,
+    Step,
+    Unique,
+    WithColumns,
+)
 from millstream.tables import Lookup
 
 # What plans and runs a pipeline is imported when that is done: to describe one takes much less.
@@ -166,6 +180,14 @@ class Pipeline:
         flags = [_flag("explode", name, one) for name, one in (("empty_as_null", empty_as_null), ("keep_nulls", keep_nulls))]
         return self._with(Explode(column, *flags))
 
+    def group_by(self, *keys: str | Expr | Sequence[str]) -> Groups:
+        """The rows of a batch that have the same keys, as one row: group_by("country").agg(col("price").sum())."""
+        listed = [one for given in keys for one in ([given] if isinstance(given, str | Expr) else given)]
+        named = _named("group_by", [col(one) if isinstance(one, str) else one for one in listed])
+        if not named:
+            raise PlanError("group_by needs at least one key: group_by('country')")
+        return Groups(self, named)
+
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""
         if self._plan is None:
@@ -213,6 +235,23 @@ class Pipeline:
 
         text = json.dumps(spec.written(self.name, self.input, self.schema, self.steps, self.output, urls=False), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Groups:
+    """Rows by their keys, on their way to become one row each; see `Pipeline.group_by`."""
+
+    def __init__(self, pipeline: Pipeline, keys: Sequence[tuple[str, Expr]]) -> None:
+        self._pipeline, self._keys = pipeline, tuple(keys)
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Pipeline:
+        """The keys, and these: `agg(col("price").sum(), orders=col("price").len())`, a row for each group of a batch.
+
+        Groups come in the order in which they are first met.
+        """
+        made = [*_named("agg", aggregates), *((name, as_expr(one)) for name, one in named.items())]
+        if not made:
+            raise PlanError("agg needs at least one aggregate: agg(col('price').sum())")
+        return self._pipeline._with(GroupBy(self._keys, tuple(made)))
 
 
 def _payloads(records: list[bytes]) -> Payloads:

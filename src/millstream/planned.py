@@ -11,7 +11,7 @@ from millstream import steps as written
 from millstream.binding import Bound, bind, inputs, unknown
 from millstream.classes import dataclass, replace
 from millstream.errors import PlanError
-from millstream.expr import Expr, col
+from millstream.expr import Aggregate, Alias, Expr, col
 from millstream.schema import BOOL, Type
 
 NOTHING: frozenset[str] = frozenset()
@@ -63,7 +63,22 @@ class Spread:
         return replace(self, live=live), live | {self.column}
 
 
-Rows = Distinct | Check | Spread
+@dataclass(frozen=True)
+class Gather:
+    """One row for the rows that have the same keys. aggregates: name, function, what it is of."""
+
+    where: str
+    keys: tuple[tuple[str, Bound], ...]
+    aggregates: tuple[tuple[str, str, Bound], ...]
+    live: frozenset[str] = NOTHING
+
+    def needed(self, live: frozenset[str]) -> tuple[Gather, frozenset[str]]:
+        # An aggregate that nobody reads is computed still: what it rejects must not depend on later steps.
+        reads = (*(one for _, one in self.keys), *(one for _, _, one in self.aggregates))
+        return replace(self, live=live), NOTHING.union(*map(inputs, reads))
+
+
+Rows = Distinct | Check | Spread | Gather
 """Steps of this module."""
 
 
@@ -110,6 +125,8 @@ def planned(step: written.Step, where: str, columns: Columns) -> tuple[Rows, Col
             return _checked(step, where, columns)
         case written.Explode():
             return _spread(step, where, columns)
+        case written.GroupBy():
+            return _gathered(step, where, columns)
     raise AssertionError(f"nobody plans {step!r}")
 
 
@@ -141,6 +158,28 @@ def _spread(step: written.Explode, where: str, columns: Columns) -> tuple[Spread
         raise PlanError(f"the column {step.column!r} is {kind}; explode is for lists")
     after = columns | {step.column: kind.children[0][1]}
     return Spread(where, step.column, step.empty_as_null, step.keep_nulls), after
+
+
+def _gathered(step: written.GroupBy, where: str, columns: Columns) -> tuple[Gather, Columns]:
+    from millstream.aggregates import result_type  # it takes what only pipelines with this step need
+
+    keys = named(step.keys, columns)
+    after = {name: one.type for name, one in keys}
+    _check_flat([name for name, _ in keys], after, "a key", "group by one of its values")
+    aggregates = []
+    for name, expr in step.aggregates:
+        try:
+            if name in after:
+                raise PlanError(f"two columns would be called {name!r}; give one another name with .alias('…')")
+            aggregate = expr.inner if isinstance(expr, Alias) else expr
+            if not isinstance(aggregate, Aggregate):
+                raise PlanError(f"`{expr}` is no aggregate; write one alone: col('price').sum()")
+            of = bind(aggregate.inner, columns)
+            after[name] = result_type(aggregate.function, of.type)
+        except PlanError as error:
+            raise error.within("agg", name) from None
+        aggregates.append((name, aggregate.function, of))
+    return Gather(where, keys, tuple(aggregates)), after
 
 
 def check_rules(steps: Iterable[written.Step]) -> None:

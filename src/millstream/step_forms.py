@@ -11,9 +11,9 @@ from typing import Any
 
 from millstream.classes import dataclass, field
 from millstream.errors import SpecError, UsageError
-from millstream.expr import Expr, as_expr
+from millstream.expr import Col, Expr, as_expr
 from millstream.grammar import parse
-from millstream.steps import Cast, Expect, Explode, Step, Unique
+from millstream.steps import Cast, Expect, Explode, GroupBy, Step, Unique
 
 REQUIRED: Any = object()
 
@@ -85,11 +85,35 @@ def _types(said: Any) -> tuple[tuple[str, str], ...]:
     return tuple(said.items())
 
 
+def _columns(said: Any) -> tuple[tuple[str, Expr], ...]:
+    """Names with expressions; in a list, expressions that have a name."""
+    if isinstance(said, Mapping) and said:
+        made = []
+        for name, one in said.items():
+            try:
+                made.append((_name(name), expression(one)))
+            except UsageError as error:
+                raise error.within(str(name)) from None
+        return tuple(made)
+    named = [(one.output_name, one) for one in map(parse, _names(said))]
+    if not named or any(name is None for name, _ in named):
+        raise SpecError(f"write names and expressions, {{total: price.sum()}}, not {shown(said)}")
+    return tuple((str(name), one) for name, one in named)
+
+
+def _written_columns(columns: tuple[tuple[str, Expr], ...]) -> Any:
+    if all(isinstance(one, Col) and one.name == name for name, one in columns):
+        return [str(one) for _, one in columns]
+    return {name: str(one) for name, one in columns}
+
+
 NAME = {"type": "string", "minLength": 1}
-NAMES = {"anyOf": [NAME, {"type": "array", "items": NAME}]}
+NAMES: dict[str, Any] = {"anyOf": [NAME, {"type": "array", "items": NAME}]}
 EXPRESSION = {"type": ["string", "number", "boolean"]}
+COLUMNS = {"anyOf": [*NAMES["anyOf"], {"type": "object", "additionalProperties": EXPRESSION, "minProperties": 1}]}
 _BOOLEAN = {"type": "boolean"}
 _NAMES = Part(_names, NAMES, (), list)
+_COLUMNS = Part(_columns, COLUMNS, REQUIRED, _written_columns)
 _OFF, _ON = Part(_flag, _BOOLEAN, False), Part(_flag, _BOOLEAN, True)
 
 FORMS: dict[str, Form] = {
@@ -124,6 +148,12 @@ FORMS: dict[str, Form] = {
         {"column": ("column", Part(_name, NAME)), "empty_as_null": ("empty_as_null", _OFF), "keep_nulls": ("keep_nulls", _ON)},
         "column",
         example="lines",
+    ),
+    "group_by": Form(
+        GroupBy,
+        {"keys": ("keys", _COLUMNS), "aggregates": ("agg", _COLUMNS)},
+        "keys",
+        example="{keys: country, agg: {total: price.sum(), orders: price.len()}}",
     ),
 }  # fmt: skip
 
