@@ -25,12 +25,12 @@ ROWS = (
     ("functions",),
     ("literals", "aggregation"),
     ("expr", "grammar", "tables"),
-    ("steps", "binding", "plan", "planned", "aggregates", "partials"),
+    ("steps", "binding", "plan", "planned", "aggregates", "partials", "optimise", "nullness"),
     ("engine", "outcome", "lineage"),
-    ("documents", "pipeline", "spec", "step_forms"),
+    ("documents", "pipeline", "spec", "step_forms", "file_schema"),
     ("sinks", "ledger"),
     ("aws", "local"),
-    ("sizing", "doctor", "publish", "glue"),
+    ("sizing", "doctor", "publish", "glue", "explain"),
     ("cli", "__main__"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

@@ -20,7 +20,7 @@ from millstream.lineage import Lineage
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
-from millstream.plan import Assign, Keep, Plan, Probe
+from millstream.plan import Assign, Keep, Plan, Probe, Step
 from millstream.planned import Check, Distinct, Gather, Spread
 from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_arrow
 
@@ -40,25 +40,30 @@ def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
     batch, account = _open_batch(plan, source) if isinstance(source, pa.RecordBatch) else _decode(plan, source)
     decoded = perf_counter()
     for step in plan.steps:
-        match step:
-            case Assign():
-                _assign(step, batch, account)
-            case Keep():
-                _keep(step, batch, account)
-            case Probe():
-                _probe(step, batch)
-            case Distinct():
-                _distinct(step, batch)
-            case Check():
-                _check(step, batch, account)
-            case Spread():
-                _spread(step, batch)
-            case Gather():
-                _gather(step, batch, account)
-        batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
+        advance(step, batch, account)
     outcome = _close(plan, source, batch, account)
     outcome.seconds.update(decode=decoded - started, steps=perf_counter() - decoded)
     return outcome
+
+
+def advance(step: Step, batch: Batch, account: Account) -> None:
+    """One step."""
+    match step:
+        case Assign():
+            _assign(step, batch, account)
+        case Keep():
+            _keep(step, batch, account)
+        case Probe():
+            _probe(step, batch)
+        case Distinct():
+            _distinct(step, batch)
+        case Check():
+            _check(step, batch, account)
+        case Spread():
+            _spread(step, batch)
+        case Gather():
+            _gather(step, batch, account)
+    batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
 
 
 def evaluate(bound: Bound, batch: Batch) -> Vector:

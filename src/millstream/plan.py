@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from millstream import steps as written
-from millstream.binding import Applied, Bound, Input, Widened, bind, inputs, unknown
+from millstream.binding import Bound, Input, bind, inputs, unknown
 from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
@@ -35,11 +35,12 @@ class Assign:
 
 @dataclass(frozen=True)
 class Keep:
-    """Keep the rows for which all predicates are true. Each has a name, for rejects."""
+    """Keep the rows for which all predicates are true. Each has a name, for rejects. also: filters that are done here too."""
 
     where: str
     predicates: tuple[tuple[str, Bound], ...]
     live: frozenset[str] = NOTHING
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,17 @@ class Plan:
         return pa.schema([(name, kind.arrow) for name, kind in self.output])
 
 
-def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any]) -> Plan:
-    """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
+def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any], optimise: bool = True) -> Plan:
+    """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write.
+
+    Without `optimise` steps are done in the order in which they are written, and all columns are decoded and kept.
+    """
+    from millstream.optimise import optimised  # it takes the steps of this module apart
+
     steps = tuple(steps)
     columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
     made: list[Step] = []
+    names = set(columns)
     for number, step in enumerate(steps, 1):
         where = f"step {number} ({step.name})"
         try:
@@ -95,17 +102,19 @@ def plan(schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any
         if not columns:
             raise PlanError(f"{where}: no column is left; keep at least one").within("steps", number - 1)
         made += [one] if one else []
+        names.update(columns)
     check_rules(steps)
     try:
         _check_output(output, columns)
     except PlanError as error:
         raise error.within("output") from None
-    live = frozenset(columns)
+    fields, live = tuple(schema.values()), frozenset(columns)
+    if not optimise:
+        return Plan(fields, fields, tuple(replace(one, live=frozenset(names)) for one in made), tuple(columns.items()))
     ordered: list[Step] = []
-    for one in reversed(_merged(made)):
+    for one in reversed(optimised(made)):
         one, live = _needed(one, live)
         ordered.insert(0, one)
-    fields = tuple(schema.values())
     decoded = tuple(one for one in fields if one.name in live or not one.nullable) or fields[:1]
     return Plan(fields, decoded, tuple(ordered), tuple(columns.items()))
 
@@ -135,34 +144,6 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
             made = cast_columns(step, columns)
             return Assign(where, made), columns | {name: one.type for name, one in made}
     return planned(step, where, columns)
-
-
-_PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null", "and", "or", "not"))
-"""Functions that are quick and make no errors."""
-
-
-def _merged(steps: Iterable[Step]) -> list[Step]:
-    """Rows are chosen once where one filter comes after another, and the later one is of plain tests.
-
-    What it tests is in rows that the first drops, too: that must neither reject their records nor take long.
-    """
-    merged: list[Step] = []
-    for step in steps:
-        last = merged[-1] if merged else None
-        if isinstance(step, Keep) and isinstance(last, Keep) and all(_is_plain(one) for _, one in step.predicates):
-            merged[-1] = replace(last, predicates=last.predicates + step.predicates)
-        else:
-            merged.append(step)
-    return merged
-
-
-def _is_plain(bound: Bound) -> bool:
-    match bound:
-        case Applied():
-            return bound.function.name in _PLAIN and all(map(_is_plain, bound.arguments))
-        case Widened():
-            return _is_plain(bound.inner)
-    return True
 
 
 def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
@@ -206,7 +187,7 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
     return step.needed(live)
 
 
-_FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
+FORMATS, COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
 PARTITION_FAMILIES = ("string", "int", "bool", "decimal", "date", "timestamp")
 OUTPUT_KEYS = ("format", "partition_by", "compression")
 
@@ -215,7 +196,7 @@ def _check_output(output: Mapping[str, Any], columns: Mapping[str, Type]) -> Non
     for key in output:
         if key not in OUTPUT_KEYS:
             raise PlanError(f"output: {unknown(str(key), OUTPUT_KEYS, 'key')}")
-    for key, allowed in (("format", _FORMATS), ("compression", _COMPRESSIONS)):
+    for key, allowed in (("format", FORMATS), ("compression", COMPRESSIONS)):
         if key in output and output[key] not in allowed:
             raise PlanError(f"output: {key} is {output[key]!r}; write one of {', '.join(allowed)}")
     partitions = output.get("partition_by", [])

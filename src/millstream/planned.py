@@ -65,11 +65,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Gather:
-    """One row for the rows that have the same keys. aggregates: name, function, what it is of."""
+    """One row for the rows that have the same keys. aggregates: name, function, what it is of. types: of the columns it makes."""
 
     where: str
     keys: tuple[tuple[str, Bound], ...]
     aggregates: tuple[tuple[str, str, Bound], ...]
+    types: tuple[tuple[str, Type], ...]
     live: frozenset[str] = NOTHING
 
     def needed(self, live: frozenset[str]) -> tuple[Gather, frozenset[str]]:
@@ -179,7 +180,7 @@ def _gathered(step: written.GroupBy, where: str, columns: Columns) -> tuple[Gath
         except PlanError as error:
             raise error.within("agg", name) from None
         aggregates.append((name, aggregate.function, of))
-    return Gather(where, keys, tuple(aggregates)), after
+    return Gather(where, keys, tuple(aggregates), tuple(after.items())), after
 
 
 def check_rules(steps: Iterable[written.Step]) -> None:

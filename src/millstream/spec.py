@@ -29,11 +29,11 @@ MOST_BYTES = 1 << 20
 _MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
-_INPUT = {
+INPUT = {
     "format": ("auto", "json", "ndjson", "concatenated"),
     "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
 }
-_LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
+LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
 """Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
 _COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
 
@@ -79,14 +79,14 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise PlanError(f"input is a mapping, not {_kind(given)}; write input: {{format: ndjson}}")
     for key, value in given.items():
-        if key in _LIMITS:
+        if key in LIMITS:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
-        if key not in _INPUT:
-            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS))}")
-        if value not in _INPUT[key]:
-            raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
+        if key not in INPUT:
+            raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*INPUT, *LIMITS))}")
+        if value not in INPUT[key]:
+            raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(INPUT[key])}")
     return {"format": "auto", "compression": "auto", **given}
 
 
