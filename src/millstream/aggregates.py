@@ -21,7 +21,7 @@ from millstream.types import MOST_DIGITS, decimal_of, list_of
 _INTEGER = 4  # words of a sum of integers, all of them digits
 _FLOAT, _LIMBS = 71, 68  # words of a sum of floats, and those of them that are digits
 _AT_ONCE = 256
-"""How many groups' sums of floats are kept at a time where they are read at once: more than a CPU's cache holds are slow."""
+"""How many groups' sums of floats are kept at a time: more than a CPU's cache holds are slow, and take much memory."""
 _WHOLE = decimal_of(MOST_DIGITS, 0)
 
 
@@ -181,8 +181,11 @@ def _sum_of_integers(state: Memory, kind: Type) -> Vector:
 def _sum(column: Vector, groups: Groups) -> Vector:
     if column.type.family != "float":
         return _sum_of_integers(_start_integers(column, groups), column.type)
-    order, ends = in_order(groups.ids, groups.count)
     out, valid, begun = allocate(groups.count, 8), column.validity(), 0
+    if groups.count <= _AT_ONCE:
+        kernels.settle_floats(_start_floats(column, groups), out)
+        return Vector(FLOAT64, groups.count, out)
+    order, ends = in_order(groups.ids, groups.count)
     for base in range(0, groups.count, _AT_ONCE):
         count = min(_AT_ONCE, groups.count - base)
         end, state = ends[base + count - 1], _zeros(_FLOAT * count)
@@ -224,8 +227,7 @@ def _mean(column: Vector, groups: Groups) -> Vector:
 def _divided(sums: Vector, counts: Vector, scale: int = 0) -> Vector:
     """Sums, rounded to float64, by counts; null where there is none. `scale`: the digits behind the point of sums that are integers."""
     if sums.type is not FLOAT64:
-        sums = Vector(decimal_of(MOST_DIGITS, scale), sums.length, sums.values, sums.valid)
-        sums = CATALOGUE["cast"].evaluate([sums], {"strict": True}, FLOAT64, sums.length)
+        sums = _as_floats(sums, scale)
     divisors, out, some = allocate(counts.length, 8), allocate(counts.length, 8), allocate(counts.length, 1)
     kernels.convert_int64_float64(counts.values, divisors)
     kernels.divide_float64(sums.values, divisors, out)
@@ -233,6 +235,17 @@ def _divided(sums: Vector, counts: Vector, scale: int = 0) -> Vector:
     valid = allocate(counts.length, 1)
     kernels.merge_validity(sums.validity(), some, valid)
     return Vector(FLOAT64, counts.length, out, valid)
+
+
+def _as_floats(sums: Vector, scale: int) -> Vector:
+    """Each rounded once."""
+    if scale == 0:
+        small, valid, out = allocate(sums.length, 8), filled_bytes(1, sums.length), allocate(sums.length, 8)
+        if not kernels.narrow_int128(sums.values, 0, int(Code.OUT_OF_RANGE), valid, small):
+            kernels.convert_int64_float64(small, out)
+            return Vector(FLOAT64, sums.length, out, sums.valid)
+    digits = Vector(decimal_of(MOST_DIGITS, scale), sums.length, sums.values, sums.valid)
+    return CATALOGUE["cast"].evaluate([digits], {"strict": True}, FLOAT64, sums.length)
 
 
 # --- one row of each group ---------------------------------------------------------------------------------------------

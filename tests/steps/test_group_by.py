@@ -149,7 +149,7 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=3, unique=True), aggregates())
 def test_groups_are_those_of_plain_python(batch: pa.RecordBatch, keys: list[str], chosen: dict[str, tuple[str, str]]) -> None:
     pipeline = Pipeline({name: kind for name, (kind, _) in ALL.items()})
@@ -186,7 +186,7 @@ def gather(pipeline: Pipeline) -> Gather:
     return step
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), aggregates(), st.lists(st.integers(0, 25), max_size=4), st.booleans())
 def test_parts_of_any_split_joined_in_any_tree_give_the_whole(
     batch: pa.RecordBatch, chosen: dict[str, tuple[str, str]], cuts: list[int], twice: bool
@@ -219,7 +219,7 @@ def bits(vector: Any) -> Any:
     return array.view("int64").to_pylist() if vector.type.name == "float64" else array.to_pylist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(FLOATS, max_size=40), st.randoms())
 def test_a_sum_of_floats_is_exact_and_knows_no_order(values: list[float], random: Any) -> None:
     pipeline = Pipeline({"f": "float64", "k": "int64"}).group_by("k").agg(col("f").sum())
