@@ -149,7 +149,7 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=3, unique=True), aggregates())
 def test_groups_are_those_of_plain_python(batch: pa.RecordBatch, keys: list[str], chosen: dict[str, tuple[str, str]]) -> None:
     pipeline = Pipeline({name: kind for name, (kind, _) in ALL.items()})
