@@ -23,6 +23,7 @@ from millstream.schema import Column
 from tests.decode.test_framing import objects
 from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_number, nearest_single, same
 from tests.fuzz.deliveries import draw_aggregate, draw_event, draw_payload, judge_aggregate, judge_event, judge_payload
+from tests.fuzz.groups import draw_groups, judge_groups
 from tests.fuzz.nested import draw_nested, judge_nested
 from tests.fuzz.parquet import draw_columns, judge_columns
 
@@ -247,4 +248,5 @@ TARGETS = {
     "aggregate": Target(draw_aggregate, judge_aggregate),
     "payload": Target(draw_payload, judge_payload),
     "parquet": Target(draw_columns, judge_columns),
+    "groups": Target(draw_groups, judge_groups),
 }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from decimal import Context, Decimal
-from fractions import Fraction
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -17,15 +16,15 @@ from hypothesis import strategies as st
 
 from millstream import partials
 from millstream.aggregation import NAMES
-from millstream.columns import close, open_array
+from millstream.columns import open_array
 from millstream.errors import PlanError
 from millstream.expr import col, when
 from millstream.pipeline import Pipeline
 from millstream.planned import Gather
 from tests import guard
+from tests.steps.oracle import EXACT, bits, expected, float_sum, key, same
 from tests.test_engine import check_account
 
-EXACT = Context(prec=60)
 INT64 = st.sampled_from([0, 1, -1, (1 << 63) - 1, -(1 << 63)]) | st.integers(-9, 9)
 FLOATS = (
     st.sampled_from(
@@ -85,70 +84,6 @@ def aggregates(draw: st.DrawFn) -> dict[str, tuple[str, str]]:
     return {f"a{number}": one for number, one in enumerate(chosen)}
 
 
-def key(value: Any) -> Any:
-    """What is the same as a key: one NaN, one zero."""
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else value + 0.0
-    return value
-
-
-def rounded(exact: Fraction) -> float:
-    try:
-        return float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
-
-
-def float_sum(values: list[float]) -> float:
-    finite = [one for one in values if math.isfinite(one)]
-    if len(finite) < len(values):
-        return sum((one for one in values if not math.isfinite(one)), 0.0)
-    return rounded(sum(map(Fraction, finite), Fraction()))
-
-
-def expected(function: str, name: str, values: list[Any]) -> Any:
-    """An aggregate by plain Python; OverflowError for a sum that its type does not hold."""
-    some = [one for one in values if one is not None]
-    numbers = [one for one in some if not (isinstance(one, float) and math.isnan(one))] or some
-    match function:
-        case "len":
-            return len(values)
-        case "count":
-            return len(some)
-        case "first":
-            return values[0]
-        case "last":
-            return values[-1]
-        case "min":
-            return min(numbers, default=None)
-        case "max":
-            return max(numbers, default=None)
-        case "n_unique":
-            return len({key(one) for one in values})
-    if ALL[name][0].startswith("float"):
-        whole = float_sum(some)
-        return whole if function == "sum" else whole / len(some) if some else None
-    if name == "l":
-        return sum(some, timedelta())
-    exact = sum((Fraction(one) for one in some), Fraction())
-    if function == "mean":
-        if name == "d" and abs(exact) * 100 >= 10**38:
-            raise OverflowError
-        return float(exact) / len(some) if some else None
-    low, high = {"u": (0, (1 << 64) - 1), "d": (Fraction(1 - 10**38, 100), Fraction(10**38 - 1, 100))}.get(
-        name, (-(1 << 63), (1 << 63) - 1)
-    )
-    if not low <= exact <= high:
-        raise OverflowError
-    return Decimal(int(exact * 100)).scaleb(-2, EXACT) if name == "d" else int(exact)
-
-
-def same(left: Any, right: Any) -> bool:
-    if isinstance(left, float) and isinstance(right, float):
-        return (math.isnan(left) and math.isnan(right)) or struct.pack("d", left + 0.0) == struct.pack("d", right + 0.0)
-    return type(left) is type(right) and bool(left == right)
-
-
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=3, unique=True), aggregates())
 def test_groups_are_those_of_plain_python(batch: pa.RecordBatch, keys: list[str], chosen: dict[str, tuple[str, str]]) -> None:
@@ -163,7 +98,7 @@ def test_groups_are_those_of_plain_python(batch: pa.RecordBatch, keys: list[str]
     for numbers in groups.values():
         try:
             values = {
-                name: expected(function, of, [rows[number][of] for number in numbers])
+                name: expected(function, ALL[of][0], [rows[number][of] for number in numbers])
                 for name, (function, of) in chosen.items()
             }
             wanted.append((numbers, values))
@@ -202,21 +137,12 @@ def test_parts_of_any_split_joined_in_any_tree_give_the_whole(
         return partials.start(step, columns, rows.num_rows)
 
     places = [0, *sorted(min(one, batch.num_rows) for one in cuts), batch.num_rows]
-    parts = [part(batch.slice(first, last - first)) for first, last in zip(places, places[1:], strict=False)]
+    parts = [part(batch.slice(first, last - first)) for first, last in pairwise(places)]
     if twice and len(parts) > 2:
         parts = [partials.join(step, parts[:2]), partials.join(step, parts[2:])]
     joined, whole = partials.finish(step, partials.join(step, parts)), partials.finish(step, part(batch))
     for name, one in whole.items():
         assert bits(joined[name]) == bits(one), name
-
-
-def bits(vector: Any) -> Any:
-    """The values, floats by their bits, and the codes of what is none."""
-    valid = vector.validity().tolist("B")
-    if max(valid, default=0) > 1:
-        return valid
-    array = close(vector)
-    return array.view("int64").to_pylist() if vector.type.name == "float64" else array.to_pylist()
 
 
 @settings(max_examples=60, deadline=None)
