@@ -23,7 +23,7 @@ ROWS = (
     ("columns", "hashing", "grouping"),
     ("decode", "encode"),
     ("functions",),
-    ("literals", "aggregation"),
+    ("literals", "reductions"),
     ("expr", "grammar", "tables"),
     ("steps", "binding", "plan", "planned", "aggregates", "partials", "optimise", "nullness"),
     ("engine", "outcome", "lineage"),

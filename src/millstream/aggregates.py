@@ -321,4 +321,4 @@ AGGREGATES: dict[str, Aggregate] = {
     "last": _picked(LAST),
     "n_unique": Aggregate(_flat(INT64), _start_unique, _join_unique, _finish_unique, _unique),
 }
-"""Every aggregate by its name, as `millstream.aggregation` has them."""
+"""Every aggregate by its name, as `millstream.reductions` has them."""

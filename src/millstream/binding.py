@@ -14,12 +14,13 @@ import pyarrow as pa
 from millstream.classes import dataclass
 from millstream.columns import open_array
 from millstream.errors import PlanError
-from millstream.expr import Aggregate, Alias, Apply, Col, Expr, Lit
+from millstream.expr import Alias, Apply, Col, Expr, Lit
 from millstream.functions import CATALOGUE, Function
 from millstream.functions.constants import counts, fits, literal_value, operand_of
 from millstream.functions.function import Operand
 from millstream.functions.signatures import described, no_function, wide
 from millstream.hashing import Table
+from millstream.reductions import NAMES as REDUCTIONS
 from millstream.schema import NULL, Type
 
 T = TypeVar("T")
@@ -103,13 +104,13 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
             return Constant(_told(expression, lambda: operand_of(expression.value)).type, expression.value)
         case Alias():
             return _bind(expression.inner, columns)
+        case Apply() if expression.function in REDUCTIONS:
+            raise PlanError(f"`{expression}` is one value of many rows; it stands alone in group_by(…).agg(…)")
         case Apply():
             if expression.function == "is_between":
                 return _bind(_between(expression), columns)
             arguments = [_bind(one, columns) for one in expression.arguments]
             return _told(expression, lambda: _applied(expression, arguments))
-        case Aggregate():
-            raise PlanError(f"`{expression}` is one value of many rows; it stands alone in group_by(…).agg(…)")
     raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")
 
 

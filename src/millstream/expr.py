@@ -16,9 +16,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from millstream.aggregation import Aggregation
 from millstream.errors import UsageError
 from millstream.literals import literal_text, literals, quoted
+from millstream.reductions import Reductions
 from millstream.schema import Type
 from millstream.values import LITERALS
 
@@ -42,7 +42,7 @@ MOST_DEPTH, MOST_NODES = 200, 10_000
 _POSITIONAL = ("dtype", "every", "prefix", "suffix", "pattern", "characters")
 
 
-class Expr(Aggregation):
+class Expr(Reductions):
     """An expression. Combine it with + - * / // %, comparisons, & | ~ (for and, or, not), and its methods."""
 
     __slots__ = ()
@@ -319,7 +319,7 @@ class Alias(_Node):
 
 
 class Apply(_Node):
-    """A function of the catalogue over arguments, with options that are plain values."""
+    """A function of the catalogue over arguments, with options that are plain values; or an aggregate (`millstream.reductions`)."""
 
     __slots__ = ("arguments", "depth", "function", "options", "size")
     function: Name
@@ -366,29 +366,6 @@ class Apply(_Node):
         for key, value in self.options.items():
             inside.append(literal_text(value) if key in _POSITIONAL else f"{key}={literal_text(value)}")
         return f"{arguments[0].text(_ATOM)}.{name}({', '.join(inside)})", _ATOM
-
-
-class Aggregate(_Node):
-    """One value of the rows of a group: an aggregate of an expression's values."""
-
-    __slots__ = ("depth", "function", "inner", "size")
-    inner: Expr
-    function: Name
-
-    def __init__(self, inner: Expr, function: Name) -> None:
-        _set(self, inner=inner, function=function)
-        self._grow(inner)
-
-    @property
-    def output_name(self) -> Name | None:
-        return self.inner.output_name
-
-    @property
-    def columns(self) -> tuple[Name, ...]:
-        return self.inner.columns
-
-    def text(self, binding: int = 0) -> Name:
-        return f"{self.inner.text(_ATOM)}.{self.function}()"
 
 
 class When:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-from millstream.aggregation import NAMES as AGGREGATES
 from millstream.errors import SpecError, UsageError
 from millstream.expr import Apply, Col, Expr, Lit, When, as_expr, col, lit, when
+from millstream.reductions import NAMES as AGGREGATES
 from millstream.types import BINARY, TYPES, Type, decimal_of
 from millstream.values import from_text
 

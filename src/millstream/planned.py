@@ -11,7 +11,8 @@ from millstream import steps as written
 from millstream.binding import Bound, bind, inputs, unknown
 from millstream.classes import dataclass, replace
 from millstream.errors import PlanError
-from millstream.expr import Aggregate, Alias, Expr, col
+from millstream.expr import Alias, Apply, Expr, col
+from millstream.reductions import NAMES as REDUCTIONS
 from millstream.schema import BOOL, Type
 
 NOTHING: frozenset[str] = frozenset()
@@ -173,9 +174,9 @@ def _gathered(step: written.GroupBy, where: str, columns: Columns) -> tuple[Gath
             if name in after:
                 raise PlanError(f"two columns would be called {name!r}; give one another name with .alias('…')")
             aggregate = expr.inner if isinstance(expr, Alias) else expr
-            if not isinstance(aggregate, Aggregate):
+            if not isinstance(aggregate, Apply) or aggregate.function not in REDUCTIONS:
                 raise PlanError(f"`{expr}` is no aggregate; write one alone: col('price').sum()")
-            of = bind(aggregate.inner, columns)
+            of = bind(aggregate.arguments[0], columns)
             after[name] = result_type(aggregate.function, of.type)
         except PlanError as error:
             raise error.within("agg", name) from None

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream.aws import kinesis_handler
 from millstream.errors import PlanError, RunError
 from millstream.expr import col
 from millstream.local.run import run_files
 from millstream.pipeline import Pipeline
+from tests.aws import events
 from tests.test_engine import check_account
 
 pl = pytest.importorskip("polars", reason="NOT TESTED: Polars is not installed; pip install -e '.[dev]'")
@@ -166,6 +168,14 @@ def test_rules_are_in_the_report_of_a_run(tmp_path: Path) -> None:
     assert report.to_dict()["failed_by_rule"] == {"positive": 2}
     assert "2 rows broke the rule positive" in report.render()
     assert "failed_by_rule" not in run_files(P.select("i"), [tmp_path / "in.ndjson"], sink=tmp_path / "other").to_dict()
+
+
+def test_rules_are_in_the_log_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = P.expect(col("i") > 0, "drop", name="positive").select("i")
+    handler = kinesis_handler(pipeline, sink=tmp_path / "out", rejects=tmp_path / "bad")
+    handler(json.loads(events.to_bytes(events.kinesis(*RECORDS))), None)
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (line["failed_by_rule"], line["counts"]["filtered"]) == ({"positive": 2}, 2)
 
 
 def test_a_row_that_names_no_folder_takes_its_record_s_other_rows_along(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from millstream import partials
-from millstream.aggregation import NAMES
 from millstream.columns import open_array
 from millstream.errors import PlanError
 from millstream.expr import col, when
 from millstream.pipeline import Pipeline
 from millstream.planned import Gather
+from millstream.reductions import NAMES
 from tests import guard
 from tests.steps.oracle import EXACT, bits, expected, float_sum, key, same
 from tests.test_engine import check_account

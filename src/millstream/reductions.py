@@ -2,58 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from millstream.expr import Expr
+from typing import Any
 
 NAMES = ("len", "count", "sum", "mean", "min", "max", "first", "last", "n_unique")
-"""The methods of `Aggregation`."""
+"""The methods of `Reductions`."""
 
 
-class Aggregation:
+class Reductions:
     """One value for the rows of a group, as Polars has them. They stand in `agg` alone: a filter or a column has no groups."""
 
     __slots__ = ()
+    _apply: Any
 
-    def len(self) -> Expr:
+    def len(self) -> Any:
         """How many rows there are."""
-        return self._aggregate("len")
+        return self._apply("len")
 
-    def count(self) -> Expr:
+    def count(self) -> Any:
         """How many values there are, nulls aside."""
-        return self._aggregate("count")
+        return self._apply("count")
 
-    def sum(self) -> Expr:
+    def sum(self) -> Any:
         """The sum of the values, exact; that of none is 0. A sum that its type does not hold rejects the group's records."""
-        return self._aggregate("sum")
+        return self._apply("sum")
 
-    def mean(self) -> Expr:
+    def mean(self) -> Any:
         """The sum divided by the count, as float64; that of none is null."""
-        return self._aggregate("mean")
+        return self._apply("mean")
 
-    def min(self) -> Expr:
+    def min(self) -> Any:
         """The least value; NaN only where there is no number."""
-        return self._aggregate("min")
+        return self._apply("min")
 
-    def max(self) -> Expr:
+    def max(self) -> Any:
         """The greatest value; NaN only where there is no number."""
-        return self._aggregate("max")
+        return self._apply("max")
 
-    def first(self) -> Expr:
+    def first(self) -> Any:
         """The first row's value, which may be null."""
-        return self._aggregate("first")
+        return self._apply("first")
 
-    def last(self) -> Expr:
+    def last(self) -> Any:
         """The last row's value, which may be null."""
-        return self._aggregate("last")
+        return self._apply("last")
 
-    def n_unique(self) -> Expr:
+    def n_unique(self) -> Any:
         """How many different values there are; null is one."""
-        return self._aggregate("n_unique")
-
-    def _aggregate(self, function: str) -> Expr:
-        from millstream.expr import Aggregate
-
-        this: Any = self
-        return Aggregate(this, function)
+        return self._apply("n_unique")
