@@ -43,13 +43,12 @@ def place_of(text: str, at: Sequence[str | int]) -> str:
 
     at: the keys and list places that lead to it; where they lead nowhere, as far as they go.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
+        loader.dispose()
     except yaml.YAMLError:  # JSON that is no YAML
         return ""
-    finally:
-        loader.dispose()
     if node is None:
         return ""
     mark = node.start_mark

@@ -150,8 +150,6 @@ class Pipeline:
         names, order = _names("unique", () if subset is None else (subset,)), _names("unique", (order_by,))
         if subset is not None and not names:
             raise PlanError("unique: subset names no column; leave it out to compare all")
-        if order and keep not in ("first", "last"):
-            raise PlanError(f"unique: order_by tells which row is first and which last; keep={keep!r} takes neither")
         return self._with(Unique(names, keep, order))  # type: ignore[arg-type]
 
     def expect(self, rule: Expr, action: str = "reject", *, name: str | None = None) -> Pipeline:
@@ -166,8 +164,6 @@ class Pipeline:
             raise PlanError(f"expect: action is {action!r}; write 'reject', 'drop', 'flag' or 'fail'")
         if name is not None and (not isinstance(name, str) or not name):
             raise PlanError(f"expect: name is {name!r}; write some text")
-        if action == "flag" and name is None:
-            raise PlanError("expect: flag adds a column; name it: expect(col('price') > 0, 'flag', name='has_price')")
         return self._with(Expect(rule, action, name or ""))  # type: ignore[arg-type]
 
     def explode(self, column: str, *, empty_as_null: bool = False, keep_nulls: bool = True) -> Pipeline:

@@ -134,6 +134,8 @@ def planned(step: written.Step, where: str, columns: Columns) -> tuple[Rows, Col
 
 def _distinct(step: written.Unique, where: str, columns: Columns) -> Distinct:
     check_known((*step.subset, *step.order_by), columns)
+    if step.order_by and step.keep not in ("first", "last"):
+        raise PlanError(f"order_by tells which row is first and which last; keep {step.keep!r} takes neither of them")
     by = step.subset or tuple(columns)
     _check_flat(by, columns, "compared", "name the columns to compare, subset=[…], without it")
     _check_flat(step.order_by, columns, "put in order", "order by another column")
@@ -148,6 +150,8 @@ def _check_flat(names: Sequence[str], columns: Columns, what: str, instead: str)
 
 def _checked(step: written.Expect, where: str, columns: Columns) -> tuple[Check, Columns]:
     _, rule = predicate(step.rule, columns)
+    if step.action == "flag" and not step.called:
+        raise PlanError("flag adds a column, which needs a name; give the rule one: name='has_price'")
     called, reads = step.called or str(step.rule), sorted(inputs(rule))
     made = {called: BOOL} if step.action == "flag" else {}
     return Check(where, called, rule, step.action, reads[0] if len(reads) == 1 else None), columns | made

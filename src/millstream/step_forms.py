@@ -49,7 +49,7 @@ def _name(said: Any) -> str:
 
 
 def _names(said: Any) -> tuple[str, ...]:
-    listed = [said] if isinstance(said, str) else [] if said is None else said
+    listed = [said] if isinstance(said, str) else said
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         raise SpecError(f"write a name or a list of names, not {shown(said)}")
     return tuple(listed)

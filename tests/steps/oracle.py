@@ -84,5 +84,4 @@ def bits(vector: Any) -> Any:
     valid = vector.validity().tolist("B")
     if max(valid, default=0) > 1:
         return valid
-    array = close(vector)
-    return array.view("int64").to_pylist() if vector.type.name == "float64" else array.to_pylist()
+    return [struct.pack("d", one) if isinstance(one, float) else one for one in close(vector).to_pylist()]

@@ -196,7 +196,7 @@ def test_a_row_that_names_no_folder_takes_its_record_s_other_rows_along(tmp_path
         (lambda: P.unique("x").plan(), "there is no column 'x'"),
         (lambda: P.unique().plan(), "the column 'l' is list<string>, which cannot be compared; name the columns"),
         (lambda: P.unique("i", order_by="l", keep="last").plan(), "cannot be put in order"),
-        (lambda: P.unique("i", order_by="s"), "keep='any' takes neither"),
+        (lambda: P.unique("i", order_by="s").plan(), "keep 'any' takes neither"),
         (lambda: P.unique("i", keep="lst"), "write 'any', 'first'"),
         (lambda: P.unique([]), "names no column"),
         (lambda: P.cast({"x": "int64"}).plan(), "there is no column 'x'"),
@@ -205,7 +205,7 @@ def test_a_row_that_names_no_folder_takes_its_record_s_other_rows_along(tmp_path
         (lambda: P.cast("int64"), "cast takes a mapping"),
         (lambda: P.expect("i > 0"), "expect takes an expression"),
         (lambda: P.expect(col("i")).plan(), "`i` is int64, not true or false"),
-        (lambda: P.expect(col("i") > 0, "flag"), "flag adds a column; name it"),
+        (lambda: P.expect(col("i") > 0, "flag").plan(), "flag adds a column, which needs a name"),
         (lambda: P.expect(col("i") > 0, "warn"), "write 'reject', 'drop'"),
         (
             lambda: P.expect(col("i") > 0).expect(col("i") > 0, "drop").plan(),
