@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from millstream.classes import dataclass
 from millstream.columns import Vector, as_bytes, filled_bytes, ones
+from millstream.errors import RunError
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.schema import INT64
@@ -14,6 +15,9 @@ FIRST, LAST, LEAST, GREATEST, MIN, MAX = range(6)
 """Which row of a group `pick` takes: its first or last; the least by some columns, of equals the first, or the greatest, of equals
 the last, null before all values; the first that has the least or greatest value of one column, nulls aside, NaN only where there is
 no number."""
+
+MOST_ROWS = 1 << 31
+"""The most rows that lists of one batch become."""
 
 _FORMS = {"int64": 0, "uint64": 1, "float64": 2, "bool": 3, "string": 4, "decimal": 5}
 
@@ -118,6 +122,8 @@ def exploded(views: Memory, valid: Memory | None, keep_empty: bool, keep_nulls: 
     flags = valid if valid is not None else ones(views.count)
     none = allocate(0, 8)
     count = kernels.explode_views(views, flags, int(keep_empty), int(keep_nulls), none, none)
+    if count > MOST_ROWS:
+        raise RunError("explode makes over 2**31 rows of one batch; make the batch or the chunks smaller")
     parents, items = allocate(count, 8), allocate(count, 8)
     kernels.explode_views(views, flags, int(keep_empty), int(keep_nulls), parents, items)
     return parents, items

@@ -178,6 +178,13 @@ def test_rules_are_in_the_log_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (line["failed_by_rule"], line["counts"]["filtered"]) == ({"positive": 2}, 2)
 
 
+def test_a_rule_that_fails_batches_does_not_fail_the_warm_up(tmp_path: Path) -> None:
+    handler = kinesis_handler(P.expect(col("i") > 1 << 60, "fail").select("i"), sink=tmp_path / "out", rejects=tmp_path / "bad")
+    assert handler.warm()
+    with pytest.raises(RunError, match="break the rule"):
+        handler(json.loads(events.to_bytes(events.kinesis(*RECORDS))), None)
+
+
 def test_a_row_that_names_no_folder_takes_its_record_s_other_rows_along(tmp_path: Path) -> None:
     rows = [{"i": 1, "l": ["x", ""]}, {"i": 2, "l": ["x"]}, {"i": 3, "l": ["y"]}]
     (tmp_path / "in.ndjson").write_text("\n".join(map(json.dumps, rows)))
