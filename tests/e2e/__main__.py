@@ -9,7 +9,9 @@ is killed once at its work. Then all Parquet is read back. What is wrong makes t
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from layer import DIST
@@ -22,7 +24,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("demo/input/flights.ndjson"), help="flights (%(default)s)")
     parser.add_argument("--layer", type=Path, default=DIST / "millstream-py313-x86_64.zip", help="(%(default)s)")
     arguments = parser.parse_args()
-    return bool(campaign(arguments.records, arguments.data, arguments.layer))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started is stopped then
+    return bool(campaign(arguments.records, arguments.data, arguments.layer, partial(print, flush=True)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ PATIENCE = 900.0
 PARAMETERS = {"Release": "1", "Timeout": "60", "StreamBatchSize": "1000", "QueueBatchSize": "500", "ShardCount": "2"}
 
 
-def campaign(records: int, data: Path, layer: Path, say: Callable[[str], Any] = print) -> list[str]:
+def campaign(records: int, data: Path, layer: Path, say: Callable[[str], Any]) -> list[str]:
     """Run, and tell of it. What is wrong, line by line."""
     began, every = time.monotonic(), Flights(data, 0)
     sent = {
@@ -58,7 +58,7 @@ def campaign(records: int, data: Path, layer: Path, say: Callable[[str], Any] = 
             made = runtime(function, code, box, parts, endpoints, TIMEOUT)
             polled[source] = Poller(url, logical, held.enter_context(made), endpoints, "--timeout", str(TIMEOUT), *options)
             held.callback(polled[source].stop)
-        faults = _send(stack, sent, kinesis_local.client(kinesis), polled)
+        faults = _send(stack, sent, kinesis_local.client(kinesis), polled, say)
         told = {source: one.ended(PATIENCE) for source, one in _idle(polled, places)}
         found = flights.landed(_bucket(stack.outputs["Sink"]), _bucket(stack.outputs["Rejects"]))
         wrong = _compare(sent, found, polled, faults) + _left(stack)
@@ -107,7 +107,9 @@ class Faults:
         self.refused = 0
 
 
-def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dict[str, Poller]) -> Faults:
+def _send(
+    stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dict[str, Poller], say: Callable[[str], Any]
+) -> Faults:
     """All records, while S3 refuses for a while and each function's process is killed once."""
     faults = Faults()
     raised: list[BaseException] = []
@@ -119,7 +121,7 @@ def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dic
             except BaseException as error:
                 raised.append(error)
 
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         return thread
 
@@ -140,7 +142,11 @@ def _send(stack: Stack, sent: dict[str, flights.Flown], stream: Any, polled: dic
     ):
         time.sleep(0.05)
     _burst(BURST)
-    while any(one.is_alive() for one in threads):
+    told = time.monotonic()
+    while any(one.is_alive() for one in threads) and not raised:
+        if time.monotonic() > told + 60:
+            told = time.monotonic()
+            say("  ".join(f"{source}: {unbalanced(one.runtime.lines)[0]:,} batches" for source, one in polled.items()))
         for source, one in polled.items():
             if one.process.poll() not in (None, 0):
                 raise SystemExit(f"{source}: {one.ended(1)}")

@@ -35,7 +35,7 @@ def draw(flights: Flights, start: int, count: int, text: bool) -> Flown:
     filtered = 0
     for number, line in enumerate(islice(flights.lines, start, start + count)):
         if number % SPOILED == SPOILED - 1:
-            line = chance.choice(list(_spoiled(line, text)))
+            line = chance.choice(list(_spoiled(line, start + number, text)))
             rejects[line] += 1
         elif (row := flights.row(line)) is None:
             filtered += 1
@@ -47,14 +47,14 @@ def draw(flights: Flights, start: int, count: int, text: bool) -> Flown:
     return Flown(records, rows, rejects, filtered)
 
 
-def _spoiled(line: bytes, text: bool) -> Iterator[bytes]:
+def _spoiled(line: bytes, number: int, text: bool) -> Iterator[bytes]:
     yield line[: len(line) // 2]
     yield b"[" + line + b"]"
     yield line.replace(b'"distance":', b'"distance":"far","was":')
     yield line.replace(b'"month":', b'"month":300,"was":')
     if not text:
         yield line.replace(b'"carrier":"', b'"carrier":"\xff')
-        yield b"\0" * 40
+        yield b"\0" * 40 + str(number).encode()
 
 
 class Landed(NamedTuple):

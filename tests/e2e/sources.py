@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from botocore.config import Config
+from botocore.session import get_session
+
+from tests.aws import events
 from tests.crash.server import own
 
 OBJECTS = 50
-DEPTH = 3000
+PLAIN, AGGREGATED = 5_000, 100
+"""So many records by themselves; of the others so many in one."""
+IN_PUT = 100
+DEPTH = 600
 """Messages that wait in the queue at most: moto looks at each for each receipt."""
 
 
@@ -22,12 +29,15 @@ def _pieces(records: list[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def put_records(stream: Any, name: str, records: list[bytes]) -> None:
-    """Into a Kinesis stream, which splits its first shard half-way. `stream`: a client."""
-    split = False
-    for number, piece in enumerate(_pieces(records, 500)):
-        if not split and number * 500 >= len(records) // 2:
+    """Into a Kinesis stream, which splits its first shard half-way: by themselves, then aggregated as the Producer Library does.
+
+    `stream`: a client. kinesis-local takes seconds for 500 records where it has many.
+    """
+    sent = [*records[:PLAIN], *(events.kpl_aggregate(piece) for piece in _pieces(records[PLAIN:], AGGREGATED))]
+    puts = list(_pieces(sent, IN_PUT))
+    for number, piece in enumerate(puts):
+        if number == len(puts) // 2:
             _split(stream, name)
-            split = True
         waiting = [{"Data": data, "PartitionKey": f"{number}-{i}"} for i, data in enumerate(piece)]
         while waiting:
             answers = stream.put_records(StreamName=name, Records=waiting)["Records"]
@@ -63,8 +73,10 @@ def _depth(sqs: Any, url: str) -> int:
 
 def put_objects(bucket: str, prefix: str, records: list[bytes]) -> None:
     """As lines, every other object compressed."""
+    # S3 may refuse; the client for tests gives up at once.
+    s3 = get_session().create_client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 20}))
     for number, piece in enumerate(_pieces(records, max(1, len(records) // OBJECTS)), 1):
         body, name = b"\n".join(piece) + b"\n", f"{prefix}day {number:03}.ndjson"
         if number % 2:
             body, name = gzip.compress(body, 1), f"{name}.gz"
-        own("s3").put_object(Bucket=bucket, Key=name, Body=body)
+        s3.put_object(Bucket=bucket, Key=name, Body=body)
