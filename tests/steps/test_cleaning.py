@@ -46,7 +46,7 @@ def frame(batch: pa.RecordBatch) -> Any:
     return pl.from_arrow(batch).with_row_index("row")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     batches(),
     st.lists(st.sampled_from(FLAT), min_size=1, max_size=3, unique=True),
@@ -64,7 +64,7 @@ def test_unique_is_that_of_polars(batch: pa.RecordBatch, subset: list[str], keep
     assert outcome.row_source.to_pylist() == sorted(theirs["row"].to_list())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.booleans(), st.booleans(), st.booleans())
 def test_explode_is_that_of_polars(batch: pa.RecordBatch, empty: bool, nulls: bool, filtered: bool) -> None:
     pipeline = P.filter(col("i") > 1) if filtered else P
@@ -79,7 +79,7 @@ def test_explode_is_that_of_polars(batch: pa.RecordBatch, empty: bool, nulls: bo
     assert [one == 0 for one in outcome.disposition.to_pylist()] == [at in fed for at in range(batch.num_rows)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.lists(st.sampled_from(FLAT), min_size=1, max_size=2, unique=True))
 def test_groups_are_those_of_polars(batch: pa.RecordBatch, keys: list[str]) -> None:
     names = ("len", "count", "sum", "min", "max", "first", "last", "n_unique")

@@ -142,7 +142,7 @@ def test_what_may_be_null(expression: Any, nullable: bool) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pipelines(), batches())
 def test_what_is_told_to_be_never_null_never_is(pipeline: Pipeline, batch: pa.RecordBatch) -> None:
     told = {one["name"]: one["nullable"] for one in explain(pipeline).output}

@@ -84,7 +84,7 @@ def aggregates(draw: st.DrawFn) -> dict[str, tuple[str, str]]:
     return {f"a{number}": one for number, one in enumerate(chosen)}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=3, unique=True), aggregates())
 def test_groups_are_those_of_plain_python(batch: pa.RecordBatch, keys: list[str], chosen: dict[str, tuple[str, str]]) -> None:
     pipeline = Pipeline({name: kind for name, (kind, _) in ALL.items()})
@@ -121,7 +121,7 @@ def gather(pipeline: Pipeline) -> Gather:
     return step
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches(), aggregates(), st.lists(st.integers(0, 25), max_size=4), st.booleans())
 def test_parts_of_any_split_joined_in_any_tree_give_the_whole(
     batch: pa.RecordBatch, chosen: dict[str, tuple[str, str]], cuts: list[int], twice: bool
@@ -145,7 +145,7 @@ def test_parts_of_any_split_joined_in_any_tree_give_the_whole(
         assert bits(joined[name]) == bits(one), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(FLOATS, max_size=40), st.randoms())
 def test_a_sum_of_floats_is_exact_and_knows_no_order(values: list[float], random: Any) -> None:
     pipeline = Pipeline({"f": "float64", "k": "int64"}).group_by("k").agg(col("f").sum())

@@ -155,7 +155,7 @@ def outcome(pipeline: Pipeline, batch: pa.RecordBatch, optimise: bool) -> Any:
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pipelines(), batches())
 def test_optimised_is_unoptimised(pipeline: Pipeline, batch: pa.RecordBatch) -> None:
     note(str([(step.name, vars(step)) for step in pipeline.steps]))
