@@ -20,6 +20,7 @@ from millstream.functions.constants import counts, fits, literal_value, operand_
 from millstream.functions.function import Operand
 from millstream.functions.signatures import described, no_function, wide
 from millstream.hashing import Table
+from millstream.reductions import NAMES as REDUCTIONS
 from millstream.schema import NULL, Type
 
 T = TypeVar("T")
@@ -114,6 +115,8 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
             return Constant(_told(expression, lambda: operand_of(expression.value)).type, expression.value)
         case Alias():
             return _bind(expression.inner, columns)
+        case Apply() if expression.function in REDUCTIONS:
+            raise PlanError(f"`{expression}` is one value of many rows; it stands alone in group_by(…).agg(…)")
         case Apply():
             rewrite = CATALOGUE[expression.function].rewrite
             if rewrite is not None:

@@ -1,6 +1,6 @@
 """The command line.
 
-`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `doctor`, `emulate`, `layer publish`.
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `layer publish`.
 Exit status 0 done, 1 the run failed, 2 usage.
 """
 
@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     settings.add_argument("--json", action="store_true", help="print one JSON object")
     settings.set_defaults(call=_settings)
+    plan = commands.add_parser("plan", help="tell what a pipeline does, step by step, or the JSON Schema of pipeline files")
+    plan.add_argument("pipeline", metavar="PIPELINE", nargs="?", help="file.yaml, or file.py:name")
+    plan.add_argument("--explain", action="store_true", help="also kernels, what may be null, and where filters moved")
+    plan.add_argument("--schema", action="store_true", help="print the JSON Schema by which editors check pipeline files")
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    plan.set_defaults(call=_plan)
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
@@ -320,6 +326,21 @@ def _settings(arguments: argparse.Namespace) -> int:
     else:
         _say(render(found))
     return DONE
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    if (arguments.pipeline is None) != arguments.schema:
+        raise UsageError("plan takes a pipeline, or --schema alone: millstream plan pipeline.yaml --explain")
+    if arguments.schema:
+        from millstream.file_schema import file_schema
+
+        _say(json.dumps(file_schema(), indent=2))
+        return DONE
+    from millstream.explain import explain
+    from millstream.local.load import load_pipeline
+
+    found = explain(load_pipeline(arguments.pipeline))
+    return _told(arguments, found.to_dict, lambda: found.render(arguments.explain), None)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -21,6 +22,7 @@ def loads(text: str, is_json: bool = False) -> Any:
     """YAML or JSON text as plain data. Raises SpecError with line and column."""
     try:
         if is_json:
+            _check_depth(text)
             return json.loads(text, object_pairs_hook=_unique)
         loader = _Loader(text)
         try:
@@ -36,6 +38,34 @@ def loads(text: str, is_json: bool = False) -> Any:
         raise SpecError(f"cannot be read: {reason}") from None
 
 
+def place_of(text: str, at: Sequence[str | int]) -> str:
+    """Where a value stands in a text that `loads` read, for the beginning of a message: "line 7, column 5: ".
+
+    at: the keys and list places that lead to it; where they lead nowhere, as far as they go.
+    """
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        loader.dispose()
+    except yaml.YAMLError:  # JSON that is no YAML
+        return ""
+    if node is None:
+        return ""
+    mark = node.start_mark
+    for key in at:
+        if isinstance(node, yaml.MappingNode):
+            found = [(name, value) for name, value in node.value if name.value == str(key)]
+            if not found:
+                break
+            mark, node = found[0][0].start_mark, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            mark = node.start_mark
+        else:
+            break
+    return f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
@@ -43,6 +73,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key!r} stands twice")
         made[key] = value
     return made
+
+
+_OPENED = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError where JSON is nested more deeply than YAML may be."""
+    depth = 0
+    for found in _OPENED.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > MOST_DEPTH:
+            line = text.count("\n", 0, found.start()) + 1
+            column = found.start() - text.rfind("\n", 0, found.start())
+            raise ValueError(f"line {line}, column {column}: nested more than {MOST_DEPTH} levels deep")
 
 
 class _Loader(yaml.SafeLoader):

@@ -11,26 +11,29 @@ import pyarrow as pa
 from millstream import clock
 from millstream.binding import Applied, Bound, Constant, Input, Now, Widened
 from millstream.classes import dataclass, field, replace
-from millstream.columns import Vector, constant, filled_bytes, nulls, open_array, rows_of, take_all
+from millstream.columns import Vector, constant, filled_bytes, nulls, ones, open_array, rows_of, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
 from millstream.functions import CATALOGUE
 from millstream.functions.casts import widened
+from millstream.grouping import GREATEST, LAST, LEAST, exploded, flags, group, pick
+from millstream.lineage import Lineage
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.outcome import MEANING, Account, Outcome
-from millstream.plan import Assign, Keep, Plan, Probe
+from millstream.plan import Assign, Keep, Plan, Probe, Step
+from millstream.planned import Check, Distinct, Gather, Spread
 from millstream.schema import BOOL, INT64, Code, Disposition, Field, Type, from_arrow
 
 
 @dataclass
 class Batch:
-    """The live columns, and for each row the record it came from (int64). began: when it began to run, in microseconds since 1970."""
+    """The live columns, and of each row which records it was made from. began: when it began to run, in microseconds since 1970."""
 
     columns: dict[str, Vector]
     length: int
-    row_source: Memory
+    lineage: Lineage
     began: int = field(default_factory=lambda: int(clock.now() * 1e6))
 
 
@@ -40,17 +43,30 @@ def run(plan: Plan, source: Payloads | pa.RecordBatch) -> Outcome:
     batch, account = _open_batch(plan, source) if isinstance(source, pa.RecordBatch) else _decode(plan, source)
     decoded = perf_counter()
     for step in plan.steps:
-        match step:
-            case Assign():
-                _assign(step, batch, account)
-            case Keep():
-                _keep(step, batch, account)
-            case Probe():
-                _probe(step, batch, account)
-        batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
+        advance(step, batch, account)
     outcome = _close(plan, source, batch, account)
     outcome.seconds.update(decode=decoded - started, steps=perf_counter() - decoded)
     return outcome
+
+
+def advance(step: Step, batch: Batch, account: Account) -> None:
+    """One step."""
+    match step:
+        case Assign():
+            _assign(step, batch, account)
+        case Keep():
+            _keep(step, batch, account)
+        case Probe():
+            _probe(step, batch, account)
+        case Distinct():
+            _distinct(step, batch)
+        case Check():
+            _check(step, batch, account)
+        case Spread():
+            _spread(step, batch)
+        case Gather():
+            _gather(step, batch, account)
+    batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
 
 
 def evaluate(bound: Bound, batch: Batch) -> Vector:
@@ -96,11 +112,14 @@ def _assign(step: Assign, batch: Batch, account: Account) -> None:
 
 def _keep(step: Keep, batch: Batch, account: Account) -> None:
     tests = [evaluate(one, batch) for _, one in step.predicates]
+    bad: list[int] = []
     for (name, _), test in zip(step.predicates, tests, strict=True):
-        _reject_errors(step.where, {name: test}, batch, account)
+        bad += _reject_errors(step.where, {name: test}, batch, account)
     mask = tests[0]
     for test in tests[1:]:
         mask = CATALOGUE["and"].evaluate([mask, test], {}, BOOL, batch.length)
+    if bad and not batch.lineage.is_plain:
+        mask = Vector(BOOL, batch.length, _without(bad, mask.values), mask.valid)
     _select(batch, mask, step.live)  # neither null nor error is true
 
 
@@ -114,52 +133,145 @@ def _probe(step: Probe, batch: Batch, account: Account) -> None:
     if step.how != "left":
         kernels.find_missing(found.rows, int(step.how != "anti"), kept)
     mask = Vector(BOOL, batch.length, kept, found.valid)
-    _reject_errors(step.where, {step.on[0]: mask}, batch, account)
+    bad = _reject_errors(step.where, {step.on[0]: mask}, batch, account)
+    if bad and not batch.lineage.is_plain:
+        mask = Vector(BOOL, batch.length, _without(bad, kept), found.valid)
     _select(batch, mask, step.live)
 
 
+def _distinct(step: Distinct, batch: Batch) -> None:
+    """Rows keep their order, whichever of a group stays."""
+    groups = group([batch.columns[name] for name in step.by], batch.length)
+    if step.keep == "none":
+        sizes, alone = allocate(groups.count, 8), allocate(groups.count, 1)
+        kernels.count_groups(ones(batch.length), groups.ids, sizes)
+        kernels.equal_int64(sizes, constant(INT64, 1, groups.count).values, 0, alone)
+        mask = allocate(batch.length, 1)
+        kernels.take_uint8(alone, groups.ids, mask)
+    else:
+        chosen = groups.firsts
+        if step.order_by:
+            order = [batch.columns[name] for name in step.order_by]
+            chosen = pick(order, groups.ids, groups.count, GREATEST if step.keep == "last" else LEAST)
+        elif step.keep == "last":
+            chosen = pick((), groups.ids, groups.count, LAST)
+        mask = flags(chosen, batch.length)
+    _select(batch, Vector(BOOL, batch.length, mask), step.live)
+
+
+def _check(step: Check, batch: Batch, account: Account) -> None:
+    """Rows for which the rule is false or null break it. Where it cannot be computed the record is rejected, whatever the action."""
+    rule = evaluate(step.rule, batch)
+    bad = _reject_errors(step.where, {step.column or "": rule}, batch, account)
+    if bad:
+        _drop_rows(bad, batch, frozenset(batch.columns))
+        rule = evaluate(step.rule, batch)
+    held = allocate(batch.length + 1, 8)
+    held = held.part(0, kernels.filter_indices(rule.values, rule.validity(), held), 8)
+    broken = batch.length - held.count
+    account.failed_by_rule[step.called] = broken
+    holds = Vector(BOOL, batch.length, flags(held, batch.length))
+    if step.action == "flag":
+        batch.columns[step.called] = holds
+    elif step.action == "drop":
+        _select(batch, holds, step.live)
+    elif broken and step.action == "fail":
+        raise RunError(f"{step.where}: {broken:,} of {batch.length:,} rows break the rule {step.called!r}, so none is written")
+    elif broken:
+        holds.valid = filled_bytes(int(Code.RULE_FAILED), batch.length)
+        kernels.scatter_uint8(1, held, holds.valid)
+        meaning = f"the rule {step.called!r} is broken"
+        _drop_rows(_reject_errors(step.where, {step.column or "": holds}, batch, account, meaning), batch, step.live)
+
+
+def _spread(step: Spread, batch: Batch) -> None:
+    lists = batch.columns.pop(step.column)
+    parents, items = exploded(lists.values, lists.valid, step.keep_empty, step.keep_nulls)
+    _take_rows(batch, parents, step.live)
+    batch.lineage = replace(batch.lineage, shared=True)
+    if step.column in step.live:
+        batch.columns[step.column] = take(lists.children[0], items, gaps=True)
+
+
+def _gather(step: Gather, batch: Batch, account: Account) -> None:
+    """A group's row is made from all records of its rows: they are written, filtered or rejected with it."""
+    from millstream.aggregates import AGGREGATES
+
+    keys = [name for name, _ in step.keys]
+    made = {name: evaluate(one, batch) for name, one in step.keys} | {
+        name: evaluate(one, batch) for name, _, one in step.aggregates
+    }
+    bad = _reject_errors(step.where, made, batch, account)
+    batch.columns = made
+    _drop_rows(bad, batch, frozenset(made))
+    before, groups = batch.columns, group([batch.columns[name] for name in keys], batch.length)
+    batch.columns = dict(zip(keys, take_all([before[name] for name in keys], groups.firsts), strict=True))
+    aggregates = {name: AGGREGATES[function].of(before[name], groups) for name, function, _ in step.aggregates}
+    batch.length, batch.lineage = groups.count, batch.lineage.grouped(groups)
+    bad = _reject_errors(step.where, aggregates, batch, account)
+    batch.columns |= aggregates
+    _drop_rows(bad, batch, step.live)
+
+
 def _select(batch: Batch, mask: Vector, live: frozenset[str]) -> None:
-    """Keep the rows where the mask is true, of the columns that are still needed. String bytes stay where they are."""
+    """Keep the rows where the mask is true, of the columns that are still needed."""
     indices = allocate(batch.length + 1, 8)
     count = kernels.filter_indices(mask.values, mask.validity(), indices)
-    if count == batch.length:
-        return
+    if count < batch.length:
+        _take_rows(batch, indices.part(0, count, 8), live)
+
+
+def _take_rows(batch: Batch, rows: Memory, live: frozenset[str]) -> None:
+    """These rows, of the columns that are still needed. String bytes stay where they are."""
     names = [name for name in batch.columns if name in live]
     columns = [batch.columns[name] for name in names]
-    source, *taken = take_all([Vector(INT64, batch.length, batch.row_source), *columns], indices.part(0, count, 8))
+    numbers, *taken = take_all([Vector(INT64, batch.length, batch.lineage.numbers), *columns], rows)
     batch.columns = dict(zip(names, taken, strict=True))
-    batch.length, batch.row_source = count, source.values
+    batch.length, batch.lineage = rows.count, replace(batch.lineage, numbers=numbers.values)
 
 
 def _drop_rows(bad: list[int], batch: Batch, live: frozenset[str]) -> None:
     if bad:
-        fine = filled_bytes(1, batch.length)
-        kernels.scatter_uint8(0, from_numbers("q", bad), fine)
-        _select(batch, Vector(BOOL, batch.length, fine), live)
+        _select(batch, Vector(BOOL, batch.length, _without(bad, ones(batch.length))), live)
 
 
-def _reject_errors(where: str, made: Mapping[str, Vector], batch: Batch, account: Account) -> list[int]:
-    """Reject the records of rows with an error code in one of these columns, the first column's first; the rows."""
-    bad: dict[int, None] = {}
-    known = {one.position for one in account.rejects} if account.rejects else set()
+def _without(rows: list[int], mask: Memory) -> Memory:
+    """A mask in which these rows are false."""
+    made = allocate(mask.count, 1)
+    kernels.copy_uint8(mask, made)
+    kernels.scatter_uint8(0, from_numbers("q", rows), made)
+    return made
+
+
+def _reject_errors(
+    where: str, made: Mapping[str, Vector], batch: Batch, account: Account, meaning: str | None = None
+) -> list[int]:
+    """Reject the records of rows with an error code in one of these columns, the first column's first; the rows that go with them."""
+    bad: dict[int, tuple[Code, str | None, int, str]] = {}
     for name, vector in made.items():
         if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
             continue
         rows = allocate(batch.length, 8)
         rows = rows.part(0, kernels.find_errors(vector.valid, rows), 8)
-        codes, positions = allocate(rows.count, 1), allocate(rows.count, 8)
+        codes = allocate(rows.count, 1)
         kernels.take_uint8(vector.valid, rows, codes)
-        kernels.take_int64(batch.row_source, rows, positions)
         reasons = {
-            code: (Code(code), name or None, -1, f"{where}: {MEANING.get(Code(code), 'the value cannot be computed')}")
+            code: (
+                Code(code),
+                name or None,
+                -1,
+                f"{where}: {meaning or MEANING.get(Code(code), 'the value cannot be computed')}",
+            )
             for code in set(codes.tolist("B"))
         }
-        for row, code, position in zip(rows.tolist(), codes.tolist("B"), positions.tolist(), strict=True):
-            bad[row] = None
-            if position not in known:
-                known.add(position)
-                account.rejects.append(Reject(position, *reasons[code]))
-    return list(bad)
+        for row, code in zip(rows.tolist(), codes.tolist("B"), strict=True):
+            bad.setdefault(row, reasons[code])
+    if not bad:
+        return []
+    records, gone = batch.lineage.together(bad)
+    known = {one.position for one in account.rejects}
+    account.rejects += (Reject(record, *bad[row]) for record, row in records.items() if record not in known)
+    return gone
 
 
 def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
@@ -174,7 +286,7 @@ def _decode(plan: Plan, payloads: Payloads) -> tuple[Batch, Account]:
         dict(decoded.unknown_keys),
         dict(decoded.missing_columns),
     )
-    return Batch(dict(decoded.columns), decoded.length, decoded.row_source), account
+    return Batch(dict(decoded.columns), decoded.length, Lineage(decoded.row_source)), account
 
 
 def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
@@ -182,7 +294,7 @@ def _open_batch(plan: Plan, source: pa.RecordBatch) -> tuple[Batch, Account]:
     columns = {one.name: _open_column(one, source) for one in plan.decoded}
     row_source = allocate(length, 8)
     kernels.fill_sequence(row_source)
-    batch, account = Batch(columns, length, row_source), Account(length, source.nbytes)
+    batch, account = Batch(columns, length, Lineage(row_source)), Account(length, source.nbytes)
     for one in plan.decoded:
         vector = columns[one.name]
         if not one.nullable and vector.valid is not None:
@@ -223,7 +335,7 @@ def _alike(kind: Type, wanted: Type) -> bool:
 
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
     disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
-    kernels.scatter_uint8(int(Disposition.KEPT), batch.row_source, disposition)
+    kernels.scatter_uint8(int(Disposition.KEPT), batch.lineage.kept(), disposition)
     if account.rejects:
         rejected = from_numbers("q", [one.position for one in account.rejects])
         kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
@@ -231,8 +343,9 @@ def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account:
     return Outcome(
         plan.schema,
         tuple(batch.columns[name] for name, _ in plan.output),
-        pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.row_source.buffer()]),
+        pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.lineage.first_records().buffer()]),
         to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
         pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
+        batch.lineage,
     )

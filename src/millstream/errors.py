@@ -15,13 +15,30 @@ A message never carries a value from a record. Bad records raise nothing: they a
 `millstream.schema.Code`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class MillstreamError(Exception):
     """The root of all errors raised on purpose."""
 
 
 class UsageError(MillstreamError):
-    """The caller asked for something that cannot be done; the message says what to write instead."""
+    """The caller asked for something that cannot be done; the message says what to write instead.
+
+    at: of what is wrong in a pipeline file, the keys and list places that lead there, as far as that is known.
+    """
+
+    at: tuple[str | int, ...] = ()
+
+    def within(self, *keys: str | int, of: Exception | None = None) -> Self:
+        """This error, told to be under these keys; and there where another one, which it stands for, was."""
+        self.at = (*keys, *(self.at if of is None else getattr(of, "at", ())))
+        return self
 
 
 class PlanError(UsageError):

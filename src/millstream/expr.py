@@ -20,6 +20,7 @@ from millstream.errors import UsageError
 from millstream.literals import literal_text, quoted
 from millstream.methods import Lists, Methods, Struct, Text, Time
 from millstream.notation import ATOM, applied_text
+from millstream.reductions import Reductions
 from millstream.schema import Type
 from millstream.values import LITERALS
 
@@ -32,7 +33,7 @@ MOST_DEPTH, MOST_NODES = 200, 10_000
 """How deep and how large an expression may grow: what walks it recurses."""
 
 
-class Expr(Methods):
+class Expr(Methods, Reductions):
     """An expression. Combine it with + - * / // % **, comparisons, & | ^ ~ (for and, or, xor, not), and its methods."""
 
     __slots__ = ()
@@ -319,7 +320,7 @@ class Alias(_Node):
 
 
 class Apply(_Node):
-    """A function of the catalogue over arguments, with options that are plain values."""
+    """A function of the catalogue over arguments, with options that are plain values; or an aggregate (`millstream.reductions`)."""
 
     __slots__ = ("arguments", "depth", "function", "options", "size")
     function: Name

@@ -15,6 +15,7 @@ from millstream import across
 from millstream.errors import SpecError, UsageError
 from millstream.expr import Apply, Col, Expr, Lit, Then, When, as_expr, col, lit, when
 from millstream.methods import SPACES, method_names, no_method
+from millstream.reductions import NAMES as REDUCTIONS
 from millstream.types import BINARY, TYPES, Type, decimal_of
 from millstream.values import from_text
 
@@ -25,7 +26,7 @@ _BINARY = {
     ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor", ast.Pow: "pow",
 }  # fmt: skip
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
-_OWN = ("alias",)
+_OWN = ("alias", *REDUCTIONS)
 """Methods that are no function of the catalogue."""
 _WHEN = ("then", "when", "otherwise")
 

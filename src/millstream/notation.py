@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.classes import Protocol
 from millstream.literals import literal_text, literals
+from millstream.reductions import NAMES as REDUCTIONS
 
 if TYPE_CHECKING:
     from millstream.functions.parameters import Parameter
@@ -54,6 +55,8 @@ def applied_text(of: Called) -> tuple[str, int]:
         return f"not {inner.text(_NOT)}", _NOT
     if name == "when":
         return _when_text(arguments), ATOM
+    if name in REDUCTIONS:
+        return f"{arguments[0].text(ATOM)}.{name}()", ATOM
     from millstream.functions import CATALOGUE, Form
 
     function = CATALOGUE[name]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from millstream.classes import dataclass, field
 from millstream.columns import Vector, close, rows_of
 from millstream.decode.rejects import Reject
+from millstream.lineage import Lineage
 from millstream.schema import Code
 
 MEANING = {
@@ -34,7 +35,8 @@ class Outcome:
     batch: the rows that came out, of `schema`; columns: the same as the engine has them. row_source: the input record of each row
     (int64). rejects: position, code, column, offset, message, payload of each rejected record. disposition: one `Disposition` a
     record (uint8). counts: delivered = kept + filtered + duplicate + rejected + failed, in records, and rows, bytes_in,
-    rejected_by_code, nulls_on_error, unknown_keys, missing_columns. seconds: what decode and steps took.
+    rejected_by_code, nulls_on_error, unknown_keys, missing_columns, failed_by_rule. seconds: what decode and steps took. lineage: of rows
+    that were made from several records, which; `row_source` has the first.
     """
 
     schema: pa.Schema
@@ -43,6 +45,7 @@ class Outcome:
     rejects: pa.RecordBatch
     disposition: pa.Array
     counts: dict[str, Any]
+    lineage: Lineage
     seconds: dict[str, float] = field(default_factory=dict)
 
     @cached_property
@@ -66,6 +69,7 @@ class Account:
     nulls_on_error: dict[str, int] = field(default_factory=dict)
     unknown_keys: dict[str, int] = field(default_factory=dict)
     missing_columns: dict[str, int] = field(default_factory=dict)
+    failed_by_rule: dict[str, int] = field(default_factory=dict)
 
     def counts(self, kept: int, rows: int) -> dict[str, Any]:
         """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
@@ -83,4 +87,5 @@ class Account:
             "nulls_on_error": self.nulls_on_error,
             "unknown_keys": self.unknown_keys,
             "missing_columns": self.missing_columns,
+            "failed_by_rule": self.failed_by_rule,
         }

@@ -11,7 +11,20 @@ from millstream import spec
 from millstream.errors import PlanError, UsageError
 from millstream.expr import Expr, as_expr, col
 from millstream.schema import Column, Schema, Type
-from millstream.steps import Drop, DropNulls, Filter, Rename, Select, Step, WithColumns
+from millstream.steps import (
+    Cast,
+    Drop,
+    DropNulls,
+    Expect,
+    Explode,
+    Filter,
+    GroupBy,
+    Rename,
+    Select,
+    Step,
+    Unique,
+    WithColumns,
+)
 
 # What plans and runs a pipeline is imported when that is done: to describe one takes much less.
 if TYPE_CHECKING:
@@ -54,6 +67,7 @@ class Pipeline:
         self.input = spec.checked_input(input or {})
         self.output = spec.checked_output(output or {})
         self.steps: tuple[Step, ...] = ()
+        self._file: spec.File | None = None
         self._plan: Plan | None = None
 
     def __repr__(self) -> str:
@@ -63,7 +77,7 @@ class Pipeline:
 
     def _with(self, step: Step) -> Pipeline:
         after = Pipeline(self.schema, name=self.name, input=self.input, output=self.output)
-        after.steps = (*self.steps, step)
+        after.steps, after._file = (*self.steps, step), self._file
         return after
 
     def with_columns(self, *exprs: Expr, **named: Any) -> Pipeline:
@@ -143,12 +157,76 @@ class Pipeline:
         step = enriched(function, _names("enrich", (key,)), columns, **settings, failures=failures, pause=pause)
         return self._with(step)
 
+    def cast(self, dtypes: Mapping[str, str | Type], *, strict: bool = True) -> Pipeline:
+        """Columns as other types, in place: cast({"price": "decimal128(10, 2)"}). A value that does not fit rejects the record, or
+        is null with strict=False.
+        """
+        if not isinstance(dtypes, Mapping) or not dtypes or not all(isinstance(name, str) for name in dtypes):
+            raise PlanError("cast takes a mapping of names to types: cast({'price': 'float64'})")
+        return self._with(Cast(tuple((name, str(kind)) for name, kind in dtypes.items()), _flag("cast", "strict", strict)))
+
+    def unique(
+        self,
+        subset: str | Sequence[str] | None = None,
+        *,
+        keep: str = "any",
+        order_by: str | Sequence[str] = (),
+    ) -> Pipeline:
+        """One row of those in a batch that are the same in `subset`, in all columns where it is None; rows keep their order.
+
+        keep: "first", "last", "any" (which is the first), or "none" of them. order_by: by which columns they are put in order to tell which
+        is first and which last, nulls before all values; the order of arrival decides where these are the same, too.
+        """
+        if keep not in ("any", "first", "last", "none"):
+            raise PlanError(f"unique: keep is {keep!r}; write 'any', 'first', 'last' or 'none'")
+        names, order = _names("unique", () if subset is None else (subset,)), _names("unique", (order_by,))
+        if subset is not None and not names:
+            raise PlanError("unique: subset names no column; leave it out to compare all")
+        return self._with(Unique(names, keep, order))  # type: ignore[arg-type]
+
+    def expect(self, rule: Expr, action: str = "reject", *, name: str | None = None) -> Pipeline:
+        """A rule that every row should keep: expect(col("price") > 0). False and null break it.
+
+        action: "reject" the record (RULE_FAILED), "drop" the row, "flag" it: add a column `name` that tells whether the rule holds, or
+        "fail", which raises RunError for the batch. How many rows broke it is in `counts["failed_by_rule"]`, by `name`, else by its text.
+        """
+        if not isinstance(rule, Expr):
+            raise PlanError("expect takes an expression: expect(col('price') > 0)")
+        if action not in ("reject", "drop", "flag", "fail"):
+            raise PlanError(f"expect: action is {action!r}; write 'reject', 'drop', 'flag' or 'fail'")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise PlanError(f"expect: name is {name!r}; write some text")
+        return self._with(Expect(rule, action, name or ""))  # type: ignore[arg-type]
+
+    def explode(self, column: str, *, empty_as_null: bool = False, keep_nulls: bool = True) -> Pipeline:
+        """A row for every item of a list column, which becomes a column of items.
+
+        empty_as_null: a row with null for an empty list, in place of none. keep_nulls: a row with null for a null, in place of none.
+        """
+        if not isinstance(column, str):
+            raise PlanError("explode takes a column's name: explode('lines')")
+        flags = [_flag("explode", name, one) for name, one in (("empty_as_null", empty_as_null), ("keep_nulls", keep_nulls))]
+        return self._with(Explode(column, *flags))
+
+    def group_by(self, *keys: str | Expr | Sequence[str]) -> Groups:
+        """The rows of a batch that have the same keys, as one row: group_by("country").agg(col("price").sum())."""
+        listed = [one for given in keys for one in ([given] if isinstance(given, str | Expr) else given)]
+        named = _named("group_by", [col(one) if isinstance(one, str) else one for one in listed])
+        if not named:
+            raise PlanError("group_by needs at least one key: group_by('country')")
+        return Groups(self, named)
+
     def plan(self) -> Plan:
         """The checked pipeline; lookups are read here, once. Raises PlanError with the step and what to write instead."""
         if self._plan is None:
             from millstream.plan import plan
 
-            self._plan = plan(self.schema, self.steps, self.output, self.input)
+            try:
+                self._plan = plan(self.schema, self.steps, self.output, self.input)
+            except PlanError as error:
+                if self._file is None:
+                    raise
+                raise PlanError(f"{self._file.place(error)}{error}").within(of=error) from None
         return self._plan
 
     def run(self, records: Records) -> Outcome:
@@ -182,7 +260,7 @@ class Pipeline:
         """A pipeline from plain data, or from a YAML or JSON file. Raises SpecError naming the file and the place."""
         parts = spec.read(source)
         made = cls(parts.schema, name=parts.name, input=parts.input, output=parts.output)
-        made.steps = parts.steps
+        made.steps, made._file = parts.steps, parts.file
         return made
 
     @property
@@ -195,6 +273,23 @@ class Pipeline:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+class Groups:
+    """Rows by their keys, on their way to become one row each; see `Pipeline.group_by`."""
+
+    def __init__(self, pipeline: Pipeline, keys: Sequence[tuple[str, Expr]]) -> None:
+        self._pipeline, self._keys = pipeline, tuple(keys)
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Pipeline:
+        """The keys, and these: `agg(col("price").sum(), orders=col("price").len())`, a row for each group of a batch.
+
+        Groups come in the order in which they are first met.
+        """
+        made = [*_named("agg", aggregates), *((name, as_expr(one)) for name, one in named.items())]
+        if not made:
+            raise PlanError("agg needs at least one aggregate: agg(col('price').sum())")
+        return self._pipeline._with(GroupBy(self._keys, tuple(made)))
+
+
 def _payloads(records: list[bytes]) -> Payloads:
     from millstream.decode.payloads import Payloads
 
@@ -203,6 +298,12 @@ def _payloads(records: list[bytes]) -> Payloads:
     except TypeError:
         wrong = next((one for one in records if not isinstance(one, bytes | bytearray | memoryview)), None)
         raise UsageError(_TAKES.format(f"a list with a {type(wrong).__name__} in it; encode text with .encode()")) from None
+
+
+def _flag(step: str, name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise PlanError(f"{step}: {name} is {value!r}; write True or False")
+    return value
 
 
 def _named(step: str, exprs: Iterable[Any]) -> list[tuple[str, Expr]]:

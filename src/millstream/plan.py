@@ -1,8 +1,8 @@
 """From what the user wrote to what the engine does: every name resolved, every type checked, every error told.
 
-The engine knows three kinds of step. with_columns, select and rename become `Assign`; filter and drop_nulls become `Keep`;
-join and enrich become `Probe`; drop needs none. Each step carries the columns that are still needed after it, so that what no later step
-and no output reads is neither decoded nor moved.
+with_columns, select, rename and cast become `Assign`; filter and drop_nulls become `Keep`; join and enrich become `Probe`; drop needs
+nothing; the steps of `millstream.planned` are for rows. Each step carries the columns that are still needed after it, so that what no
+later step and no output reads is neither decoded nor moved.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from millstream import steps as written
-from millstream.binding import Applied, Bound, Input, Widened, bind, inputs, unknown
+from millstream.binding import Bound, Input, bind, inputs, unknown
 from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
-from millstream.expr import Expr, col
+from millstream.expr import col
 from millstream.lookups.matching import Matcher
-from millstream.schema import BOOL, Field, Schema, Type
+from millstream.planned import NOTHING, Rows, cast_columns, check_known, check_rules, named, planned, predicate
+from millstream.schema import Field, Schema, Type
 
 if TYPE_CHECKING:
     from millstream.decode.csv import CsvDecoder
     from millstream.decode.dialect import Dialect
-
-NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,12 @@ class Assign:
 
 @dataclass(frozen=True)
 class Keep:
-    """Keep the rows for which all predicates are true. Each has a name, for rejects."""
+    """Keep the rows for which all predicates are true. Each has a name, for rejects. also: filters that are done here too."""
 
     where: str
     predicates: tuple[tuple[str, Bound], ...]
     live: frozenset[str] = NOTHING
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Probe:
     live: frozenset[str] = NOTHING
 
 
-Step = Assign | Keep | Probe
+Step = Assign | Keep | Probe | Rows
 
 
 @dataclass(frozen=True)
@@ -92,30 +92,50 @@ class Plan:
 
 
 def plan(
-    schema: Schema, steps: Iterable[written.Step], output: Mapping[str, Any], source: Mapping[str, Any] | None = None
+    schema: Schema,
+    steps: Iterable[written.Step],
+    output: Mapping[str, Any],
+    source: Mapping[str, Any] | None = None,
+    *,
+    optimise: bool = True,
 ) -> Plan:
-    """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write."""
+    """Check a pipeline. Raises PlanError with the number and kind of the step, what was found there, and what to write.
+
+    source: the input settings, which matter for CSV. Without `optimise` steps are done in the order in which they are written, and all
+    columns are decoded and kept.
+    """
+    from millstream.optimise import optimised  # it takes the steps of this module apart
+
+    steps = tuple(steps)
     columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
-    planned: list[Step] = []
+    made: list[Step] = []
+    names = set(columns)
     for number, step in enumerate(steps, 1):
         where = f"step {number} ({step.name})"
         try:
             one, columns = _planned(step, where, columns)
         except PlanError as error:
-            raise PlanError(f"{where}: {error}") from None
+            raise PlanError(f"{where}: {error}").within("steps", number - 1, step.name, of=error) from None
         if not columns:
-            raise PlanError(f"{where}: no column is left; keep at least one")
-        planned += [one] if one else []
+            raise PlanError(f"{where}: no column is left; keep at least one").within("steps", number - 1)
+        made += [one] if one else []
+        names.update(columns)
+    check_rules(steps)
     _check_zones(columns)
-    _check_output(output, columns)
-    live = frozenset(columns)
+    try:
+        _check_output(output, columns)
+    except PlanError as error:
+        raise error.within("output") from None
+    fields, live = tuple(schema.values()), frozenset(columns)
+    dialect = _dialect(source or {}, fields)
+    if not optimise:
+        return Plan(fields, fields, tuple(replace(one, live=frozenset(names)) for one in made), tuple(columns.items()), dialect)
     ordered: list[Step] = []
-    for one in reversed(_merged(planned)):
+    for one in reversed(optimised(made)):
         one, live = _needed(one, live)
         ordered.insert(0, one)
-    fields = tuple(schema.values())
     decoded = tuple(one for one in fields if one.name in live or not one.nullable) or fields[:1]
-    return Plan(fields, decoded, tuple(ordered), tuple(columns.items()), _dialect(source or {}, fields))
+    return Plan(fields, decoded, tuple(ordered), tuple(columns.items()), dialect)
 
 
 def _dialect(source: Mapping[str, Any], fields: tuple[Field, ...]) -> Dialect | None:
@@ -134,18 +154,18 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
     """A step as the engine does it, and the columns after it."""
     match step:
         case written.WithColumns():
-            made = _bound(step.columns, columns)
+            made = named(step.columns, columns)
             return Assign(where, made), columns | {name: one.type for name, one in made}
         case written.Select():
-            made = _bound(step.columns, columns)
+            made = named(step.columns, columns)
             return Assign(where, made), {name: one.type for name, one in made}
         case written.Filter():
-            return Keep(where, tuple(_predicate(one, columns) for one in step.predicates)), columns
+            return Keep(where, tuple(predicate(one, columns) for one in step.predicates)), columns
         case written.DropNulls():
             names = step.columns or tuple(columns)
             return Keep(where, tuple((name, bind(col(name).is_not_null(), columns)) for name in names)), columns
         case written.Drop():
-            _check_known(step.columns, columns)
+            check_known(step.columns, columns)
             return None, {name: kind for name, kind in columns.items() if name not in step.columns}
         case written.Rename():
             return _renamed(dict(step.names), where, columns)
@@ -153,60 +173,14 @@ def _planned(step: written.Step, where: str, columns: dict[str, Type]) -> tuple[
             return _joined(step, where, columns)
         case written.Enrich():
             return _enriched(step, where, columns)
-
-
-_PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null", "and", "or", "not"))
-"""Functions that are quick and make no errors."""
-
-
-def _merged(steps: Iterable[Step]) -> list[Step]:
-    """Rows are chosen once where one filter comes after another, and the later one is of plain tests.
-
-    What it tests is in rows that the first drops, too: that must neither reject their records nor take long.
-    """
-    merged: list[Step] = []
-    for step in steps:
-        last = merged[-1] if merged else None
-        if isinstance(step, Keep) and isinstance(last, Keep) and all(_is_plain(one) for _, one in step.predicates):
-            merged[-1] = replace(last, predicates=last.predicates + step.predicates)
-        else:
-            merged.append(step)
-    return merged
-
-
-def _is_plain(bound: Bound) -> bool:
-    match bound:
-        case Applied():
-            return bound.function.name in _PLAIN and all(map(_is_plain, bound.arguments))
-        case Widened():
-            return _is_plain(bound.inner)
-    return True
-
-
-def _bound(exprs: Iterable[tuple[str, Expr]], columns: Mapping[str, Type]) -> tuple[tuple[str, Bound], ...]:
-    made: dict[str, Bound] = {}
-    for name, expr in exprs:
-        if name in made:
-            raise PlanError(f"two columns are called {name!r}; give one another name with .alias('…')")
-        made[name] = bind(expr, columns)
-    return tuple(made.items())
-
-
-def _predicate(expr: Expr, columns: Mapping[str, Type]) -> tuple[str, Bound]:
-    bound = bind(expr, columns)
-    if bound.type is not BOOL:
-        raise PlanError(f"`{expr}` is {bound.type}, not true or false; compare it with something")
-    return expr.output_name or "", bound
-
-
-def _check_known(names: Iterable[str], columns: Mapping[str, Type]) -> None:
-    for name in names:
-        if name not in columns:
-            raise unknown(name, columns)
+        case written.Cast():
+            made = cast_columns(step, columns)
+            return Assign(where, made), columns | {name: one.type for name, one in made}
+    return planned(step, where, columns)
 
 
 def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
-    _check_known(names, columns)
+    check_known(names, columns)
     after: dict[str, Type] = {}
     for name, kind in columns.items():
         new = names.get(name, name)
@@ -219,7 +193,7 @@ def _renamed(names: dict[str, str], where: str, columns: dict[str, Type]) -> tup
 def _joined(step: written.Join, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
     from millstream.lookups.live import matcher_of
 
-    _check_known(step.on, columns)
+    check_known(step.on, columns)
     lookup = matcher_of(step.lookup, [columns[name] for name in step.on], step.on_missing)
     after, added = dict(columns), []
     if step.how in ("left", "inner"):
@@ -235,7 +209,7 @@ def _joined(step: written.Join, where: str, columns: dict[str, Type]) -> tuple[S
 def _enriched(step: written.Enrich, where: str, columns: dict[str, Type]) -> tuple[Step, dict[str, Type]]:
     from millstream.lookups.callout import CallMatcher
 
-    _check_known(step.key, columns)
+    check_known(step.key, columns)
     for name, _ in step.columns:
         if name in columns:
             raise PlanError(f"there is a column {name!r} before; give the new one another name, or drop that one first")
@@ -256,6 +230,7 @@ def _needed(step: Step, live: frozenset[str]) -> tuple[Step, frozenset[str]]:
         case Probe():
             added = tuple((new, name) for new, name in step.added if new in live)
             return replace(step, added=added, live=live), (live - {new for new, _ in step.added}) | set(step.on)
+    return step.needed(live)
 
 
 def _check_zones(columns: Mapping[str, Type]) -> None:
@@ -268,7 +243,7 @@ def _check_zones(columns: Mapping[str, Type]) -> None:
             )
 
 
-_FORMATS, _COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
+FORMATS, COMPRESSIONS = ("parquet", "json", "ndjson"), ("zstd", "snappy", "gzip", "lz4", "none")
 PARTITION_FAMILIES = ("string", "int", "bool", "decimal", "date", "timestamp")
 OUTPUT_KEYS = ("format", "partition_by", "compression")
 
@@ -277,7 +252,7 @@ def _check_output(output: Mapping[str, Any], columns: Mapping[str, Type]) -> Non
     for key in output:
         if key not in OUTPUT_KEYS:
             raise PlanError(f"output: {unknown(str(key), OUTPUT_KEYS, 'key')}")
-    for key, allowed in (("format", _FORMATS), ("compression", _COMPRESSIONS)):
+    for key, allowed in (("format", FORMATS), ("compression", COMPRESSIONS)):
         if key in output and output[key] not in allowed:
             raise PlanError(f"output: {key} is {output[key]!r}; write one of {', '.join(allowed)}")
     partitions = output.get("partition_by", [])

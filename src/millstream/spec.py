@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from reprlib import repr as shown
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from millstream.classes import dataclass
-from millstream.errors import MillstreamError, PlanError, SpecError
+from millstream.classes import dataclass, replace
+from millstream.errors import MillstreamError, PlanError, SpecError, UsageError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.schema import REST, Column, Field, Schema
 from millstream.steps import Drop, DropNulls, Enrich, Filter, Join, Rename, Select, Step, WithColumns
@@ -21,18 +22,36 @@ from millstream.values import to_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+T = TypeVar("T")
 VERSION = 1
 MOST_BYTES = 1 << 20
 _MOST = 1 << 50
 
 _KEYS = ("version", "name", "input", "schema", "steps", "output")
-_INPUT = {
+INPUT = {
     "format": ("auto", "json", "ndjson", "concatenated", "csv"),
     "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
 }
-_LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
+LIMITS = ("max_record_bytes", "max_bytes", "max_ratio")
 """Input settings that are whole numbers; docs/reference/json.md tells their defaults."""
 _COLUMN_KEYS = ("type", "path", "aliases", "default", "nullable", "on_error", "coerce")
+
+
+@dataclass(frozen=True)
+class File:
+    """A pipeline file: its path and its text, so that what is found later can be told with line and column."""
+
+    path: str
+    text: str
+
+    def place(self, error: Exception) -> str:
+        """The path, and where what is wrong stands, for the beginning of a message."""
+        at = getattr(error, "at", ())
+        if not at:
+            return f"{self.path}: "
+        from millstream.documents import place_of
+
+        return f"{self.path}: {place_of(self.text, at)}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,7 @@ class Parts:
     schema: Schema
     steps: tuple[Step, ...]
     output: dict[str, Any]
+    file: File | None = None
 
 
 def checked_name(name: Any) -> str:
@@ -58,20 +78,20 @@ def checked_input(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise PlanError(f"input is a mapping, not {_kind(given)}; write input: {{format: ndjson}}")
     for key, value in given.items():
-        if key in _LIMITS:
+        if key in LIMITS:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
                 raise PlanError(f"input: {key} is {value!r}; write a whole number from 1 to {_MOST:,}")
             continue
-        if key not in _INPUT:
+        if key not in INPUT:
             from millstream.decode.dialect import SETTINGS
 
             if key not in SETTINGS:
-                raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*_INPUT, *_LIMITS, *SETTINGS))}")
+                raise PlanError(f"input: there is no key {shown(key)}; there are {', '.join((*INPUT, *LIMITS, *SETTINGS))}")
             if given.get("format") != "csv":
                 raise PlanError(f"input: {key} is for CSV; write format: csv, or leave it out")
             continue
-        if value not in _INPUT[key]:
-            raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(_INPUT[key])}")
+        if value not in INPUT[key]:
+            raise PlanError(f"input: {key} is {shown(value)}; write one of {', '.join(INPUT[key])}")
     if given.get("format") == "csv":
         from millstream.decode.dialect import Dialect
 
@@ -157,6 +177,9 @@ def _step(step: Step, urls: bool) -> Any:
             from millstream.lookups.described import enrich_text
 
             return enrich_text(step, urls)
+    from millstream import step_forms
+
+    return step_forms.written(step)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -182,25 +205,34 @@ def read(source: Mapping[str, Any] | str | os.PathLike[str]) -> Parts:
         raise SpecError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise SpecError(f"{path} is not UTF-8 text") from None
+    whole = File(str(path), text)
     try:
-        return _parts(loads(text, is_json=path.suffix.lower() == ".json"), path.parent)
+        return replace(_parts(loads(text, is_json=path.suffix.lower() == ".json"), path.parent), file=whole)
     except MillstreamError as error:
-        raise SpecError(f"{path}: {error}") from None
+        raise SpecError(f"{whole.place(error)}{error}").within(of=error) from None
 
 
 def _parts(said: Any, folder: Path) -> Parts:
     _check_mapping(said, "a pipeline", _KEYS)
     if said.get("version") != VERSION:
-        raise SpecError(f"version is {shown(said.get('version'))}; write version: {VERSION}")
+        raise SpecError(f"version is {shown(said.get('version'))}; write version: {VERSION}").within("version")
     if "schema" not in said:
         raise SpecError("there is no schema; write schema: {price: float64, …}")
     return Parts(
-        checked_name(said.get("name", "pipeline")),
-        checked_input(_given(said, "input", {})),
-        Schema(_columns(said["schema"])),
-        tuple(_read_steps(_given(said, "steps", []), folder)),
-        checked_output(_given(said, "output", {})),
+        _under("name", checked_name, said.get("name", "pipeline")),
+        _under("input", checked_input, _given(said, "input", {})),
+        _under("schema", _schema, said["schema"]),
+        _under("steps", lambda steps: tuple(_read_steps(steps, folder)), _given(said, "steps", [])),
+        _under("output", checked_output, _given(said, "output", {})),
     )
+
+
+def _under(key: str, read: Callable[[Any], T], said: Any) -> T:
+    """What is read under a key, which an error is told to be under."""
+    try:
+        return read(said)
+    except UsageError as error:
+        raise error.within(key, *error.at) from None
 
 
 def _given(said: Mapping[str, Any], key: str, default: Any) -> Any:
@@ -212,13 +244,31 @@ def _check_mapping(said: Any, what: str, keys: Iterable[str]) -> None:
         raise SpecError(f"{what} is a mapping with {', '.join(keys)}, not {_kind(said)}")
     for key in said:
         if key not in keys:
-            raise SpecError(f"{what} has no key {shown(key)}; there are {', '.join(keys)}")
+            raise SpecError(f"{what} has no key {shown(key)}; there are {', '.join(keys)}").within(str(key))
 
 
 def _kind(said: Any) -> str:
     return {"str": "text", "list": "a list", "NoneType": "nothing", "dict": "a mapping"}.get(
         type(said).__name__, type(said).__name__
     )
+
+
+def _schema(said: Any) -> Schema:
+    columns = _columns(said)
+    try:
+        return Schema(columns)
+    except PlanError as error:
+        raise error.within(*_alone(columns)) from None
+
+
+def _alone(columns: Mapping[str, str | Column]) -> tuple[str, ...]:
+    """The first column that would be an error without the others."""
+    for name, one in columns.items():
+        try:
+            Schema({name: one})
+        except PlanError:
+            return (name,)
+    return ()
 
 
 def _columns(said: Any) -> dict[str, str | Column]:
@@ -229,9 +279,9 @@ def _columns(said: Any) -> dict[str, str | Column]:
         if isinstance(one, str):
             made[name] = one
             continue
-        _check_mapping(one, f"schema: column {name!r}", _COLUMN_KEYS)
+        _under(name, partial(_check_mapping, what=f"schema: column {name!r}", keys=_COLUMN_KEYS), one)
         if "type" not in one:
-            raise SpecError(f"schema: column {name!r} has no type; write type: string")
+            raise SpecError(f"schema: column {name!r} has no type; write type: string").within(name)
         options = dict(one)
         for key in ("path", "aliases"):
             if isinstance(options.get(key), list):
@@ -249,14 +299,28 @@ def _read_steps(said: Any, folder: Path) -> Iterable[Step]:
         raise SpecError(f"steps is a list, not {_kind(said)}; write - filter: price > 10")
     for number, one in enumerate(said, 1):
         if not isinstance(one, Mapping) or len(one) != 1:
-            raise SpecError(f"step {number} is one key with its value, such as filter: price > 10")
+            wrong = SpecError(f"step {number} is one key with its value, such as filter: price > 10")
+            raise wrong.within(number - 1)
         ((kind, value),) = one.items()
-        if kind not in _READERS:
-            raise SpecError(f"step {number}: there is no step {shown(kind)}; there are {', '.join(_READERS)}")
         try:
-            yield _READERS[kind](value, folder)
+            yield _READERS[kind](value, folder) if kind in _READERS else _read_other(kind, value)
+        except _NoStep as error:
+            raise SpecError(f"step {number}: {error}").within(number - 1) from None
         except MillstreamError as error:
-            raise SpecError(f"step {number} ({kind}): {error}") from None
+            raise SpecError(f"step {number} ({kind}): {error}").within(number - 1, str(kind), of=error) from None
+
+
+class _NoStep(SpecError):
+    """There is no step of this name."""
+
+
+def _read_other(kind: Any, value: Any) -> Step:
+    """A step that `millstream.step_forms` reads; it is imported for a pipeline that has one."""
+    from millstream import step_forms
+
+    if kind not in step_forms.FORMS:
+        raise _NoStep(f"there is no step {shown(kind)}; there are {', '.join((*_READERS, *step_forms.FORMS))}")
+    return step_forms.read(kind, value)
 
 
 def _expression(said: Any) -> Expr:
@@ -283,7 +347,7 @@ def _texts(said: Any) -> list[str]:
 def _read_with_columns(said: Any, folder: Path) -> Step:
     if not isinstance(said, Mapping) or not said:
         raise SpecError(f"write names and expressions, {{discount: price * 0.1}}, not {_kind(said)}")
-    return WithColumns(tuple((str(name), _expression(one)) for name, one in said.items()))
+    return WithColumns(tuple((str(name), _under(str(name), _expression, one)) for name, one in said.items()))
 
 
 def _read_filter(said: Any, folder: Path) -> Step:
@@ -303,7 +367,7 @@ def _read_drop(said: Any, folder: Path) -> Step:
 
 def _read_select(said: Any, folder: Path) -> Step:
     if isinstance(said, Mapping):
-        return Select(tuple((str(name), _expression(one)) for name, one in said.items()))
+        return Select(tuple((str(name), _under(str(name), _expression, one)) for name, one in said.items()))
     columns = []
     for text in _texts(said):
         expr = _parsed(text)

@@ -12,6 +12,8 @@ from millstream.tables import Lookup
 
 How = Literal["left", "inner", "semi", "anti"]
 HOWS = ("left", "inner", "semi", "anti")
+Keep = Literal["any", "first", "last", "none"]
+Action = Literal["reject", "drop", "flag", "fail"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,4 +98,52 @@ class Enrich:
     name = "enrich"
 
 
-Step = WithColumns | Filter | DropNulls | Select | Drop | Rename | Join | Enrich
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """Columns as other types, in place; pairs of a name and a type's name."""
+
+    columns: tuple[tuple[str, str], ...]
+    strict: bool = True
+    name = "cast"
+
+
+@dataclass(frozen=True, eq=False)
+class Unique:
+    """One row of those with the same values in some columns, of all where none is named: the first, the last by `order_by`, none."""
+
+    subset: tuple[str, ...] = ()
+    keep: Keep = "any"
+    order_by: tuple[str, ...] = ()
+    name = "unique"
+
+
+@dataclass(frozen=True, eq=False)
+class Expect:
+    """A rule that every row should keep, and what is done about a row that does not; null does not keep it."""
+
+    rule: Expr
+    action: Action = "reject"
+    called: str = ""
+    name = "expect"
+
+
+@dataclass(frozen=True, eq=False)
+class Explode:
+    """A row for every item of a list. An empty list gives none, or one with null; a null list one with null, or none."""
+
+    column: str
+    empty_as_null: bool = False
+    keep_nulls: bool = True
+    name = "explode"
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBy:
+    """One row for the rows of a batch that have the same keys, with aggregates of their values."""
+
+    keys: tuple[tuple[str, Expr], ...]
+    aggregates: tuple[tuple[str, Expr], ...]
+    name = "group_by"
+
+
+Step = WithColumns | Filter | DropNulls | Select | Drop | Rename | Join | Enrich | Cast | Unique | Expect | Explode | GroupBy

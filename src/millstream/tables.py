@@ -18,8 +18,8 @@ from millstream.schema import Column, Schema, Type
 Closed = Literal["left", "right", "both", "none"]
 Keep = Literal["none", "first", "last"]
 
-_CLOSED = ("left", "right", "both", "none")
-_KEEP = ("none", "first", "last")
+CLOSED = ("left", "right", "both", "none")
+KEEP = ("none", "first", "last")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SCHEME = re.compile(r"([a-z0-9+.-]+)://", re.IGNORECASE)
 SCHEMES = ("file", "s3", "dynamodb")
@@ -112,7 +112,7 @@ def lookup(
         raise PlanError(f"lookup: key is the name of a column, not {key!r}")
     if closed is not None and (not ranges or ranges[0].form == "cidr"):
         raise PlanError("lookup: closed is for range and ip_range; drop it")
-    if keep not in _KEEP:
+    if keep not in KEEP:
         raise PlanError(
             f"lookup: keep is {shown(keep)}; write 'first' or 'last', or leave it out: a key that is doubled is an error"
         )
@@ -168,8 +168,8 @@ def _range(form: Any, given: Any, closed: Closed | None) -> Range:
     if len(names) != (1 if form == "cidr" else 2):
         wanted = "one column: cidr='network'" if form == "cidr" else f"two columns: {form}=('from', 'to')"
         raise PlanError(f"lookup: {form} is {wanted}; not {shown(given)}")
-    if closed is not None and closed not in _CLOSED:
-        raise PlanError(f"lookup: closed is {shown(closed)}; write one of {', '.join(_CLOSED)}")
+    if closed is not None and closed not in CLOSED:
+        raise PlanError(f"lookup: closed is {shown(closed)}; write one of {', '.join(CLOSED)}")
     return Range(form, names, closed or ("left" if form == "range" else "both"))
 
 

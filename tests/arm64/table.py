@@ -64,7 +64,7 @@ Draw = random.Random
 
 SIZES = (0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 """Rows and bytes around what vector code takes at a time."""
-FUZZED = dict.fromkeys(TARGETS, 24) | {"parquet": 8}
+FUZZED = dict.fromkeys(TARGETS, 24) | {"parquet": 8, "groups": 8}
 
 _FLOATS = (
     *struct.unpack("3d", struct.pack("3Q", 0x7FF0000000000001, 0xFFF8000000000123, 0x7FFFFFFFFFFFFFFF)),  # NaNs of other bits
@@ -376,6 +376,8 @@ ADDRESSES = {
     "hash_rows": (6, (1, 3, 4)),
     "build_rows": (6, (1, 3, 4)),
     "probe_rows": (6, (1, 3, 4)),
+    "add_integers": (6, (1, 3, 4)),
+    "pick_rows": (6, (1, 3, 4)),
 }
 """Of kernels whose first argument is a table of addresses: the words of a row, and which of them are addresses."""
 SECOND_TABLE = ("probe_rows", 3)

@@ -25,6 +25,7 @@ from tests.decode.test_json import KNOWN, accepted, corrupted, expected, huge_nu
 from tests.fuzz.csv import draw_csv, judge_csv
 from tests.fuzz.deliveries import draw_aggregate, draw_event, draw_payload, judge_aggregate, judge_event, judge_payload
 from tests.fuzz.functions import draw_text, judge_text
+from tests.fuzz.groups import draw_groups, judge_groups
 from tests.fuzz.lookups import draw_address, draw_join, draw_range, judge_address, judge_join, judge_range
 from tests.fuzz.nested import draw_nested, judge_nested
 from tests.fuzz.parquet import draw_columns, judge_columns
@@ -255,4 +256,5 @@ TARGETS = {
     "join": Target(draw_join, judge_join),
     "range": Target(draw_range, judge_range),
     "address": Target(draw_address, judge_address),
+    "groups": Target(draw_groups, judge_groups),
 }

@@ -101,6 +101,8 @@ def report_batch(batch: Batch, landed: Landed) -> None:
         "backend": kernels.load().name,
         "version": __version__,
     }
+    if landed.failed_by_rule:  # of pipelines that have rules
+        fields["failed_by_rule"] = landed.failed_by_rule
     logger = _logger(batch.pipeline)
     if _is_silent.get():
         if measures():

@@ -6,5 +6,5 @@ FAMILIES = (
     "memory", "nested", "floats", "calendar", "clock", "base64", "utf8", "spans", "json", "csv_frame", "csv", "format", "int128", "encode",
     "arithmetic", "compare", "logic", "text", "time", "lookup", "lookup_ranges",
     "numbers", "int128_arithmetic", "strings", "sha256", "layouts", "zones",
-    "group", "frame", "levels", "pages",
+    "group", "aggregate", "frame", "levels", "pages",
 )  # fmt: skip

@@ -25,6 +25,28 @@ def first_of_run(views: I64, valid: U8):
 
 
 @kernel
+def explode_views(views: I64, valid: U8, keep_empty: INT, keep_nulls: INT, parents: I64, items: I64):
+    """A row for every item of every list: the list's row, and the row that the item has in the column inside.
+
+    An empty list and a null one give a row with item -1 where they are kept, else none. Returns the count of rows, of which
+    only so many are written as `parents` holds.
+    """
+    count = 0
+    for i in range(len(views)):
+        start = views[i] & 0xFFFFFFFF
+        length = views[i] >> 32 if valid[i] == 1 else 0
+        if length == 0 and (keep_empty if valid[i] == 1 else keep_nulls) == 1:
+            start = -1
+            length = 1
+        if count + length <= len(parents):
+            for p in range(length):
+                parents[count + p] = i
+                items[count + p] = start + p
+        count += length
+    return count
+
+
+@kernel
 def spread_views(views: I64, offsets: I32, out: I64):
     """The row of every item, list after list; `offsets` are those of `measure_strings`, `out` has its count of items."""
     for i in range(len(views)):

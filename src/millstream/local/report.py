@@ -11,7 +11,7 @@ import pyarrow as pa
 from millstream.classes import dataclass, field
 from millstream.columns import open_array
 from millstream.encode.json import texts
-from millstream.sinks.landed import NAMES, Landed, check_law
+from millstream.sinks.landed import NAMES, Landed, add_counts, check_law
 from millstream.sinks.store import near
 
 LISTED_FILES = 1000
@@ -48,13 +48,14 @@ class Report:
     remaining: Any = None
     preview: pa.RecordBatch | None = None
     rejects: str | None = None
+    failed_by_rule: dict[str, int] = field(default_factory=dict)
 
     def add(self, landed: Landed, bytes_in: int) -> None:
         """Count one landed batch."""
         for name, count in landed.counts.items():
             self.counts[name] += count
-        for code, count in landed.rejected_by_code.items():
-            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
+        add_counts(self.rejected_by_code, landed.rejected_by_code)
+        add_counts(self.failed_by_rule, landed.failed_by_rule)
         self.rows += landed.rows
         self.bytes_in += bytes_in
         self.bytes_out += landed.bytes_out
@@ -74,6 +75,7 @@ class Report:
             "deliveries": self.deliveries,
             "rows": self.rows,
             "rejected_by_code": dict(sorted(self.rejected_by_code.items())),
+            **({"failed_by_rule": dict(sorted(self.failed_by_rule.items()))} if self.failed_by_rule else {}),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "seconds": round(self.seconds, 3),
@@ -95,6 +97,8 @@ class Report:
             if name == "rejected" and self.rejected_by_code:
                 codes = "   " + ", ".join(f"{code} {count:,}" for code, count in sorted(self.rejected_by_code.items()))
             yield f"  {name:<10}{counts[name]:>{width},}{codes}"
+        for rule, broken in sorted(self.failed_by_rule.items()):
+            yield f"  {broken:,} row{'' if broken == 1 else 's'} broke the rule {rule}"
         rate = counts["delivered"] / self.seconds if self.seconds > 0 else 0.0
         yield f"  {_size(self.bytes_in)} in, {_size(self.bytes_out)} out, {self.seconds:.2f} s, {rate:,.0f} records a second"
         yield f"  {self.rows:,} rows in {self.files_total:,} file{'' if self.files_total == 1 else 's'}"

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from millstream.sinks import parquet
 from millstream.sinks.digest import digest_rows
-from millstream.sinks.landed import NAMES, Landed, check_law
+from millstream.sinks.landed import NAMES, Landed, add_counts, check_law
 from millstream.sinks.landing import Object, Output, Prepared, Ready, land_objects, object_name, stored_rejects
 from millstream.sinks.origin import Origin
 from millstream.sinks.parquet import ParquetFile
@@ -25,6 +25,7 @@ class Gathered:
         self.counts = dict.fromkeys(NAMES, 0)
         self._files: dict[str, tuple[ParquetFile, list[str]]] = {}
         self._rejects: list[pa.RecordBatch] = []
+        self._failed_by_rule: dict[str, int] = {}
 
     def add(self, prepared: Prepared, origin: Origin) -> None:
         """One more batch; `origin` tells of its rejects. Raises SinkError for rows that Parquet cannot hold."""
@@ -38,6 +39,7 @@ class Gathered:
             self._rejects.append(stored_rejects(prepared, origin, self.fingerprint))
         for name, count in prepared.counts.items():
             self.counts[name] += count
+        add_counts(self._failed_by_rule, prepared.failed_by_rule)
         check_law(self.counts)
 
     def land(self, origin: Origin, sink: Store, rejects: Rejects | None, until: float) -> Landed:
@@ -47,7 +49,9 @@ class Gathered:
             for folder, (file, digests) in self._files.items()
         ]
         stored = pa.concat_batches(self._rejects) if self._rejects else NONE
-        return land_objects(self.counts, stored, objects, origin, self.fingerprint, sink, rejects, until)
+        landed = land_objects(self.counts, stored, objects, origin, self.fingerprint, sink, rejects, until)
+        landed.add_rules(self._failed_by_rule)
+        return landed
 
     def _object(self, folder: str, file: ParquetFile, digests: list[str], origin: Origin) -> Object:
         digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]

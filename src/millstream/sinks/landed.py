@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from millstream.classes import dataclass, field
 from millstream.errors import RunError
 from millstream.sinks.store import Stored
@@ -16,6 +18,12 @@ def check_law(counts: dict[str, int]) -> None:
         raise AssertionError(f"records are not accounted for: {counts}")
 
 
+def add_counts(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add counts by name to others."""
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
+
+
 def _counts(**known: int) -> dict[str, int]:
     return dict.fromkeys(NAMES, 0) | known
 
@@ -24,7 +32,8 @@ def _counts(**known: int) -> dict[str, int]:
 class Landed:
     """What became of a batch. The law holds in `counts`. `error` is set if its rows, or its rejects, could not be written.
 
-    bytes_in: what was read for it, where that is told here.
+    failed_by_rule: how many rows broke each rule of `expect`, of what was landed without an error. bytes_in: what was read for it, where
+    that is told here.
     """
 
     counts: dict[str, int] = field(default_factory=_counts)
@@ -33,6 +42,7 @@ class Landed:
     files: list[tuple[Stored, int]] = field(default_factory=list)
     error: RunError | None = None
     bytes_in: int = 0
+    failed_by_rule: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def duplicate(cls, records: int) -> Landed:
@@ -55,15 +65,21 @@ class Landed:
         self.fail("written", error)
         self.fail("rejected", error)
         self.rejected_by_code.clear()
+        self.failed_by_rule.clear()
         self.files.clear()
         self.rows = 0
+
+    def add_rules(self, broken: Mapping[str, int]) -> None:
+        """Count rows that broke rules, unless they come again."""
+        if self.error is None:
+            add_counts(self.failed_by_rule, broken)
 
     def add(self, other: Landed) -> None:
         """Count what became of more records of the same source."""
         for name, count in other.counts.items():
             self.counts[name] += count
-        for code, count in other.rejected_by_code.items():
-            self.rejected_by_code[code] = self.rejected_by_code.get(code, 0) + count
+        add_counts(self.rejected_by_code, other.rejected_by_code)
+        add_counts(self.failed_by_rule, other.failed_by_rule)
         self.rows += other.rows
         self.files += other.files
         self.error = self.error or other.error

@@ -71,6 +71,7 @@ class Prepared:
     rejects: pa.RecordBatch
     counts: dict[str, int]
     stage_ms: dict[str, float] = field(default_factory=dict)
+    failed_by_rule: dict[str, int] = field(default_factory=dict)
 
     def fail(self, records: int) -> None:
         """Count records of the batch that go again, and so were left out."""
@@ -93,12 +94,11 @@ def prepare(
     extra, kept = list(faults), int(given["kept"])
     partitioned = partition(outcome.schema, outcome.columns, int(given["rows"]), output.partition_by)
     if partitioned.bad:
-        sources = outcome.row_source.to_pylist()
-        culprits: dict[int, str] = {}
-        for row, column in partitioned.bad:
-            culprits.setdefault(sources[row], column)
-        extra += [reject(_place(positions, one), Code.BAD_PARTITION, column) for one, column in culprits.items()]
-        rows = [row for row, source in enumerate(sources) if source not in culprits]
+        columns_of = dict(reversed(partitioned.bad))
+        culprits, gone = outcome.lineage.together(dict(partitioned.bad))
+        extra += [reject(_place(positions, one), Code.BAD_PARTITION, columns_of[row]) for one, row in culprits.items()]
+        without = set(gone)
+        rows = [row for row in range(int(given["rows"])) if row not in without]
         indices = from_numbers("q", rows)
         columns = [take(column, indices) for column in outcome.columns]
         partitioned = partition(outcome.schema, columns, len(rows), output.partition_by)
@@ -120,7 +120,8 @@ def prepare(
         "failed": int(given["failed"]),
     }
     check_law(counts)
-    return Prepared(partitioned, rejects, counts, {name: 1000 * taken for name, taken in outcome.seconds.items()})
+    stages = {name: 1000 * taken for name, taken in outcome.seconds.items()}
+    return Prepared(partitioned, rejects, counts, stages, given["failed_by_rule"])
 
 
 def _place(positions: Sequence[int] | None, number: int) -> int:
@@ -144,7 +145,9 @@ def land(
     rows = prepared.partitioned
     objects = [Ready(part.rows, partial(_object, rows, part, origin, output, fingerprint)) for part in rows.parts]
     stored = stored_rejects(prepared, origin, fingerprint)
-    return land_objects(prepared.counts, stored, objects, origin, fingerprint, sink, rejects, until)
+    landed = land_objects(prepared.counts, stored, objects, origin, fingerprint, sink, rejects, until)
+    landed.add_rules(prepared.failed_by_rule)
+    return landed
 
 
 Object: TypeAlias = tuple[str, Any, dict[str, str], Callable[[Path], str | None]]

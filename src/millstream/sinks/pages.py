@@ -11,11 +11,11 @@ import pyarrow as pa
 from millstream.classes import dataclass, replace
 from millstream.columns import Vector, filled_bytes, rows_of, take
 from millstream.errors import SinkError
+from millstream.grouping import group_bits
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
 from millstream.sinks import thrift
 from millstream.sinks.levels import Leaf
-from millstream.sinks.partition import groups_of
 from millstream.sinks.repetition import repeats
 from millstream.sinks.thrift import varint, zigzag
 from millstream.types import Type
@@ -345,7 +345,8 @@ class _Groups:
 
 def _dictionary(values: Vector) -> _Groups | None:
     """The dictionary of a column; None where it would be too large to be worth it."""
-    count, firsts, numbers = groups_of(values)
+    found = group_bits(values)
+    count, firsts = found.count, found.firsts
     above = 1 << 62
     if values.valid is not None:
         flags = allocate(count, 1)
@@ -361,7 +362,7 @@ def _dictionary(values: Vector) -> _Groups | None:
         return None
     distinct = take(values, firsts)
     distinct.valid = None
-    return _Groups(distinct, numbers, above, max(1, (count - 1).bit_length()))
+    return _Groups(distinct, found.ids, above, max(1, (count - 1).bit_length()))
 
 
 def _nulls(values: Vector) -> int:

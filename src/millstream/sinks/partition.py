@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from millstream.classes import dataclass
-from millstream.columns import Vector, as_bytes, close, rows_of, take
+from millstream.columns import Vector, close, rows_of, take
 from millstream.errors import PlanError
-from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.grouping import Groups, both, group_bits, in_order
+from millstream.native.memory import Memory
 from millstream.plan import PARTITION_FAMILIES
 from millstream.schema import INT64, Type, from_arrow
 
@@ -110,27 +110,6 @@ def _time(kind: Type, value: int) -> str | None:
     return text + (f".{fraction:0{digits}}" if digits else "") + ("Z" if kind.zone else "")
 
 
-def groups_of(column: Vector) -> tuple[int, Memory, Memory]:
-    """How many distinct values, the row where each is first met, the group of each row."""
-    if column.type.physical == "decimal":
-        column = as_bytes(column)
-    values = column.values
-    if column.type.physical == "bool":
-        values = allocate(column.length, 8)
-        kernels.widen_unsigned(column.values, 1, values)
-    valid, out = column.validity(), allocate(column.length, 8)
-    most = 1024
-    while True:
-        slots, firsts = allocate(2 * most, 8), allocate(most, 8)
-        if column.type.physical == "string":
-            count = kernels.group_string(column.data, values, valid, slots, firsts, out)
-        else:
-            count = kernels.group_int64(values, valid, slots, firsts, out)
-        if count >= 0:
-            return count, firsts.part(0, count, 8), out
-        most *= 16
-
-
 def _values(column: Vector, rows: Memory) -> list[Any]:
     """Text, Decimals or integers of a few rows."""
     picked = take(column, rows)
@@ -149,21 +128,18 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
     kept = [i for i in range(len(columns)) if i not in chosen]
     names: list[str | None] = [""]
     culprit: list[str] = [""]
-    count, groups = 1, None
+    groups: Groups | None = None
     for i in chosen:
         column = columns[i]
-        own_count, own_firsts, own = groups_of(column)
+        own = group_bits(column)
         key = _quoted(schema.names[i])
-        folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own_firsts)]
+        folders = [_folder(key, folder_value(column.type, value)) for value in _values(column, own.firsts)]
         if groups is None:
-            names, culprit = folders, [schema.names[i]] * own_count
-            count, groups, firsts = own_count, own, own_firsts
+            names, culprit = folders, [schema.names[i]] * own.count
+            groups = own
             continue
-        pairs = allocate(rows, 8)
-        kernels.combine_groups(groups, own, own_count, pairs)
-        dense = Vector(INT64, rows, pairs)
-        count, firsts, combined = groups_of(dense)
-        at_left, at_right = (take(Vector(INT64, rows, one), firsts).values.tolist() for one in (groups, own))
+        combined = both(groups, own, rows)
+        at_left, at_right = (take(Vector(INT64, rows, one.ids), combined.firsts).values.tolist() for one in (groups, own))
         culprit = [culprit[left] if names[left] is None else schema.names[i] for left in at_left]
         names = [
             None if names[left] is None or folders[right] is None else f"{names[left]}/{folders[right]}"
@@ -171,10 +147,9 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
         ]
         groups = combined
     assert groups is not None
-    ends, order = allocate(count, 8), allocate(rows, 8)
-    kernels.sort_groups(groups, ends, order)
+    order, ends = in_order(groups.ids, groups.count)
     parts, bad, start = [], [], 0
-    for name, column_name, end in zip(names, culprit, ends.tolist(), strict=True):
+    for name, column_name, end in zip(names, culprit, ends, strict=True):
         if name is None:
             bad += [(row, column_name) for row in order.part(8 * start, end - start, 8).tolist()]
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from millstream.columns import Vector, rows_of
+from millstream.grouping import group_bits
 from millstream.native.bind import kernels
-from millstream.sinks.partition import groups_of
 
 WORTH_IT = 1024
 """Columns of fewer values get no dictionary: to make it, and to write a page more, takes longer than to compress what repeats."""
@@ -20,5 +20,5 @@ def repeats(column: Vector) -> bool:
         return False
     rows = rows_of(column, 0, min(column.length, LOOKED_AT))
     nulls = 0 if rows.valid is None else kernels.count_invalid(rows.valid)
-    distinct = groups_of(rows)[0] - bool(nulls)
+    distinct = group_bits(rows).count - bool(nulls)
     return distinct <= MOST_DISTINCT * (rows.length - nulls)
