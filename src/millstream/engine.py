@@ -103,6 +103,11 @@ def _literal(kind: Type, value: Any, length: int) -> Vector:
     return found if found.length == length else rows_of(found, 0, length)
 
 
+def forget_literals() -> None:
+    """Have the next batch make its literals anew."""
+    _kept.clear()
+
+
 def _assign(step: Assign, batch: Batch, account: Account) -> None:
     made = {name: evaluate(one, batch) for name, one in step.columns}
     bad = _reject_errors(step.where, made, batch, account)

@@ -11,7 +11,7 @@ from millstream import spec
 from millstream.classes import dataclass
 from millstream.columns import nulls
 from millstream.decode.payloads import Payloads
-from millstream.engine import Batch, advance
+from millstream.engine import Batch, advance, forget_literals
 from millstream.errors import RunError
 from millstream.lineage import Lineage
 from millstream.lookups.matching import rehearsal
@@ -62,7 +62,8 @@ class Explained:
         yield from _table(decoded, everything)
         skipped = [one["name"] for one in self.columns if not one["decoded"]]
         if skipped:
-            yield f"  checked to be JSON and skipped: {', '.join(skipped)}"
+            how = "checked to be JSON and skipped" if "decode_json" in self.decode else "not read"
+            yield f"  {how}: {', '.join(skipped)}"
         if everything:
             yield f"  kernels: {', '.join(self.decode)}"
         for one in self.steps:
@@ -163,6 +164,7 @@ def _flow(said: Any) -> str:
 
 def _called(step: Step, kinds: Mapping[str, Type]) -> list[str]:
     batch = Batch({name: nulls(kind, _ROWS) for name, kind in kinds.items()}, _ROWS, Lineage(from_numbers("q", range(_ROWS))))
+    forget_literals()  # or those of an earlier step would not be told
     with _watched() as called, rehearsal(), suppress(RunError):  # which a rule of action "fail" raises
         advance(step, batch, Account(_ROWS, 0))
     return called

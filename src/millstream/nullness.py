@@ -13,7 +13,7 @@ Names = frozenset[str]
 _NO_NEW_NULLS = frozenset(
     (
         "add", "sub", "mul", "truediv", "neg", "eq", "ne", "lt", "le", "gt", "ge", "is_in", "not", "str.strip_chars", "str.to_lowercase",
-        "str.to_uppercase", "str.starts_with", "str.ends_with", "str.contains", "dt.year", "dt.month", "dt.day", "dt.truncate",
+        "str.to_uppercase", "str.starts_with", "str.ends_with", "dt.year", "dt.month", "dt.day", "dt.truncate",
     )
 )  # fmt: skip
 """Functions that give a value for values."""
@@ -36,6 +36,7 @@ def may_be_null(bound: Bound, nullable: Names) -> bool:
             if name == "when":
                 return len(found) % 2 == 0 or any((*found[1::2], found[-1]))
             known = name in _NO_NEW_NULLS or name in ("and", "or") or (name in ("floordiv", "mod") and bound.type is FLOAT64)
+            known = known or (name == "str.contains" and bound.options.get("literal") is True)
             known = known or (name == "cast" and bound.options.get("strict", True))
             return not known or any(found)
     return isinstance(bound, Constant) and bound.value is None

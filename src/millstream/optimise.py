@@ -18,9 +18,11 @@ _PLAIN = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_null", "is_not_null"
 """Functions that are quick and make no errors."""
 _SAFE = _PLAIN | {
     "is_in", "fill_null", "when", "truediv", "mod", "str.strip_chars", "str.to_lowercase", "str.to_uppercase", "str.starts_with",
-    "str.ends_with", "str.contains", "dt.month", "dt.day",
+    "str.ends_with",
 }  # fmt: skip
 """Functions that make no errors. One that is not named here may make some, which only keeps filters where they are."""
+_SAFE_IN_UTC = frozenset(("dt.month", "dt.day"))
+"""What makes no errors where clocks show UTC, or no zone: other clocks may show a time beyond the type."""
 _SAFE_FOR_FLOATS = frozenset(("add", "sub", "mul", "neg", "floordiv"))
 
 
@@ -128,6 +130,8 @@ def _is_safe(bound: Bound) -> bool:
         case Applied():
             name = bound.function.name
             fine = name in _SAFE or (name in _SAFE_FOR_FLOATS and bound.type is FLOAT64)
+            fine = fine or (name in _SAFE_IN_UTC and bound.arguments[0].type.zone in ("", "UTC"))
+            fine = fine or (name == "str.contains" and bound.options.get("literal") is True)
             fine = fine or (name == "cast" and bound.options.get("strict") is False)
             return fine and all(map(_is_safe, bound.arguments))
         case Widened():

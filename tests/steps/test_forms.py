@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from millstream import step_forms
 from millstream.cli import main
+from millstream.decode.dialect import SETTINGS
 from millstream.documents import loads, place_of
 from millstream.errors import PlanError, SpecError, UsageError
 from millstream.expr import col
 from millstream.file_schema import file_schema
+from millstream.lookups.described import JOIN_KEYS
 from millstream.pipeline import Pipeline
-from millstream.spec import _READERS
+from millstream.spec import _READERS, INPUT, LIMITS
 from tests.test_spec import HEAD
 
 jsonschema = pytest.importorskip("jsonschema", reason="NOT TESTED: jsonschema is not installed; pip install -e '.[dev]'")
@@ -58,6 +60,65 @@ def test_a_step_is_read_written_and_known_to_editors(text: str, pipeline: Pipeli
     assert Pipeline.from_spec(json.loads(json.dumps(written))).to_spec() == written
     if "str.to_lowercase" not in text:  # there the name stands in the text too
         assert written == pipeline.to_spec()
+
+
+JOINS = [
+    "{lookup: t.csv, key: code, on: s}",
+    "{lookup: t.csv, key: [code, n], on: [s, a], how: semi, keep: last, refresh: 15m, schema: {code: string, n: {type: int64}}}",
+    "{lookup: t.csv, key: code, range: [low, high], closed: both, on: [s, a], on_missing: {rate: 0}}",
+    "{lookup: t.csv, ip_range: [low, high], on: s, on_missing: reject, refresh: 90}",
+    "{lookup: t.csv, cidr: network, on: s, how: anti}",
+]
+INPUTS = [
+    {
+        "format": "csv",
+        "delimiter": ";",
+        "quote": None,
+        "escape": "\\",
+        "header": False,
+        "comment": "#",
+        "null_values": ["", "NA"],
+    },
+    {
+        "format": "csv",
+        "header": ["a", "s"],
+        "ragged": "fit",
+        "encoding": "latin-1",
+        "null_values": "NA",
+        "max_record_bytes": 100,
+    },
+]
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_joins_are_known_to_editors(join: str) -> None:
+    said = loads(f"version: 1\nschema: {{a: int64, s: string}}\nsteps:\n  - join: {join}\n")
+    jsonschema.validate(said, file_schema())
+    jsonschema.validate(Pipeline.from_spec(said).to_spec(), file_schema())
+
+
+@pytest.mark.parametrize("settings", INPUTS, ids=str)
+def test_settings_of_csv_are_known_to_editors(settings: dict[str, Any]) -> None:
+    said = {"version": 1, "schema": {"a": "int64", "s": "string"}, "input": settings}
+    jsonschema.validate(said, file_schema())
+    jsonschema.validate(Pipeline.from_spec(said).to_spec(), file_schema())
+
+
+def test_editors_know_every_key_of_joins_and_csv() -> None:
+    properties = file_schema()["properties"]
+    joins = [one["properties"]["join"] for one in properties["steps"]["items"]["anyOf"] if "join" in one["properties"]]
+    assert set(joins[0]["properties"]) == set(JOIN_KEYS)
+    assert set(properties["input"]["properties"]) == {*INPUT, *LIMITS, *SETTINGS}
+
+
+@pytest.mark.parametrize(
+    "join",
+    ["{lookup: t.csv, on: s}", "{lookup: t.csv, key: k}", "{lookup: t.csv, key: k, on: s, how: outer}", "{key: k, on: s}"],
+)
+def test_editors_refuse_such_joins(join: str) -> None:
+    said = loads(f"version: 1\nschema: {{s: string}}\nsteps:\n  - join: {join}\n")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(said, file_schema())
 
 
 def test_every_step_of_the_python_api_has_a_form() -> None:
