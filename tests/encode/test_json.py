@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from millstream.columns import open_array, take
@@ -161,7 +161,10 @@ def test_what_is_written_is_read_again(array: pa.Array) -> None:
     kind = from_arrow(array.type)
     assert kind is not None
     if "float" in kind.name:  # infinities are written as null
-        array = pa.array(finite(array.to_pylist()), array.type)
+        try:
+            array = pa.array(finite(array.to_pylist()), array.type)
+        except pa.ArrowInvalid:  # a duration near the end of its type, which pyarrow gives and does not take
+            reject()
     batch = pa.record_batch([array], names=["x"])
     rows, rejects = decode_json(json.encode_lines(batch), Schema({"x": kind}))
     assert rejects.num_rows == 0

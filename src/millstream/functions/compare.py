@@ -119,7 +119,7 @@ FUNCTIONS = (
             Example('s in ("US", "FR")', _TEXT, [True, False, None]),
             Example("a not in (2, 3)", _PAIR, [True, False, None]),
         ),
-        ("build_string", "probe_string"),
+        ("hash_rows", "build_rows", "probe_rows"),
         "values: Iterable[object]",
     ),
     written_with(

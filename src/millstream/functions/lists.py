@@ -167,7 +167,7 @@ FUNCTIONS = (
             Example("l.list.contains(3)", _L, [False, False, None, True]),
             Example('l.list.contains("b")', _T, [True, False, None]),
         ),
-        ("probe_int64", "probe_string", "find_in_lists"),
+        ("hash_rows", "build_rows", "probe_rows", "probe_int64", "find_in_lists"),
         "item: Value",
     ),
     Function(
