@@ -15,7 +15,7 @@ KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels
 # The share of the examples that property tests draw here: `make test EXAMPLES=1` draws all that they name.
 EXAMPLES ?= 0.3
 # What runs kernels with range checks: those that call them, and whatever brings them hostile input.
-CHECKED := tests/kernels tests/native tests/decode tests/encode tests/fuzz tests/sinks tests/lookups tests/functions/test_cases.py \
+CHECKED := tests/kernels tests/native tests/decode tests/encode tests/fuzz tests/sinks tests/lookups tests/steps tests/functions/test_cases.py \
   tests/functions/test_every_type.py tests/test_columns.py tests/test_engine.py tests/test_engine_types.py tests/aws/test_envelope.py \
   tests/aws/test_poison.py tests/aws/test_kinesis.py tests/aws/test_sqs.py
 
