@@ -265,7 +265,9 @@ NUMBERS = [
 def sum_of(left: Decimal, right: Decimal) -> Any:
     """Both are brought to three decimals first: a number that has no room for them is beyond."""
     total = EXACT.add(left, right)
-    beyond = any(isinstance(one, Code) for one in (as_int(left, 3), as_int(total, 3)))  # a code is an int, which a total may equal
+    beyond = any(
+        isinstance(one, Code) for one in (as_int(left, 3), as_int(total, 3))
+    )  # a code is an int, which a total may equal
     return Code.OUT_OF_RANGE if beyond else total
 
 
