@@ -83,12 +83,14 @@ def run_clean(python: Path, *arguments: str, cwd: Path) -> str:
 
 
 @linkable
+@pytest.mark.long
 def test_the_wheel_is_tagged_for_the_architecture_alone(wheel: Path):
     libc = "manylinux_2_17" if os.confstr("CS_GNU_LIBC_VERSION") else "musllinux_1_2"
     assert wheel.name == f"millstream-{__version__}-py3-none-{libc}_{build.host_target()}.whl"
 
 
 @linkable
+@pytest.mark.long
 def test_the_wheel_holds_the_object_and_no_tests(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -111,6 +113,7 @@ def test_the_wheel_holds_the_object_and_no_tests(wheel: Path):
 
 
 @linkable
+@pytest.mark.long
 def test_installed_without_a_compiler_the_kernels_are_native(installed: Path, tmp_path: Path):
     listed = {one["name"].lower() for one in json.loads(run(installed, "-m", "pip", "list", "--format=json").stdout)}
     assert not listed & {"numba", "llvmlite", "numpy", "pandas"}
@@ -139,6 +142,7 @@ output: {format: parquet}
 
 
 @linkable
+@pytest.mark.long
 @pytest.mark.skipif(
     not (Path(bind.__file__).parents[1] / "cli.py").exists(), reason="NOT TESTED: there is no millstream.cli yet"
 )
