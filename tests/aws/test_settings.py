@@ -191,7 +191,9 @@ def test_settings_that_cannot_work_together(tmp_path, monkeypatch, settings, say
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """A function's folder and environment; handlers of `entry` are forgotten after the test."""
+    """A function's folder and environment; handlers of `entry` are forgotten before the test and after it."""
+    for name in entry.__all__:
+        vars(entry).pop(name, None)
     (tmp_path / "orders.yaml").write_text("{version: 1, name: orders, schema: {id: int64}}")
     (tmp_path / "orders.py").write_text("from millstream import Pipeline\norders = Pipeline({'id': 'int64'}, name='module')")
     monkeypatch.setenv("LAMBDA_TASK_ROOT", str(tmp_path))
