@@ -87,7 +87,10 @@ def test_run_json_prints_one_object(folder):
         (["raises.py:x", "in.ndjson"], "raises.py, line 3: ZeroDivisionError"),
         (["ends.py:x", "in.ndjson"], "ends.py, line 1: it ends the program"),
         (["nul.py:x", "in.ndjson"], "nul.py: source code string cannot contain null bytes"),
-        (["text.yaml", "in.ndjson"], "text.yaml: line 8, column 1: input is a mapping, not text; write input: {format: ndjson}"),
+        (
+            ["text.yaml", "in.ndjson"],
+            "text.yaml: line 8, column 1: input is a mapping, not text; write input: {format: ndjson}",
+        ),
         (["p.py:orders", "-"], "write to a file first"),
         (["p.py:orders", "/dev/null"], "a pipe or a device"),
         (
