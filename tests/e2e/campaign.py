@@ -194,9 +194,10 @@ def _compare(sent: dict[str, flights.Flown], found: flights.Landed, polled: dict
             wrong.append(f"{source}: no batch was logged")
         if source not in faults.killed:
             wrong.append(f"{source}: its process was never at work, so it was not killed")
-    foreign = found.rows - sum((one.rows for one in sent.values()), start=type(found.rows)())
-    if extra := sum(count for row, count in foreign.items() if not any(row in one.rows for one in sent.values())):
-        wrong.append(f"{extra} rows are of no record")
+    for what in ("rows", "rejects"):
+        expected = set().union(*(getattr(one, what) for one in sent.values()))
+        if foreign := sum(count for one, count in getattr(found, what).items() if one not in expected):
+            wrong.append(f"{foreign} {what} are of no record")
     if not faults.refused:
         wrong.append("S3 refused nothing")
     return wrong

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.server import ROOT
-from tests.e2e.stack import TEMPLATE, Function
+from tests.e2e.stack import Function
 from tests.lambda_runtime.fetch import Parts
 from tests.lambda_runtime.runtime import LambdaRuntime
 from tests.lambda_runtime.sandbox import Sandbox
+from tests.sam.stack import TEMPLATE
 
 LAW = ("written", "filtered", "duplicate", "rejected", "failed")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import io
-import json
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import yaml
 from botocore.config import Config
 from botocore.session import get_session as session
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
-from tests.crash.server import ROOT, own
+from tests.crash.server import own
+from tests.sam.stack import FOLDER, expanded
 
-TEMPLATE = ROOT / "sam" / "template.yaml"
 CODE = "artifacts"
+"""The bucket that the expanded template names."""
 
 
 class Function(NamedTuple):
@@ -53,34 +52,28 @@ class Stack:
 
 
 def deploy(name: str, parameters: dict[str, str], code: Path) -> Stack:
-    """Put a folder as the functions' code, expand the template and create the stack."""
+    """Put a folder as the functions' code and create the stack of the expanded template."""
+    template, body = _for_moto(copy.deepcopy(expanded())), _zipped(code)
     own("s3").create_bucket(Bucket=CODE)
-    own("s3").put_object(Bucket=CODE, Key="code.zip", Body=_zipped(code))
-    template = _packaged(yaml_parse(TEMPLATE.read_text()))
-    expanded = _for_moto(transform(template, parameters, _Policies()))
+    for resource in template["Resources"].values():
+        place = resource.get("Properties", {}).get("Code", {})
+        if "S3Key" in place:
+            own("s3").put_object(Bucket=place["S3Bucket"], Key=place["S3Key"], Body=body)
     # In moto all is made within the request: seconds.
     session().create_client("cloudformation", config=Config(read_timeout=300, retries={"total_max_attempts": 1})).create_stack(
         StackName=name,
-        TemplateBody=yaml.safe_dump(expanded),
+        TemplateBody=yaml.safe_dump(template),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     stack = Stack(name)
-    for logical, resource in expanded["Resources"].items():  # moto's CloudFormation does not
-        if resource["Type"] == "AWS::S3::Bucket" and "EventBridgeConfiguration" in resource["Properties"].get(
-            "NotificationConfiguration", {}
-        ):
+    for logical, resource in template["Resources"].items():  # moto's CloudFormation does not
+        told = resource.get("Properties", {}).get("NotificationConfiguration", {})
+        if resource["Type"] == "AWS::S3::Bucket" and "EventBridgeConfiguration" in told:
             own("s3").put_bucket_notification_configuration(
                 Bucket=stack.resources[logical], NotificationConfiguration={"EventBridgeConfiguration": {}}
             )
     return stack
-
-
-class _Policies:
-    """AWS's managed policies by name: the template names them by ARN."""
-
-    def load(self) -> dict[str, str]:
-        return {}
 
 
 def _zipped(folder: Path) -> bytes:
@@ -92,26 +85,18 @@ def _zipped(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def _packaged(template: dict[str, Any]) -> dict[str, Any]:
-    """With code where `sam package` puts it, and the state machine's definition inside."""
-    defaults = template["Globals"]["Function"]
-    for properties in (defaults, *(one.get("Properties", {}) for one in template["Resources"].values())):
-        for key in ("CodeUri", "ContentUri"):
-            if isinstance(properties.get(key), str):
-                properties[key] = f"s3://{CODE}/code.zip"
-        if "DefinitionUri" in properties:
-            properties["Definition"] = json.loads((TEMPLATE.parent / properties.pop("DefinitionUri")).read_text())
-    return template
-
-
 def _for_moto(template: dict[str, Any]) -> dict[str, Any]:
-    """Without what moto's CloudFormation cannot do: tags of keys, numbers as keys of mappings, aliases, layers of its own making."""
+    """Without what moto's CloudFormation cannot do: tags of keys, numbers as keys of mappings, aliases, layers of its own making,
+    definitions of state machines that stand elsewhere."""
     aliases = {}
     for logical, resource in template["Resources"].items():
         if resource["Type"] == "AWS::KMS::Key":
             resource["Properties"].pop("Tags", None)
         elif resource["Type"] == "AWS::Lambda::Function":
             resource["Properties"].pop("Layers", None)
+        elif resource["Type"] == "AWS::StepFunctions::StateMachine":
+            del resource["Properties"]["DefinitionS3Location"]
+            resource["Properties"]["DefinitionString"] = (FOLDER / "statemachine.asl.json").read_text()
         elif resource["Type"] == "AWS::Lambda::Alias":
             aliases[logical] = resource["Properties"]["FunctionName"]
     for mapping in template["Mappings"].values():

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from millstream.aws.notification import ObjectRef
 from millstream.classes import dataclass
-from millstream.errors import SinkError, SourceError
+from millstream.errors import SourceError
 from millstream.sinks.clients import client
 from millstream.sinks.retry import Again, Backoff, code_of, retry
 
@@ -114,10 +114,8 @@ class S3Source:
 
     def _retry(self, attempt: Callable[[], T]) -> T:
         actions = "s3:GetObject, s3:GetObjectVersion where the bucket has versions, and s3:ListBucket"
-        try:
-            return retry(attempt, Backoff(), self.until, doing=f"cannot read {self.name}", action=actions)
-        except SinkError as error:
-            raise SourceError(str(error)) from None
+        doing = f"cannot read {self.name}"
+        return retry(attempt, Backoff(), self.until, doing=doing, action=actions, error=SourceError)
 
     def _get(self, offset: int) -> _Answer:
         asked: dict[str, Any] = {"Bucket": self.ref.bucket, "Key": self.ref.key}

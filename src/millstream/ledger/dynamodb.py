@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from millstream import clock
-from millstream.errors import LedgerError, SinkError
+from millstream.errors import LedgerError
 from millstream.ledger.item import Item
 
 T = TypeVar("T")
@@ -214,10 +214,7 @@ class DynamoTable:
                     raise
                 raise LedgerError(f"{doing}: the answer is {code}; {_ADVICE[code]}") from None
 
-        try:
-            return retry(attempt, Backoff(base=0.025, cap=1.0), until, doing=doing, action=action)
-        except SinkError as error:
-            raise LedgerError(str(error)) from None
+        return retry(attempt, Backoff(base=0.025, cap=1.0), until, doing=doing, action=action, error=LedgerError)
 
 
 def _token(found: Mapping[str, Any]) -> str:

@@ -140,18 +140,16 @@ class ItemMatcher:
                 raise Again("some keys were not processed")
 
         until = self._backoff.clock() + PATIENCE_SECONDS
-        try:
-            while True:
-                before = len(asked["Keys"])
-                try:
-                    retry(attempt, self._backoff, until, doing=f"cannot ask {self._told}", action="dynamodb:BatchGetItem")
-                except SinkError:
-                    if not 0 < len(asked["Keys"]) < before:  # large items come a few at a time: that is no fault
-                        raise
-                else:
-                    return items
-        except SinkError as error:
-            raise SourceError(str(error)) from None
+        doing = f"cannot ask {self._told}"
+        while True:
+            before = len(asked["Keys"])
+            try:
+                retry(attempt, self._backoff, until, doing=doing, action="dynamodb:BatchGetItem")
+            except SinkError as error:
+                if not 0 < len(asked["Keys"]) < before:  # large items come a few at a time: that is no fault
+                    raise SourceError(str(error)) from None
+            else:
+                return items
 
 
 def _projection(key: Sequence[str], fields: Sequence[Field]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError, IncompleteReadError
 
 from millstream.classes import dataclass
-from millstream.errors import PlanError, SinkError, SourceError
+from millstream.errors import PlanError, SourceError
 from millstream.lookups.formats import MOST_BYTES
 from millstream.lookups.sources import Content
 from millstream.sinks.clients import client
@@ -64,7 +64,5 @@ class S3Object:
                 raise
 
         until = self.backoff.clock() + (LOAD_SECONDS if known is None else LOOK_SECONDS)
-        try:
-            return retry(attempt, self.backoff, until, doing=f"{self.lookup.told} cannot be read", action="s3:GetObject")
-        except SinkError as error:
-            raise SourceError(str(error)) from None
+        doing = f"{self.lookup.told} cannot be read"
+        return retry(attempt, self.backoff, until, doing=doing, action="s3:GetObject", error=SourceError)

@@ -25,7 +25,7 @@ from botocore.parsers import ResponseParserError
 
 from millstream import clock as machine
 from millstream.classes import dataclass
-from millstream.errors import SinkError
+from millstream.errors import MillstreamError, SinkError
 
 T = TypeVar("T")
 
@@ -123,38 +123,46 @@ class Fault(NamedTuple):
     advice: str = ""
 
 
-def retry(attempt: Callable[[], T], backoff: Backoff, until: float, *, doing: str, action: str) -> T:
+def retry(
+    attempt: Callable[[], T],
+    backoff: Backoff,
+    until: float,
+    *,
+    doing: str,
+    action: str,
+    error: Callable[[str], MillstreamError] = SinkError,
+) -> T:
     """What `attempt` gives. It is called again while what it raises is worth that.
 
     doing: the start of an error's message, with the place: "cannot write s3://bucket/key". action: the IAM action that it needs.
     until: the time, by the clock of `backoff`, at which no attempt and no wait is begun any more.
-    Raises SinkError.
+    Raises an `error` that tells why.
     """
     failed, fault = 0, Fault("", True)
     while True:
         if backoff.clock() >= until:
-            raise _late(doing, failed, fault)
+            raise error(_late(doing, failed, fault)) from None
         try:
             return attempt()
         except Again as again:
             fault = Fault(str(again), True)
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
-            fault = judge(error, action)
+        except (ClientError, BotoCoreError, ResponseParserError) as met:
+            fault = judge(met, action)
         if not fault.again:
-            raise SinkError("; ".join(filter(None, (f"{doing}: {fault.found}", fault.advice))))
+            raise error("; ".join(filter(None, (f"{doing}: {fault.found}", fault.advice)))) from None
         failed += 1
         if failed >= backoff.attempts:
             advice = fault.advice or "run again later: what is whole is kept and not written twice"
-            raise SinkError(f"{doing}: {fault.found}, after {failed} attempts; {advice}")
+            raise error(f"{doing}: {fault.found}, after {failed} attempts; {advice}") from None
         wait = backoff.wait(failed)
         if backoff.clock() + wait >= until:
-            raise _late(doing, failed, fault)
+            raise error(_late(doing, failed, fault)) from None
         backoff.sleep(wait)
 
 
-def _late(doing: str, failed: int, fault: Fault) -> SinkError:
+def _late(doing: str, failed: int, fault: Fault) -> str:
     after = f" after {failed} attempt{'s' if failed > 1 else ''} ({fault.found})" if failed else " before the first attempt"
-    return SinkError(f"{doing}: time is up{after}; give it more time, or less to do at once")
+    return f"{doing}: time is up{after}; give it more time, or less to do at once"
 
 
 def code_of(error: ClientError) -> str:

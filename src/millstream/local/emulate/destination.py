@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from millstream import clock
 from millstream.classes import dataclass
-from millstream.errors import SinkError, UsageError
+from millstream.errors import UsageError
 from millstream.local.emulate.settings import Source
 from millstream.local.emulator.failures import GivenUp
 from millstream.sinks import clients
@@ -77,13 +77,11 @@ def queue_url(source: Source) -> str:
         found: str = client.get_queue_url(QueueName=source.name, QueueOwnerAWSAccountId=source.account)["QueueUrl"]
         return found
 
-    try:
-        return retry(
-            attempt,
-            Backoff(attempts=3),
-            clock.monotonic() + SECONDS,
-            doing=f"cannot find the queue {source.name}",
-            action="sqs:GetQueueUrl",
-        )
-    except SinkError as error:
-        raise UsageError(str(error)) from None
+    return retry(
+        attempt,
+        Backoff(attempts=3),
+        clock.monotonic() + SECONDS,
+        doing=f"cannot find the queue {source.name}",
+        action="sqs:GetQueueUrl",
+        error=UsageError,
+    )

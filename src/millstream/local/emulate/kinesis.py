@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from millstream import clock
 from millstream.classes import dataclass
-from millstream.errors import SinkError, SourceError, UsageError
+from millstream.errors import SourceError, UsageError
 from millstream.local.emulate.settings import Source
 from millstream.local.emulator.shards import Record, Shard
 from millstream.local.emulator.streams import Place
@@ -174,7 +174,5 @@ class StreamSource:
 
     def _call(self, operation: str, attempt: Callable[[], Any], attempts: int = 8) -> Any:
         doing, action = f"cannot read the stream {self.name}", f"kinesis:{operation}"
-        try:
-            return retry(attempt, Backoff(attempts=attempts), clock.monotonic() + CALL_SECONDS, doing=doing, action=action)
-        except SinkError as error:
-            raise SourceError(str(error)) from None
+        until = clock.monotonic() + CALL_SECONDS
+        return retry(attempt, Backoff(attempts=attempts), until, doing=doing, action=action, error=SourceError)

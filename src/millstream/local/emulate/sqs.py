@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from millstream import clock
-from millstream.errors import SinkError, SourceError
+from millstream.errors import SourceError
 from millstream.local.emulate.destination import queue_url
 from millstream.local.emulate.settings import Source
 from millstream.local.emulator.messages import Message, Received, event_message
@@ -119,10 +119,8 @@ class QueueSource:
 
     def _call(self, operation: str, attempt: Callable[[], Any], attempts: int = 8) -> Any:
         doing, action = f"cannot use the queue {self.name}", f"sqs:{operation}"
-        try:
-            return retry(attempt, Backoff(attempts=attempts), clock.monotonic() + CALL_SECONDS, doing=doing, action=action)
-        except SinkError as error:
-            raise SourceError(str(error)) from None
+        until = clock.monotonic() + CALL_SECONDS
+        return retry(attempt, Backoff(attempts=attempts), until, doing=doing, action=action, error=SourceError)
 
 
 def received(found: dict[str, Any], queue: str) -> Received:

@@ -69,7 +69,27 @@ class Work(Protocol):
         """Leave things as another emulator can go on with them."""
 
 
-class StreamWork:
+class _Mapped:
+    """What a stream's mapping and a queue's have in common."""
+
+    mapping: StreamMapping | QueueMapping
+    counts: Counts
+
+    @property
+    def in_flight(self) -> int:
+        return self.mapping.in_flight
+
+    def answer(self, invocation: Invocation, answer: Answer, now: float) -> None:
+        self.counts.answered(answer, self.mapping.settings.report_batch_item_failures)
+        self.mapping.answer(invocation, answer, now)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take over what the mapping is done with."""
+        raise NotImplementedError
+
+
+class StreamWork(_Mapped):
     """destination: None tells nobody. note: is told what a user should know, once it happens."""
 
     def __init__(
@@ -80,23 +100,15 @@ class StreamWork:
         destination: Destination | None,
         note: Callable[[str], Any],
     ) -> None:
-        self.mapping, self.source, self.checkpoints = mapping, source, checkpoints
+        self.mapping: StreamMapping = mapping
+        self.source, self.checkpoints = source, checkpoints
         self.destination, self.note, self.counts = destination, note, Counts()
-
-    @property
-    def in_flight(self) -> int:
-        return self.mapping.in_flight
 
     def poll(self, now: float) -> list[Invocation]:
         self.source.feed(now, self.mapping.held_of)
         found = self.mapping.poll(now)
         self._settle()
         return found
-
-    def answer(self, invocation: Invocation, answer: Answer, now: float) -> None:
-        self.counts.answered(answer, self.mapping.settings.report_batch_item_failures)
-        self.mapping.answer(invocation, answer, now)
-        self._settle()
 
     def wake(self, now: float) -> float | None:
         times = [one for one in (self.mapping.wake(now), self.source.wake()) if one is not None]
@@ -125,23 +137,15 @@ class StreamWork:
         counts.invocations = mapping.invocations
 
 
-class QueueWork:
+class QueueWork(_Mapped):
     def __init__(self, mapping: QueueMapping, source: QueueSource) -> None:
-        self.mapping, self.source, self.counts = mapping, source, Counts()
-
-    @property
-    def in_flight(self) -> int:
-        return self.mapping.in_flight
+        self.mapping: QueueMapping = mapping
+        self.source, self.counts = source, Counts()
 
     def poll(self, now: float) -> list[Invocation]:
         found = self.mapping.poll(now)
         self._settle()
         return found
-
-    def answer(self, invocation: Invocation, answer: Answer, now: float) -> None:
-        self.counts.answered(answer, self.mapping.settings.report_batch_item_failures)
-        self.mapping.answer(invocation, answer, now)
-        self._settle()
 
     def wake(self, now: float) -> float | None:
         return self.mapping.wake(now)
