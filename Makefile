@@ -65,7 +65,7 @@ GLUE := --resource GlueTable --database '!Ref GlueDatabase' --location '!Sub s3:
 # something else is done.
 test: check
 	@(for part in lambda_runtime arm64; do $(BIN)/python -m tests.$$part.fetch >/dev/null || exit 1; done) & fetching=$$!; \
-	  env -u MILLSTREAM_BACKEND nice $(KERNELS) & compiling=$$!; \
+	  env -u MILLSTREAM_BACKEND $(KERNELS) & compiling=$$!; \
 	  MILLSTREAM_BACKEND=checked $(KERNELS) || exit 1; \
 	  wait $$fetching || [ "$$LAMBDA_TESTS" != required ] || exit 1; \
 	  echo "Tests, kernels with range checks:"; \
@@ -174,7 +174,8 @@ $(VENV)/pyvenv.cfg:
 $(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
 	@echo "Setting up $(VENV) ($*), about a minute the first time ..."
 	@$(PIP) install 'hatchling>=1.26,<2'
-	@$(PIP) install --no-build-isolation --editable '.[$(EXTRAS_$*)]'
+	@$(PIP) install --no-compile --no-build-isolation --editable '.[$(EXTRAS_$*)]'
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip has one core do it; some packages carry text that is no Python
 	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
 
 EXTRAS_run := udf,cli,aws

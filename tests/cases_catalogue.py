@@ -194,6 +194,11 @@ def clipped(value: float | None, low: float | None, high: float | None) -> float
     return high if high is not None and rank(value) > rank(high) else value
 
 
+def number(value: float | None) -> float | None:
+    """NaN is no bound."""
+    return None if value is None or math.isnan(value) else value
+
+
 def lowest(*values: Any) -> Any:
     there = [one for one in values if one is not None]
     return min((one for one in there if one == one), default=there[0] if there else None)
@@ -241,6 +246,8 @@ NUMBERS = [
     Case("a.fill_nan(b)", F2, lambda a, b: b if a is not None and math.isnan(a) else a),
     Case("a.clip(-1, 1)", F1, lambda a: clipped(a, -1.0, 1.0), polars(lambda a: a.clip(-1.0, 1.0))),
     Case("a.clip(-5, 5)", I1, strict(lambda a: min(max(a, -5), 5)), polars(lambda a: a.clip(-5, 5))),
+    Case("a.clip(b, None)", F2, lambda a, b: clipped(a, number(b), None)),
+    Case("a.clip(b, 5)", F2, lambda a, b: clipped(a, number(b), 5.0)),
     Case("a.clip(b, 5)", I2, lambda a, b: clipped(a, b, 5)),
     Case("a.clip(None, b)", {"a": "uint64", "b": "uint64"}, lambda a, b: a if a is None or b is None else min(a, b)),
     Case("a.clip(0, 10.5)", M1, strict(lambda a: min(max(a, Decimal(0)), Decimal("10.5")))),

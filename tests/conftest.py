@@ -1,5 +1,6 @@
 """What all tests share: a clean environment, child interpreters, and slow tests last."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from millstream.aws import observe
 from millstream.errors import MillstreamError
 from millstream.native import bind
 
@@ -47,6 +49,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _outside_of_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_loggers() -> None:
+    """Powertools' loggers keep the stdout of the test that made them."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if getattr(logger, "init", False):  # set by Powertools
+            del logging.root.manager.loggerDict[name]
+    observe._logger.cache_clear()
+    observe.say.cache_clear()
 
 
 @pytest.fixture

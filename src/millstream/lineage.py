@@ -6,6 +6,7 @@ row of several give each row made so a number of its own, its unit, and pairs sa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from millstream.classes import dataclass
@@ -21,6 +22,27 @@ class Feeds:
     records: Memory
     units: Memory
     count: int
+
+    def spread(self, gone: dict[int, int]) -> dict[int, int]:
+        """The records that feed these units, and all units that those feed, and so on. A record has the value of the unit it was
+        found by, and the units found are added with it. A step for each pair."""
+        units_of: dict[int, list[int]] = {}
+        records_of: dict[int, list[int]] = {}
+        for record, unit in zip(self.records.tolist(), self.units.tolist(), strict=True):
+            units_of.setdefault(record, []).append(unit)
+            records_of.setdefault(unit, []).append(record)
+        records: dict[int, int] = {}
+        waiting = deque(gone)
+        while waiting:
+            unit = waiting.popleft()
+            for record in records_of.get(unit, ()):
+                if record in records:
+                    continue
+                records[record] = gone[unit]
+                fresh = [one for one in units_of[record] if one not in gone]
+                gone.update(dict.fromkeys(fresh, gone[unit]))
+                waiting.extend(fresh)
+        return records
 
 
 @dataclass(frozen=True)
@@ -80,18 +102,7 @@ class Lineage:
         gone: dict[int, int] = {}
         for row in rows:
             gone.setdefault(numbers[row], row)
-        records = gone
-        if self.feeds is not None:
-            records, pairs = {}, list(zip(self.feeds.records.tolist(), self.feeds.units.tolist(), strict=True))
-            before = -1
-            while before < len(gone):
-                before = len(gone)
-                for record, unit in pairs:
-                    if unit in gone:
-                        records.setdefault(record, gone[unit])
-                for record, unit in pairs:
-                    if record in records:
-                        gone.setdefault(unit, records[record])
+        records = gone if self.feeds is None else self.feeds.spread(gone)
         return records, [row for row, number in enumerate(numbers) if number in gone]
 
 

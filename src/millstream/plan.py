@@ -19,13 +19,13 @@ from millstream.classes import dataclass, replace
 from millstream.decode.json import JsonDecoder
 from millstream.errors import PlanError
 from millstream.expr import col
-from millstream.lookups.matching import Matcher
 from millstream.planned import NOTHING, Rows, cast_columns, check_known, check_rules, named, planned, predicate
 from millstream.schema import Field, Schema, Type
 
 if TYPE_CHECKING:
     from millstream.decode.csv import CsvDecoder
     from millstream.decode.dialect import Dialect
+    from millstream.lookups.matching import Matcher
 
 
 @dataclass(frozen=True)

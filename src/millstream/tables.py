@@ -137,7 +137,9 @@ def _check(one: Lookup) -> None:
     if not one.scheme and one.refresh is not None:
         raise PlanError("lookup: refresh is for files and URLs; a table in memory does not change: drop it")
     if one.scheme not in ("", *SCHEMES):
-        raise PlanError(f"{one.told} cannot be read; write a path, or a URL of {', '.join(f'{name}://' for name in SCHEMES)}")
+        raise PlanError(
+            f"a lookup by {one.scheme}:// cannot be read; write a path, or a URL of {', '.join(f'{name}://' for name in SCHEMES)}"
+        )
     if one.schema is not None:
         if not one.scheme:
             raise PlanError("lookup: schema is for files and URLs; a table in memory has its own: drop it")

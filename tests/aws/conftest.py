@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 import pytest
 
 from millstream import clock
-from millstream.aws import observe
 from millstream.aws.handler import Handler
 from millstream.aws.kinesis import KinesisHandler
 from millstream.aws.s3 import S3Handler
@@ -116,15 +115,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             report.outcome = "failed"
             report.longrepr = "This must not be said:\n" + "\n".join(watch.leaks)
     return report
-
-
-@pytest.fixture(autouse=True)
-def _fresh_loggers() -> None:
-    """Powertools' loggers keep the stdout of the test that made them."""
-    for name in ("orders", "poison", "ways"):
-        logging.root.manager.loggerDict.pop(name, None)
-    observe._logger.cache_clear()
-    observe.say.cache_clear()
 
 
 class Now:

@@ -145,3 +145,19 @@ def test_now_is_the_clock_s_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> Non
         rows = job.run(b'{"a": 1}\n{"a": 2}\n').batch.to_pylist()
         assert [one["n"].timestamp() for one in rows] == [seconds] * 2
         assert [one["m"].timestamp() for one in rows] == [seconds + 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ("%s %u", "%u in '%s %u' is only written, not read"),
+        ("%F %u", "%u in '%F %u' is only written, not read"),
+        ("%m-%d", "'%m-%d' has no year"),
+        ("%Y-%d", "'%Y-%d' has no month or no day"),
+        ("%F %I:%M", "'%F %I:%M' has one of %I and %p"),
+    ],
+)
+def test_a_layout_by_which_no_time_is_read_is_told(layout: str, words: str) -> None:
+    with pytest.raises(PlanError) as told:
+        Pipeline({"s": "string"}).select(col("s").str.to_datetime(layout)).plan()
+    assert words in str(told.value)

@@ -163,7 +163,7 @@ class LambdaRuntime:
         raise RuntimeError("the emulator does not listen:\n" + "\n".join(self.lines))
 
     def _listens(self) -> bool:
-        self._port, api = _free_ports(2)
+        self._port, api = free_ports(2)
         box = self._sandbox
         runtime = ("-m", "awslambdaric", self.handler)
         # No "--" before the program: the emulator would take it for the program.
@@ -290,7 +290,7 @@ def _answer(status: int, raw: bytes, logs: list[str]) -> Answer:
     raise RuntimeError(f"the emulator answered {status}: {body}\n" + "\n".join(logs))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [one.getsockname()[1] for one in sockets]

@@ -6,10 +6,8 @@ python -m tests.local.kinesis_local      # fetch it into .cache/npm in the check
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,43 +17,38 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 from botocore.session import get_session
 
+from tests.lambda_runtime.fetch import FetchError
+from tests.lambda_runtime.fetch import place as put_in_place
+from tests.lambda_runtime.runtime import free_ports
+
 VERSION = "0.6.2"
 FOLDER = Path(__file__).parents[2] / ".cache" / "npm"
-
-
-class FetchError(Exception):
-    """It cannot be had: told with the reason."""
 
 
 def fetch(folder: Path = FOLDER) -> Path:
     """The folder of the package, which appears whole or not at all. Raises FetchError."""
     place = folder / f"kinesis-local-{VERSION}"
-    package = place / "node_modules" / "kinesis-local"
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise FetchError("no Node.js with npm on PATH, which kinesis-local takes (Debian: apt-get install nodejs npm)")
-    if not package.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
-            made = Path(scratch) / place.name
-            made.mkdir()
-            (made / "package.json").write_text(json.dumps({"name": "kinesis", "private": True}))
-            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", f"kinesis-local@{VERSION}"]
-            done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
-            if done.returncode:
-                told = done.stderr.strip().splitlines()
-                raise FetchError(f"cannot fetch kinesis-local from npm: {told[-1] if told else 'npm failed'}")
-            try:
-                made.rename(place)
-            except OSError:
-                if not package.exists():
-                    raise  # else another process was faster
-    return package
+    if not place.exists():
+        put_in_place(place, _install)
+    return place / "node_modules" / "kinesis-local"
+
+
+def _install(into: Path) -> None:
+    into.mkdir()
+    (into / "package.json").write_text(json.dumps({"name": "kinesis", "private": True}))
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", f"kinesis-local@{VERSION}"]
+    done = subprocess.run(command, cwd=into, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = done.stderr.strip().splitlines()
+        raise FetchError(f"cannot fetch kinesis-local from npm: {told[-1] if told else 'npm failed'}")
 
 
 @contextmanager
 def running(package: Path) -> Iterator[str]:
     """A server; its URL."""
-    plain, secure = _free_ports(2)
+    plain, secure = free_ports(2)
     environment = os.environ | {
         "KINESIS_MOCK_CERT_PATH": str(package / "server.json"),
         "KINESIS_MOCK_PLAIN_PORT": str(plain),
@@ -94,17 +87,6 @@ def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
     except BotoCoreError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    found = [socket.socket() for _ in range(count)]
-    try:
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
-    finally:
-        for one in found:
-            one.close()
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ def test_checkpoints_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeyp
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunError, match=r"cannot write the checkpoints .*: No space left on device"):
         one.save({})
+    assert one.places == PLACES, "what was not written is not told as saved"
     monkeypatch.undo()
     one.close()
     assert Checkpoints(path, STREAM).places == PLACES

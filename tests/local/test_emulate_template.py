@@ -276,7 +276,7 @@ def test_the_command_tells_its_words(capsys):
 
 
 def test_without_boto3_it_says_so(monkeypatch, capsys):
-    monkeypatch.setattr("millstream.local.emulate.arguments.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["emulate", "orders", "--name", "orders"]) == 2
     told = "millstream: error: millstream emulate needs boto3, which is not installed: pip install 'millstream[aws]'\n"
     assert capsys.readouterr().err == told

@@ -3,17 +3,20 @@
 import json
 import logging
 import os
+import re
 import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from millstream import clock
 from millstream.errors import PlanError
+from millstream.lookups.formats import _without_values
 from millstream.lookups.live import TableMatcher
 from millstream.lookups.matching import rehearsal
 from millstream.pipeline import Pipeline
@@ -187,6 +190,41 @@ def test_a_refresh_that_fails_keeps_what_was_there(tmp_path: Path, times: Times,
     times.pass_(60)
     assert rates(pipeline) == [5, None, None, None]
     assert found.looks == len(broken) + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "other"), [("int64", 1, 2), ("bool", True, False), ("date32", "2024-01-31", "2024-02-01")]
+)
+def test_a_file_that_has_no_rows_yet_is_refreshed(tmp_path: Path, times: Times, kind: str, value: Any, other: Any) -> None:
+    """A column without values has no type: it must not be that for ever."""
+    path = tmp_path / "blocked.csv"
+    path.write_text("code\n")
+    pipeline = Pipeline({"c": kind}).join(lookup(path, key="code", refresh=60), on="c", how="anti")
+    records = [orjson.dumps({"c": one}) for one in (value, other)]
+    assert pipeline.run(records).counts["kept"] == 2
+    path.write_text(f"code\n{str(value).lower()}\n")
+    times.pass_(61)
+    assert pipeline.run(records).counts["kept"] == 1
+    assert matcher(pipeline).failures == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """Could not convert "O'Brien 4111" with type str: tried to convert to int64""",
+        "In CSV column #1: CSV conversion error to int64: invalid value 'O'Brien 4111'",
+        "Could not convert 4111 with type int: tried to convert to boolean",
+        "timestamp out of bounds: 4111",
+    ],
+)
+def test_what_a_library_says_is_told_without_values(text: str) -> None:
+    assert not set(re.findall(r"Brien|4111", _without_values(text)))
+
+
+def test_a_url_that_cannot_be_read_is_not_told() -> None:
+    with pytest.raises(PlanError, match="a lookup by https:// cannot be read") as told:
+        lookup("https://user:secret@example.com/x.csv?X-Amz-Signature=secret", key="code")
+    assert "secret" not in str(told.value)
 
 
 def test_a_clock_that_goes_back_makes_it_look(tmp_path: Path, times: Times) -> None:

@@ -180,11 +180,11 @@ def test_the_state_machine_may_do_what_its_steps_do_and_run_backfills_of_itself(
     own = "arn:aws:states:eu-west-1:123456789012"
     assert {(action, resource) for action, resource in allowed if action.startswith("states:")} == {
         ("states:StartExecution", f"{own}:stateMachine:ms-files"),
-        ("states:RedriveExecution", f"{own}:execution:ms-files/*"),
+        ("states:RedriveExecution", f"{own}:execution:ms-files/Backfill:*"),
         *(
             (f"states:{verb}Execution", f"{own}:execution:ms-files{end}")
             for verb in ("Describe", "Stop")
-            for end in (":*", "/*")
+            for end in (":*", "/Backfill:*")
         ),
     }
     assert {("kms:Decrypt", "${Key.Arn}"), ("kms:GenerateDataKey", "${Key.Arn}")} <= allowed

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from millstream.aws import kinesis_handler
 from millstream.errors import PlanError, RunError
 from millstream.expr import col
+from millstream.lineage import Feeds, Lineage
 from millstream.local.run import run_files
+from millstream.native.memory import from_numbers
 from millstream.pipeline import Pipeline
 from tests.aws import events
 from tests.test_engine import check_account
@@ -195,6 +197,26 @@ def test_a_row_that_names_no_folder_takes_its_record_s_other_rows_along(tmp_path
     counts = run_files(grouped, [tmp_path / "in.ndjson"], sink=tmp_path / "b").to_dict()
     # Records 1 and 2 share the row of x, and record 1 feeds that of "" too.
     assert (counts["counts"]["written"], counts["rejected_by_code"], counts["rows"]) == (1, {"BAD_PARTITION": 2}, 1)
+
+
+def test_what_goes_along_with_a_row_and_was_filtered_is_counted_once(tmp_path: Path) -> None:
+    """A record that fed only a group that was filtered counted as filtered; it is rejected with the record that fed that group, too."""
+    rows = [{"l": ["a" * 2000, "b"]}, {"l": ["b"]}, {"l": ["c"]}]
+    (tmp_path / "in.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    pipeline = Pipeline({"l": "list<string>"}, output={"partition_by": ["l"]}).explode("l").group_by("l").agg(n=col("l").len())
+    counts = run_files(pipeline.filter(col("n") < 2), [tmp_path / "in.ndjson"], sink=tmp_path / "out").to_dict()
+    assert (counts["counts"]["written"], counts["counts"]["filtered"], counts["counts"]["rejected"]) == (1, 0, 2)
+    assert (counts["rejected_by_code"], counts["rows"]) == ({"BAD_PARTITION": 2}, 1)
+
+
+def test_a_chain_of_records_and_groups_goes_in_a_step_for_each_pair() -> None:
+    count = 20_000  # record i feeds groups i and i + 1; some minutes where each link is looked for among all pairs
+    records = from_numbers("q", [i for i in range(count) for _ in range(2)])
+    units = from_numbers("q", [i + one for i in range(count) for one in range(2)])
+    numbers = from_numbers("q", range(count + 1))
+    culprits, gone = Lineage(numbers, Feeds(records, units, count + 1)).together([count])
+    assert culprits == dict.fromkeys(range(count), count)
+    assert gone == list(range(count + 1))
 
 
 @pytest.mark.parametrize(

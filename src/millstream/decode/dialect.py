@@ -66,7 +66,7 @@ class Dialect:
     def words(self) -> Memory:
         """What kernels/csv_scan.py reads."""
         sizes = [min(len(one), 63) for one in self._encoded]
-        numbers = [min(len(one), 63) for one in self._encoded if one[:1] in b"-0123456789"]
+        numbers = [min(len(one), 63) for one in self._encoded if one and one[0] in b"-0123456789"]
         characters = [-1 if one is None else ord(one) for one in (self.delimiter, self.quote, self.escape, self.comment)]
         return from_numbers(
             "q",

@@ -14,10 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from millstream.classes import dataclass, field
-from millstream.decode.chunks import RECORD_BYTES
+from millstream.decode.chunks import RECORD_BYTES, recorded_as
 from millstream.decode.cloudwatch import SUBSCRIPTION, log_events
 from millstream.decode.compression import BytesSource, open_stream
-from millstream.decode.csv_framing import split_texts
 from millstream.decode.framing import Fault, Piece, Text, frame
 from millstream.decode.payloads import Headers, Payloads
 from millstream.decode.rejects import Reject
@@ -149,7 +148,7 @@ def records_of(payloads: Payloads, settings: Mapping[str, Any], broken: Sequence
     found = Payloads.of_spans(items.text, items.starts, items.ends)
     if unpacked.headers:
         found.headers = _headers(items.marks.tolist(), unpacked.headers)
-    return Records(found, items.owner, deliveries, bad, "csv" if dialect else "json")
+    return Records(found, items.owner, deliveries, bad, recorded_as(settings))
 
 
 def _headers(marks: Sequence[int], headers: Sequence[bytes]) -> Headers:
@@ -282,6 +281,8 @@ def _split_plain(items: _Items, unpacked: _Unpacked, kinds: list[int], dialect: 
     places = [i for i, kind in enumerate(kinds) if not marks[i] and kind in (_PLAIN, _ARRAY)]
     if not places:
         return kinds
+    from millstream.decode.csv_framing import split_texts
+
     texts = Payloads.of_spans(items.text, items.starts, items.ends).only(places)
     records, found = split_texts(texts, dialect)
     counts = [-1] * items.count

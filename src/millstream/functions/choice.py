@@ -136,10 +136,11 @@ def _clip(call: Call) -> Vector:
         outside = _LESS.compute(Call(pair, {}, BOOL, call.length))
         assert isinstance(outside, Memory)
         if call.type.family == "float":
-            number, both = call.bytes(), call.bytes()
-            kernels.test_float64(source.values, 1, number)
-            kernels.and_uint8(outside, number, both)
-            outside = both
+            for number in (source, bound):  # NaN, greater than all in comparisons, is no bound, and stays
+                is_one, both = call.bytes(), call.bytes()
+                kernels.test_float64(number.values, 1, is_one)
+                kernels.and_uint8(outside, is_one, both)
+                outside = both
         test = Vector(BOOL, call.length, outside, merged_validity((source, bound), call.length))
         made = _with_errors(choose(test, bound, made), bound)
     return _with_errors(made, source)

@@ -50,10 +50,10 @@ def steps_of(method: str, layout: str) -> list[tuple[int, int]]:
 def check_complete(method: str, layout: str, steps: list[tuple[int, int]]) -> None:
     """Raises PlanError for a layout by which no time can be read: each part of a date must be there."""
     there = {what for what, _ in steps}
-    if EPOCH in there:
-        return
     if there & {DAY_OF_WEEK}:
         raise PlanError(f"{method}: %u in {layout!r} is only written, not read; leave it out")
+    if EPOCH in there:
+        return
     if not there & {YEAR, SHORT_YEAR}:
         raise PlanError(f"{method}: {layout!r} has no year; write %Y or %y")
     if DAY_OF_YEAR not in there and not (there & {MONTH, SHORT_MONTH, LONG_MONTH} and there & {DAY, PADDED_DAY}):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector
+from millstream.columns import Vector, constant
 from millstream.errors import PlanError
 from millstream.functions import decimals
 from millstream.functions.arrow import by_arrow
@@ -127,8 +127,6 @@ def _log(call: Call) -> Memory:
 
 
 def _divided(call: Call, values: Memory, by: float) -> Memory:
-    from millstream.columns import constant
-
     out = call.numbers()
     kernels.divide_float64(values, constant(FLOAT64, by, call.length).values, out)
     return out

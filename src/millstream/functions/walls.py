@@ -7,7 +7,6 @@ from functools import lru_cache
 from millstream.columns import Vector
 from millstream.functions.constants import TICKS
 from millstream.functions.function import Call
-from millstream.functions.tzdata import Zone, load_zone
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, from_numbers
 from millstream.schema import Code, Type
@@ -19,7 +18,9 @@ EARLIEST, LATEST = 2, 3
 @lru_cache(64)
 def table_of(zone: str) -> tuple[int, Memory, Memory]:
     """A zone for kernels: from when it repeats, its starts and its offsets."""
-    found: Zone = load_zone(zone)
+    from millstream.functions.tzdata import load_zone
+
+    found = load_zone(zone)
     return found.since, from_numbers("q", found.starts), from_numbers("q", found.offsets)
 
 

@@ -113,12 +113,14 @@ def open_cell(text, p, end, spare, dialect):
             if q == end:
                 return first, int64(0), quoted, int64(NOTHING_ESCAPED)
         elif q == end:
+            text[at] = 0
             return spare, at - spare, quoted, int64(0)
         elif int64(text[q]) != dialect[QUOTE]:
             return first, int64(0), quoted, int64(BEHIND_QUOTE)
         text[at] = text[q]
         at += 1
         q += 1
+    text[at] = 0  # what reads numbers goes on to a byte that is of none
     return spare, at - spare, quoted, int64(NOT_CLOSED) if quoted == 1 else int64(0)
 
 

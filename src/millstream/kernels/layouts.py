@@ -242,7 +242,8 @@ def put_fraction(nanos, digits, out, at):
 def format_layout(values: I64, shifts: I64, valid: U8, ticks: INT, steps: I64, out: U8, views: I64):
     """Ticks since 1970, or days where `ticks` is 0, as text by a layout. Returns the bytes used.
 
-    shifts: for each row, or none, the seconds that its clock is before UTC's; it was added before. `out` has 32 bytes a step and row.
+    shifts: for each row, or none, the seconds that its clock is before UTC's; it was added before. `out` has room for the most that
+    each step writes, as functions/formats.py has it.
     """
     at = int64(0)
     for i in range(len(views)):

@@ -120,7 +120,11 @@ def _conformed(one: Lookup, table: pa.Table, types: Mapping[str, pa.DataType]) -
     return pa.table(columns)
 
 
-_VALUES = re.compile(r"'[^']*'|(?<=[Vv]alue )-?[0-9][0-9.eE+-]*|(?<=, got )([0-9]+):.*", re.DOTALL)
+# Between the first quote of a kind and the last: a value may hold quotes.
+_VALUES = re.compile(
+    r"""'.*'|".*"|(?<=[Vv]alue )-?[0-9][0-9.eE+-]*|(?<=[Cc]onvert )[^'"].*?(?= with type)|(?<=: )-?[0-9]+$|(?<=, got )([0-9]+):.*""",
+    re.DOTALL,
+)
 
 
 def _without_values(text: str) -> str:

@@ -123,25 +123,20 @@ def _kind(array: pa.Array) -> Type:
     return kind
 
 
-def _hashed(one: Lookup, keys: Sequence[Vector]) -> HashIndex:
-    index = HashIndex(Table(keys, keep_last=one.keep == "last"))
-    if index.table.duplicate is not None and one.keep == "none":
+def _hashed(one: Lookup, keys: Sequence[Vector]) -> Table:
+    table = Table(keys, keep_last=one.keep == "last")
+    if table.duplicate is not None and one.keep == "none":
         named = " and ".join(repr(name) for name in one.key)
         raise PlanError(
-            f"{one.told}: key {named} holds the same value more than once (again in row {index.table.duplicate}); "
+            f"{one.told}: key {named} holds the same value more than once (again in row {table.duplicate}); "
             "make its values unique, or write keep='first' or 'last'"
         )
-    return index
+    return table
 
 
-@dataclass(frozen=True)
-class HashIndex:
-    """Rows by keys that are the same."""
-
-    table: Table
-
-    def probe(self, keys: Sequence[Vector]) -> Memory:
-        return self.table.probe(keys)
+def joined_type(kind: Type) -> pa.DataType:
+    """The Arrow type that keys have, to be compared with a column of a type."""
+    return {"int64": pa.int64(), "uint64": pa.uint64()}[kind.physical] if kind.family == "int" else kind.arrow
 
 
 def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
@@ -153,7 +148,7 @@ def _keys(array: pa.Array, kind: Type, what: str) -> pa.Array:
         raise PlanError(
             f"{what} is {own or array.type}, the column it is joined on is {kind}; cast the column to {own or array.type}"
         )
-    target = {"int64": pa.int64(), "uint64": pa.uint64()}[kind.physical] if kind.family == "int" else kind.arrow
+    target = joined_type(kind)
     if array.type.equals(target):
         return array  # Arrow's cast imports pyarrow.compute
     try:

@@ -13,7 +13,7 @@ from millstream import clock
 from millstream.columns import Vector
 from millstream.errors import MillstreamError, PlanError
 from millstream.lookups.formats import checked_format, parsed
-from millstream.lookups.index import checked_kinds, key_types, loaded
+from millstream.lookups.index import checked_kinds, joined_type, key_types, loaded
 from millstream.lookups.matching import Matched, Policy, is_rehearsal, settle
 from millstream.lookups.sources import Source, remote, source_of
 from millstream.schema import Type
@@ -53,7 +53,12 @@ class TableMatcher:
         self._loaded = loaded(one, table, self._kinds, policy)
         self.fields: Mapping[str, Type] = self._loaded.fields
         if one.scheme:
-            self._types = {name: table.schema.field(name).type for name in table.column_names}
+            # A column without a value in it has no type yet: a key's is that of what it is compared with.
+            keys = dict(zip(one.key, self._kinds, strict=False))
+            self._types = {
+                field.name: joined_type(keys[field.name]) if field.name in keys and pa.types.is_null(field.type) else field.type
+                for field in table.schema
+            }
         self._wait = one.refresh
 
     def match(self, keys: Sequence[Vector]) -> Matched:

@@ -62,11 +62,10 @@ class RangeIndex:
             what = f"{one.told}: {one.range.form} {name!r}"
             vector = open_array(_addresses_as_told(column, what) if self._is_ip else _as(column, kind, what))
             ordered, valid = _addresses(vector) if self._is_ip else _ordered(vector)
-            for row, (given, taken) in enumerate(zip(vector.validity().tobytes(), valid.tobytes(), strict=True)):
-                if taken != 1 and (given == 1 or self._is_ip):
-                    raise PlanError(
-                        f"{what}: row {row} holds {'no IP address' if self._is_ip else 'NaN, which is in no order'}"
-                    )
+            wanted, taken = b"\1" * vector.length if self._is_ip else vector.validity().tobytes(), valid.tobytes()
+            if taken != wanted:
+                row = next(row for row, (given, found) in enumerate(zip(wanted, taken, strict=True)) if given != found)
+                raise PlanError(f"{what}: row {row} holds {'no IP address' if self._is_ip else 'NaN, which is in no order'}")
             words.append(ordered)
             marks.append(valid)
         closed = one.range.closed

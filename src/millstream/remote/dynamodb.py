@@ -15,7 +15,7 @@ from millstream.classes import dataclass
 from millstream.columns import Vector, close, open_array, take
 from millstream.decode.json import JsonDecoder
 from millstream.decode.payloads import Payloads
-from millstream.errors import PlanError, SinkError, SourceError
+from millstream.errors import PlanError, SourceError
 from millstream.hashing import number_keys
 from millstream.lookups.matching import Matched, Policy, defaults_of, is_rehearsal, placed, with_defaults
 from millstream.schema import Field, Type
@@ -71,6 +71,8 @@ class ItemMatcher:
             raise PlanError(f"{one.told}: its schema has the key alone; add the columns that a join is to give")
         self._decoder = JsonDecoder(fields)
         self._projection = _projection(one.key, fields)
+        # A key is no rest of an item; a column may read it by its path all the same.
+        self._read_too = {path[0] for field in fields for path in field.paths}
         self.fields: Mapping[str, Type] = {field.name: field.holds for field in fields}
         self._defaults = defaults_of(policy, self.fields, one.told)
         self.requests = 0
@@ -108,7 +110,7 @@ class ItemMatcher:
                 items = [item for some in pool.map(self._read, parts) for item in some]
         places, texts = [-1] * len(values), list[bytes]()
         for item in items:
-            own = {name: item.pop(name) for name, _ in self._keys}
+            own = {name: item[name] if name in self._read_too else item.pop(name) for name, _ in self._keys}
             places[numbers[_unpacked(own)]] = len(texts)
             texts.append(orjson.dumps({name: _plain(value) for name, value in item.items()}))
         return self._decoded(texts, places)
@@ -144,10 +146,10 @@ class ItemMatcher:
         while True:
             before = len(asked["Keys"])
             try:
-                retry(attempt, self._backoff, until, doing=doing, action="dynamodb:BatchGetItem")
-            except SinkError as error:
+                retry(attempt, self._backoff, until, doing=doing, action="dynamodb:BatchGetItem", error=SourceError)
+            except SourceError:
                 if not 0 < len(asked["Keys"]) < before:  # large items come a few at a time: that is no fault
-                    raise SourceError(str(error)) from None
+                    raise
             else:
                 return items
 

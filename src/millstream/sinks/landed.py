@@ -14,7 +14,7 @@ NAMES = ("delivered", "written", "filtered", "duplicate", "rejected", "failed")
 
 def check_law(counts: dict[str, int]) -> None:
     """Every record is accounted for, or this raises: it is a fault of ours."""
-    if counts["delivered"] != sum(counts[name] for name in NAMES[1:]):
+    if counts["delivered"] != sum(counts[name] for name in NAMES[1:]) or min(counts[name] for name in NAMES) < 0:
         raise AssertionError(f"records are not accounted for: {counts}")
 
 

@@ -20,7 +20,7 @@ from millstream.decode.rejects import Reject, reject, to_batch
 from millstream.errors import PlanError, SettingsError, SinkError
 from millstream.native.memory import from_numbers
 from millstream.outcome import Outcome
-from millstream.schema import Code
+from millstream.schema import Code, Disposition
 from millstream.sinks import parquet
 from millstream.sinks.digest import digest_rows
 from millstream.sinks.landed import NAMES, Landed, check_law
@@ -91,18 +91,21 @@ def prepare(
     `payload` gives a record's bytes by its position. `positions`: of the outcome's records, where faults stand between them.
     """
     given = outcome.counts
-    extra, kept = list(faults), int(given["kept"])
+    extra, kept, filtered = list(faults), int(given["kept"]), int(given["filtered"])
     partitioned = partition(outcome.schema, outcome.columns, int(given["rows"]), output.partition_by)
     if partitioned.bad:
-        columns_of = dict(reversed(partitioned.bad))
-        culprits, gone = outcome.lineage.together(dict(partitioned.bad))
+        columns_of = dict(partitioned.bad)
+        culprits, gone = outcome.lineage.together(columns_of)
         extra += [reject(_place(positions, one), Code.BAD_PARTITION, columns_of[row]) for one, row in culprits.items()]
         without = set(gone)
         rows = [row for row in range(int(given["rows"])) if row not in without]
         indices = from_numbers("q", rows)
         columns = [take(column, indices) for column in outcome.columns]
         partitioned = partition(outcome.schema, columns, len(rows), output.partition_by)
-        kept -= len(culprits)
+        # What fed a bad row by way of rows that were all filtered counted as filtered.
+        were_kept = [outcome.disposition[one].as_py() for one in culprits].count(int(Disposition.KEPT))
+        kept -= were_kept
+        filtered -= len(culprits) - were_kept
     rejects = outcome.rejects
     if extra:
         listed = rejects.to_pylist()
@@ -114,7 +117,7 @@ def prepare(
     counts = dict.fromkeys(NAMES, 0) | {
         "delivered": delivered,
         "written": kept,
-        "filtered": int(given["filtered"]),
+        "filtered": filtered,
         "duplicate": int(given["duplicate"]),
         "rejected": rejects.num_rows,
         "failed": int(given["failed"]),

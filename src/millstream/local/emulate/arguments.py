@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-
-from millstream.errors import SettingsError
 
 if TYPE_CHECKING:
     from millstream.local.emulate.live import Report
@@ -65,8 +62,9 @@ def add_emulate(commands: Any) -> argparse.ArgumentParser:
 
 def run_emulate(arguments: argparse.Namespace) -> Report:
     """Run the command. Raises UsageError, and RunError before anything was done."""
-    if find_spec("botocore") is None:
-        raise SettingsError("millstream emulate needs boto3, which is not installed: pip install 'millstream[aws]'")
+    from millstream.sinks.store import require_boto3
+
+    require_boto3("millstream emulate")
     from millstream.local.emulate.command import emulate
 
     return emulate(arguments)

@@ -36,10 +36,10 @@ class Checkpoints:
         """Keep these, whole or not at all. Raises RunError."""
         if places == self.places:
             return
-        self.places = dict(places)
         if self.path is None:
+            self.places = dict(places)
             return
-        text = json.dumps({"version": VERSION, "stream": self.stream, "shards": self.to_dict()}, indent=1)
+        text = json.dumps({"version": VERSION, "stream": self.stream, "shards": _listed(places)}, indent=1)
         beside = f"{self.path}.new"
         try:
             with open(beside, "w", encoding="utf-8") as file:
@@ -49,10 +49,11 @@ class Checkpoints:
             os.replace(beside, self.path)
         except OSError as error:
             raise RunError(f"cannot write the checkpoints {self.path}: {error.strerror}") from None
+        self.places = dict(places)
 
     def to_dict(self) -> dict[str, Any]:
         """By shard: {"at": number}, {"after": number} or {"done": true}."""
-        return {name: _written(place) for name, place in sorted(self.places.items())}
+        return _listed(self.places)
 
     def close(self) -> None:
         """Let another emulator have the file. May be called again."""
@@ -81,6 +82,10 @@ class Checkpoints:
             return {name: _read(place) for name, place in shards.items()}
         except (ValueError, TypeError, AttributeError):
             raise UsageError(f"{path} holds checkpoints that cannot be read; remove it to start anew") from None
+
+
+def _listed(places: Places) -> dict[str, Any]:
+    return {name: _written(place) for name, place in sorted(places.items())}
 
 
 def _written(place: Place | None) -> dict[str, Any]:

@@ -70,9 +70,9 @@ class _Values:
         """A value as it is written, or the default of the parameter that it refers to, or what a condition on such comes to."""
         value = self.chosen(value)
         if isinstance(value, dict) and value.keys() == {"Ref"}:
-            parameter = (self.template.get("Parameters") or {}).get(value["Ref"])
-            if isinstance(parameter, dict) and "Default" in parameter:
-                return parameter["Default"]
+            default = self._default(value["Ref"])
+            if default is not None:
+                return default
         if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).startswith(("Fn::", *_SHORT)):
             function = next(iter(value)).replace("Fn::", "!")
             raise UsageError(f"{self.place}: {what} is a {function} that only a stack knows; give --{option} instead")
@@ -113,11 +113,15 @@ class _Values:
             return decisive if decisive in parts else None if None in parts else not decisive
         return None
 
+    def _default(self, name: Any) -> Any:
+        """A parameter's; None where it has none."""
+        parameter = (self.template.get("Parameters") or {}).get(name)
+        return parameter.get("Default") if isinstance(parameter, dict) else None
+
     def _text_of(self, value: Any) -> str | None:
         """A side of a comparison, as CloudFormation compares: as text."""
         if isinstance(value, dict) and value.keys() == {"Ref"}:
-            parameter = (self.template.get("Parameters") or {}).get(value["Ref"])
-            value = parameter.get("Default") if isinstance(parameter, dict) else None
+            value = self._default(value["Ref"])
         if isinstance(value, bool):
             return str(value).lower()
         return str(value) if isinstance(value, str | int | float) else None

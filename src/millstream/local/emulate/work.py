@@ -131,10 +131,10 @@ class StreamWork(_Mapped):
                 self.note(str(error))
         mapping.given_up.clear()
         self.source.finished(mapping.trim())
-        # After the destination knows: what is given up must not be passed over by the next emulator unsaid.
-        self.checkpoints.save(self.source.places(mapping.places()))
         counts.received, counts.filtered, counts.held = mapping.received, mapping.filtered, mapping.held
         counts.invocations = mapping.invocations
+        # After the destination knows: what is given up must not be passed over by the next emulator unsaid.
+        self.checkpoints.save(self.source.places(mapping.places()))
 
 
 class QueueWork(_Mapped):
