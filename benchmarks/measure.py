@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,10 +20,38 @@ def one_thread_each() -> None:
     os.environ.update(dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"))
 
 
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+"""Those that this process was given."""
+
+
 def one_core() -> None:
     """Keep this process, its threads and what it starts to one core, where the system can."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if CORES:
+        os.sched_setaffinity(0, {max(CORES)})
+
+
+@contextlib.contextmanager
+def other_cores() -> Iterator[None]:
+    """What is started in here, a server that others are measured with, has the cores that are not measured on."""
+    if len(CORES) < 2:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CORES - {max(CORES)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def native() -> str:
+    """The name of the back end, which must be the native one: SystemExit with the remedy for another."""
+    from millstream.native.bind import kernels
+
+    backend = kernels.load()
+    if backend.name != "native":
+        raise SystemExit(f"benchmarks measure the native kernels, these are {backend.name}: unset MILLSTREAM_BACKEND")
+    return backend.name
 
 
 def medians(runs: Mapping[str, Run], rounds: int = 31, *, settle: bool = False) -> dict[str, float]:
@@ -54,9 +83,7 @@ def machine(packages: Sequence[str]) -> str:
     """What figures are quoted with: processor, system, kernels' back end, versions."""
     from millstream.native.bind import kernels
 
-    backend = kernels.load()
-    if backend.name != "native":
-        raise SystemExit(f"benchmarks measure the native kernels, these are {backend.name}: unset MILLSTREAM_BACKEND")
+    native()
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             cpu = next(line.partition(":")[2].strip() for line in file if line.startswith(("model name", "CPU part")))
@@ -65,7 +92,7 @@ def machine(packages: Sequence[str]) -> str:
     said = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, one thread each\n"
-        f"kernels {backend.manifest['cpu']}; {said}"
+        f"kernels {kernels.load().manifest['cpu']}; {said}"
     )
 
 

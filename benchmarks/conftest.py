@@ -1,0 +1,92 @@
+"""What all benchmarks share: one core and one thread for everybody, the fixture `contest`, and the table at the end."""
+
+from __future__ import annotations
+
+import measure
+
+measure.one_thread_each()  # before a peer is imported
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import contest as contests
+import pytest
+import report
+import turns
+
+RESULTS = pytest.StashKey[list[contests.Result]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("millstream")
+    group.addoption("--share", type=float, default=1.0, help="of the time that cases take, so much: 0.25 for a quick look")
+    group.addoption("--markdown", type=Path, metavar="FILE", help="write the table into a file too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = []
+    channel = turns.from_environment()
+    if channel is not None:
+        config.pluginmanager.register(channel, "turns")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    try:
+        measure.native()
+    except SystemExit as refused:
+        raise pytest.UsageError(str(refused)) from None
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    measure.one_core()
+
+
+@pytest.fixture
+def contest(request: pytest.FixtureRequest, benchmark: Any) -> Any:
+    """Runs a case, Millstream and its peers in turn; see contest.Contest. For `make bench-compare` Millstream's runs alone."""
+    marker = request.node.get_closest_marker("benchmark")
+    clock = marker.kwargs.get("timer", time.perf_counter) if marker else time.perf_counter
+    channel = request.config.pluginmanager.getplugin("turns")
+    if channel is not None:
+        benchmark.skipped = True  # it is not used, and need not say so
+        return channel.contest(request.node.nodeid, clock)
+    stage = request.node.path.stem.removeprefix("bench_").replace("_", " ")
+    keep = request.config.stash[RESULTS].append
+    return contests.Contest(benchmark, stage, keep, clock, request.config.getoption("share"))
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Callable[[str, bytes], Path]]:
+    """Writes files that no disk holds, where the system has such a place: name and bytes to a path."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+
+        def write(name: str, text: bytes) -> Path:
+            path = Path(folder, name)
+            path.write_bytes(text)
+            return path
+
+        yield write
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    results = config.stash[RESULTS]
+    if not results:
+        return
+    skipped = []
+    for one in terminalreporter.stats.get("skipped", ()):
+        said = one.longrepr[2] if isinstance(one.longrepr, tuple) else str(one.longrepr)
+        skipped.append((one.nodeid.rpartition("/")[2], said.removeprefix("Skipped: ")))
+    failed = [one.nodeid.rpartition("/")[2] for kind in ("failed", "error") for one in terminalreporter.stats.get(kind, ())]
+    head = report.header()
+    terminalreporter.write_line("")
+    for line in report.table(head, results, skipped, failed):
+        terminalreporter.write_line(line)
+    file = config.getoption("markdown")
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(report.markdown(head, results, skipped, failed)) + os.linesep)
