@@ -8,7 +8,6 @@ measure.one_thread_each()  # before a peer is imported
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,12 @@ RESULTS = pytest.StashKey[list[contests.Result]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("millstream")
     group.addoption("--share", type=float, default=1.0, help="of the time that cases take, so much: 0.25 for a quick look")
+    group.addoption(
+        "--clock",
+        choices=tuple(measure.CLOCKS),
+        default="wall",
+        help="what is counted: time as it passes, or the processor's time of this process, which a busy machine sways less",
+    )
     group.addoption("--markdown", type=Path, metavar="FILE", help="write the table into a file too")
 
 
@@ -49,7 +54,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def contest(request: pytest.FixtureRequest, benchmark: Any) -> Any:
     """Runs a case, Millstream and its peers in turn; see contest.Contest. For `make bench-compare` Millstream's runs alone."""
     marker = request.node.get_closest_marker("benchmark")
-    clock = marker.kwargs.get("timer", time.perf_counter) if marker else time.perf_counter
+    clock = marker.kwargs["timer"] if marker else measure.CLOCKS[request.config.getoption("clock")]
+    benchmark._timer = clock  # the option --benchmark-timer has no name for another than its own
     channel = request.config.pluginmanager.getplugin("turns")
     if channel is not None:
         benchmark.skipped = True  # it is not used, and need not say so
@@ -82,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         said = one.longrepr[2] if isinstance(one.longrepr, tuple) else str(one.longrepr)
         skipped.append((one.nodeid.rpartition("/")[2], said.removeprefix("Skipped: ")))
     failed = [one.nodeid.rpartition("/")[2] for kind in ("failed", "error") for one in terminalreporter.stats.get(kind, ())]
-    head = report.header()
+    head = report.header(config.getoption("clock"))
     terminalreporter.write_line("")
     for line in report.table(head, results, skipped, failed):
         terminalreporter.write_line(line)

@@ -74,7 +74,7 @@ class Bar:
         reached = self.reach(result)
         met = reached <= self.wanted if self.at_most else reached >= self.wanted
         who = min(result.peers, key=result.medians.__getitem__) if self.who == FASTEST else self.who
-        text = self.text if self.who != FASTEST else f"{self.text}, {who}"
+        text = self.text if self.who != FASTEST else f"{self.text} ({who})"
         return Reached(self.step, self.wanted, text, reached, self.at_most, who, met)
 
 
@@ -105,7 +105,7 @@ def faster(step: int, wanted: float, who: str = FASTEST) -> Bar:
             return min(result.times(one) for one in result.peers)
         return result.times(who)
 
-    return Bar(step, wanted, f"× {'the fastest peer' if who == FASTEST else who}", reach, who=who)
+    return Bar(step, wanted, f"× {'the fastest' if who == FASTEST else who}", reach, who=who)
 
 
 def rate(step: int, wanted: float) -> Bar:

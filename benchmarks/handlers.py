@@ -7,10 +7,6 @@ before. Nothing is written to a disk. Millstream's log lines are made at the usu
 
 from __future__ import annotations
 
-import measure
-
-measure.one_thread_each()
-
 import contextlib
 import functools
 import hashlib
@@ -24,6 +20,7 @@ from typing import Any
 import duckdb
 import events
 import fsspec
+import measure
 import msgspec
 import orjson
 import polars as pl
@@ -36,10 +33,11 @@ from aws_kinesis_agg import MAGIC
 from aws_kinesis_agg.deaggregator import iter_deaggregate_records
 from aws_kinesis_agg.deaggregator import messages_pb2 as kpl
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from contest import Bar, faster
 from pybase64 import b64decode
 
 import millstream.aws as millstream_aws
-from millstream import Column, MillstreamError, Pipeline, Schema, col, when
+from millstream import Column, Pipeline, Schema, col, when
 from millstream.sinks.store import Stored
 
 ROWS = pa.schema(
@@ -102,16 +100,10 @@ class MemoryStore:
         return Stored(name, memoryview(body).nbytes, True)
 
 
-class NotThereError(Exception):
-    """Millstream has no such handler yet, or it refuses such an event, or makes no row of it."""
-
-
 def millstream(kind: str, event: bytes) -> measure.Run:
     """The handler `millstream.aws.<kind>` of one event, writing to memory. Its folders are names only: nothing is put there."""
-    make = getattr(millstream_aws, kind, None)
-    if make is None:
-        raise NotThereError
     place = tempfile.gettempdir()
+    make = getattr(millstream_aws, kind)
     handler = make(PIPELINE, sink=f"{place}/millstream-bench/rows", rejects=f"{place}/millstream-bench/rejects")
     handler.sink, handler.rejects = MemoryStore(), MemoryStore()
 
@@ -121,12 +113,7 @@ def millstream(kind: str, event: bytes) -> measure.Run:
         return handler.sink.body
 
     with contextlib.redirect_stdout(io.StringIO()):  # where the logger is made: it keeps the stream that it finds
-        try:
-            body = run()
-        except MillstreamError:
-            raise NotThereError from None
-    if body is None:
-        raise NotThereError
+        run()
     return run
 
 
@@ -372,7 +359,7 @@ NAMES = {
     "simplejson": "simplejson, the event read, nothing else (yardstick)",
     "parquet": "pyarrow's Parquet of the rows, nothing else (yardstick)",
 }
-NOT_BY_HAND = ("millstream", "powertools", "simplejson", "parquet")
+YARDSTICKS = ("simplejson", "parquet")
 PEERS = {
     "polars": polars_strings,
     "polars_lines": polars_lines,
@@ -386,7 +373,7 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """An event, who takes it, and what must be reached: so many times the speed of the fastest peer, then of others."""
+    """An event, who takes it, and what must be reached. whole: peers that begin with the event instead of its payloads."""
 
     name: str
     records: list[bytes]
@@ -394,70 +381,49 @@ class Batch:
     handler: str
     payloads: Callable[[Any], list[Any]]
     whole: dict[str, Callable[[Any], Any]]
-    fastest: float
-    bars: list[tuple[str, float]] = field(default_factory=list)
-    rounds: int = 9
+    bars: list[Bar] = field(default_factory=list)
 
     def runs(self) -> dict[str, measure.Run]:
-        """Millstream's comes first, unless it is not there."""
-
         def peer(write: Callable[[Any], Any]) -> measure.Run:
             return lambda: write(self.payloads(simplejson.loads(self.event)))
 
         def whole(run: Callable[[Any], Any]) -> measure.Run:
             return lambda: run(simplejson.loads(self.event))
 
-        runs = {name: peer(write) for name, write in PEERS.items()} | {name: whole(run) for name, run in self.whole.items()}
-        with contextlib.suppress(NotThereError):
-            runs = {"millstream": millstream(self.handler, self.event)} | runs
-        return runs
+        return (
+            {"millstream": millstream(self.handler, self.event)}
+            | {name: peer(write) for name, write in PEERS.items()}
+            | {name: whole(run) for name, run in self.whole.items()}
+        )
 
 
-def batches() -> list[Batch]:
+_KINESIS = {"polars_base64": polars_base64, "powertools": _powertools_kinesis}
+
+
+def kinesis(count: int, bars: list[Bar]) -> Batch:
+    orders = events.orders(count)
+    return Batch("Kinesis", orders, events.kinesis(orders), "kinesis_handler", of_kinesis, _KINESIS, bars)
+
+
+def many() -> Batch:
+    return kinesis(5000, [faster(3, 3), faster(3, 8, "powertools"), faster(3, 1, "simplejson")])
+
+
+def few() -> Batch:
+    return kinesis(100, [faster(3, 2)])
+
+
+def aggregated() -> Batch:
     orders = events.orders(12_000)
-    aggregated, held = events.kinesis_aggregated(orders)
-    kinesis = {"polars_base64": polars_base64, "powertools": _powertools_kinesis}
-    return [
-        Batch(
-            "Kinesis",
-            orders[:5000],
-            events.kinesis(orders[:5000]),
-            "kinesis_handler",
-            of_kinesis,
-            kinesis,
-            3,
-            [("powertools", 8), ("simplejson", 1)],
-        ),
-        Batch(
-            "Kinesis, aggregated",
-            orders[:held],
-            aggregated,
-            "kinesis_handler",
-            of_aggregates,
-            {"powertools": powertools_aggregated},
-            3,
-        ),
-        Batch(
-            "Kinesis",
-            orders[:100],
-            events.kinesis(orders[:100]),
-            "kinesis_handler",
-            of_kinesis,
-            kinesis,
-            2,
-            rounds=61,
-        ),
-        Batch(
-            "SQS",
-            orders[:1000],
-            events.sqs(orders[:1000]),
-            "sqs_handler",
-            of_sqs,
-            {"powertools": powertools(EventType.SQS)},
-            3,
-            rounds=21,
-        ),
-    ]
+    event, held = events.kinesis_aggregated(orders)
+    whole = {"powertools": powertools_aggregated}
+    return Batch("Kinesis, aggregated", orders[:held], event, "kinesis_handler", of_aggregates, whole, [faster(3, 3)])
+
+
+def queued() -> Batch:
+    orders = events.orders(1000)
+    whole = {"powertools": powertools(EventType.SQS)}
+    return Batch("SQS", orders, events.sqs(orders), "sqs_handler", of_sqs, whole, [faster(3, 3)])
 
 
 # -- Nobody is fast by being wrong -----------------------------------------------------------------------------------------
@@ -490,30 +456,3 @@ def check(batch: Batch, runs: dict[str, measure.Run]) -> None:
     for name, run in runs.items():
         if not rows(run()).equals(wanted):
             raise SystemExit(f"{batch.name}: {NAMES[name]} writes other rows")
-
-
-def main() -> None:
-    if simplejson.scanner.c_make_scanner is None:
-        raise SystemExit("simplejson is here without its C speedups, which the runtime client has")
-    pa.set_cpu_count(1)
-    measure.one_core()
-    packages = "millstream pyarrow polars duckdb orjson msgspec simplejson pybase64 protobuf aws-lambda-powertools"
-    print(f"\n{measure.machine(packages.split())}")
-    for batch in batches():
-        runs = batch.runs()
-        check(batch, runs)
-        written = expected(batch.records)
-        runs["simplejson"] = lambda batch=batch: simplejson.loads(batch.event)
-        runs["parquet"] = lambda written=written: encode(written)
-        taken = measure.medians(runs, batch.rounds, settle=True)
-        fastest = min((name for name in taken if name not in NOT_BY_HAND), key=taken.__getitem__)
-        count = len(batch.records)
-        title = (
-            f"{batch.name}: {count:,} records of ~{sum(map(len, batch.records)) // count} B, {len(batch.event) / 1e6:.2f} MB"
-        )
-        print()
-        print(measure.table(title, len(batch.event), taken, NAMES, [(fastest, batch.fastest), *batch.bars]), flush=True)
-
-
-if __name__ == "__main__":
-    main()

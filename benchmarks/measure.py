@@ -20,6 +20,8 @@ def one_thread_each() -> None:
     os.environ.update(dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"))
 
 
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
 CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 """Those that this process was given."""
 

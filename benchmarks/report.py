@@ -37,11 +37,12 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def header() -> list[str]:
+def header(clock: str = "wall") -> list[str]:
     """What figures are quoted with: machine, versions, date, revision, and how busy the machine was."""
     machine = measure.machine(["millstream"]).splitlines()
     busy = f"load {', '.join(f'{one:.1f}' for one in os.getloadavg())} (1, 5, 15 minutes)" if hasattr(os, "getloadavg") else ""
-    return [*machine, versions(), f"{time.strftime('%Y-%m-%d %H:%M')}, revision {revision()}, {busy}"]
+    counted = {"wall": "time as it passes", "cpu": "the processor's time of the process"}[clock]
+    return [*machine, versions(), f"counted: {counted}", f"{time.strftime('%Y-%m-%d %H:%M')}, revision {revision()}, {busy}"]
 
 
 def seconds(taken: float) -> str:
