@@ -64,7 +64,7 @@ def bench_parquet(count: int, contest: Any) -> None:
         runs,
         names=NAMES,
         size=table.nbytes,
-        figures=lambda: sizes,
+        figures=lambda taken: sizes,
         settle=True,
         seconds=4,
     )

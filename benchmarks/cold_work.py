@@ -1,13 +1,14 @@
-"""The work of one cold start, in a process of its own: `cold.py` runs it with bare interpreters, which have no more than this.
+"""The work of one cold start, in a process of its own: `bench_cold.py` runs it with bare interpreters, which have no more than this.
 
     python -I -S cold_work.py WHO EVENT OUT FOLDER...      # the folders to import from
 
-Prints milliseconds from the first line to the end of the work, and the memory that is resident then, in bytes, as JSON.
+Prints seconds from the first line to the end of the work, those of the processor, and the memory that is resident then, in bytes, as
+JSON.
 """
 
 import time
 
-STARTED = time.perf_counter()
+STARTED, USED = time.perf_counter(), time.process_time()
 
 import sys
 
@@ -151,10 +152,10 @@ def main() -> None:
     who, event, out, *folders = sys.argv[1:]
     sys.path[:0] = folders
     globals()[who](event, out)
-    seconds = time.perf_counter() - STARTED
+    seconds, used = time.perf_counter() - STARTED, time.process_time() - USED
     with open("/proc/self/status", encoding="ascii") as file:
         resident = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS:"))
-    print(f"\n[{seconds * 1e3}, {resident}]")
+    print(f"\n[{seconds}, {used}, {resident}]")
 
 
 if __name__ == "__main__":

@@ -51,18 +51,30 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def contest(request: pytest.FixtureRequest, benchmark: Any) -> Any:
+def told(request: pytest.FixtureRequest) -> measure.Told:
+    """The clock of a case whose runs are processes that tell what they took."""
+    return measure.Told(request.config.getoption("clock"))
+
+
+@pytest.fixture
+def contest(request: pytest.FixtureRequest) -> Any:
     """Runs a case, Millstream and its peers in turn; see contest.Contest. For `make bench-compare` Millstream's runs alone."""
-    marker = request.node.get_closest_marker("benchmark")
-    clock = marker.kwargs["timer"] if marker else measure.CLOCKS[request.config.getoption("clock")]
-    benchmark._timer = clock  # the option --benchmark-timer has no name for another than its own
+    clock = measure.CLOCKS[request.config.getoption("clock")]
+    for own in ("told", "processor"):
+        clock = request.getfixturevalue(own) if own in request.fixturenames else clock
     channel = request.config.pluginmanager.getplugin("turns")
     if channel is not None:
-        benchmark.skipped = True  # it is not used, and need not say so
         return channel.contest(request.node.nodeid, clock)
+    request.node.add_marker(pytest.mark.benchmark(timer=clock))
     stage = request.node.path.stem.removeprefix("bench_").replace("_", " ")
     keep = request.config.stash[RESULTS].append
-    return contests.Contest(benchmark, stage, keep, clock, request.config.getoption("share"))
+    return contests.Contest(request.getfixturevalue("benchmark"), stage, keep, clock, request.config.getoption("share"))
+
+
+@pytest.fixture
+def processor() -> Callable[[], float]:
+    """The clock of a case whose bar is about the processor's time, whatever is counted elsewhere."""
+    return measure.CLOCKS["cpu"]
 
 
 @pytest.fixture

@@ -149,7 +149,8 @@ class Contest:
         yardsticks: Sequence[str] = (),
         size: int = 0,
         bars: Sequence[Bar] = (),
-        figures: Callable[[], Mapping[str, float]] | None = None,
+        figures: Callable[[Mapping[str, Sequence[float]]], Mapping[str, float]] | None = None,
+        prepare: Callable[[], Any] | None = None,
         settle: bool = False,
         seconds: float = 4.0,
         rounds: tuple[int, int] = (5, 61),
@@ -159,7 +160,8 @@ class Contest:
         """Run everybody in turn, Millstream's under the name `millstream`, as often as fits in `seconds`, from `rounds` to `rounds`.
 
         settle: each runs twice in its turn, and the first is not counted: memory is then as it left it itself, as in a process of
-        its own. warm: turns before the first that counts; runs that are processes need none. figures: worked out when all have run.
+        its own. prepare: called before each turn, and not timed. warm: turns before the first that counts; runs that are processes
+        need none. figures: worked out of everybody's times, in the order of rounds, when all have run.
         """
         backend = measure.native()
         ours = runs[OURS]
@@ -171,6 +173,8 @@ class Contest:
             """The turns of the others, each time another one first."""
             nonlocal turn
             turn += 1
+            if prepare:
+                prepare()
             order = list(others)
             at = turn % len(order) if order else 0
             for who in order[at:] + order[:at]:
@@ -210,7 +214,7 @@ class Contest:
             names={who: (names or {}).get(who, who) for who in taken},
             yardsticks=tuple(who for who in yardsticks if who in taken),
             size=size,
-            figures=dict(figures()) if figures else {},
+            figures=dict(figures(taken)) if figures else {},
             note=note,
         )
         return self.tell(result, bars)

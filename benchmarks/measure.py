@@ -22,6 +22,22 @@ def one_thread_each() -> None:
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
+
+class Told:
+    """A clock that goes by what processes tell of their own work: each adds its seconds, and seconds of the processor."""
+
+    __name__ = "told"
+
+    def __init__(self, which: str) -> None:
+        self._which, self._now = which, 0.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def add(self, wall: float, cpu: float) -> None:
+        self._now += {"wall": wall, "cpu": cpu}[self._which]
+
+
 CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 """Those that this process was given."""
 
@@ -96,28 +112,3 @@ def machine(packages: Sequence[str]) -> str:
         f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, one thread each\n"
         f"kernels {kernels.load().manifest['cpu']}; {said}"
     )
-
-
-def table(
-    title: str, size: int, taken: Mapping[str, float], names: Mapping[str, str], bars: Sequence[tuple[str, float]]
-) -> str:
-    """Medians, rates, and times ours (the first of `names`); then each bar: at least so many times a peer's speed.
-
-    Where ours is not among `taken`, it is said to be not there yet.
-    """
-    first = next(iter(names))
-    ours = taken.get(first)
-    lines = [f"{title:<60} {'median':>10} {'rate':>11} {'times ours':>11}"]
-    for who, seconds in sorted(taken.items(), key=lambda pair: pair[1]):
-        times = f"{seconds / ours:>11.2f}" if ours else f"{'-':>11}"
-        lines.append(f"  {names[who]:<58} {seconds * 1e3:>7.2f} ms {size / seconds / 1e9:>6.3f} GB/s {times}")
-    if ours is None:
-        lines.append(f"  {names[first]}: not there yet")
-    for peer, bar in bars:
-        if ours is None:
-            lines.append(f"  bar {bar:g} x {peer}: not there yet; it asks for {taken[peer] / bar * 1e3:.2f} ms")
-            continue
-        reached = size / ours / 1e9 if peer == "GB/s" else taken[peer] / ours
-        what = f"{bar:g} GB/s" if peer == "GB/s" else f"{bar:g} x {peer}"
-        lines.append(f"  bar {what}: {'met' if reached >= bar else 'MISSED'} with {reached:.2f}")
-    return "\n".join(lines)

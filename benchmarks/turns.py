@@ -34,9 +34,17 @@ class Turns:
     def contest(self, nodeid: str, clock: Callable[[], float]) -> Callable[..., None]:
         """What stands in the place of a contest."""
 
-        def run(case: str, runs: Mapping[str, Callable[[], Any]], *, settle: bool = False, **rest: Any) -> None:
+        def run(
+            case: str,
+            runs: Mapping[str, Callable[[], Any]],
+            *,
+            settle: bool = False,
+            prepare: Callable[[], Any] = lambda: None,
+            **rest: Any,
+        ) -> None:
             ours = runs[OURS]
             for _ in range(WARM):
+                prepare()
                 ours()
             self._ready.add(nodeid)
             self.say(ready=nodeid, case=case)
@@ -44,6 +52,7 @@ class Turns:
             gc.disable()
             try:
                 while self._asked.readline().strip() == "go":
+                    prepare()
                     if settle:
                         ours()
                     started = clock()
