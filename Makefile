@@ -25,14 +25,16 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench bench-cold fuzz faults crash soak e2e arm64 wheel layer layer-test sam-test clean
+.PHONY: help demo test check bench bench-cold bench-compare bench-growth fuzz faults crash soak e2e arm64 wheel layer layer-test sam-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
 	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
 	@echo "make check   ruff, mypy, and cfn-lint on the SAM template"
-	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
-	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are"
+	@echo "make bench   every stage beside its peers on this machine, and every bar: one table, in ten minutes; CLOCK=cpu on a busy machine"
+	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are; builds the layers"
+	@echo "make bench-compare  BASE=main beside what is checked out, in turn; fails where it is slower beyond noise; ONLY=json for a part"
+	@echo "make bench-growth  how cost grows with records, sizes, columns, selectivity and lookups: plots under docs/images/"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
 	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
@@ -74,18 +76,26 @@ test: check
 	@echo "Tests, kernels as shipped:"
 	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST)
 
+# What is counted: wall, time as it passes, or cpu, the processor's time, which other work on the machine sways less.
+CLOCK ?= wall
+# More for pytest: --share 0.25 for a quick look, -k json for a part, --markdown FILE, --benchmark-json FILE.
+OPTIONS ?=
+MEASURED := env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
 bench: $(BENCH)
-	@$(BIN)/python benchmarks/decode_json.py
-	@$(BIN)/python benchmarks/decode_csv.py
-	@$(BIN)/python benchmarks/gzip_lines.py
-	@$(BIN)/python benchmarks/functions.py
-	@$(BIN)/python benchmarks/lookup.py
-	@$(BIN)/python benchmarks/stages.py
-	@$(BIN)/python benchmarks/handlers.py
-	@$(BIN)/python benchmarks/objects.py
+	@$(MEASURED) benchmarks --clock $(CLOCK) $(OPTIONS)
 
 bench-cold: $(BENCH)
-	@$(BIN)/python benchmarks/cold.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m layer.build --python py312,py313 --arch $(TESTED_ARCH)
+	@$(MEASURED) benchmarks/bench_cold.py --clock $(CLOCK) $(OPTIONS)
+
+BASE ?= main
+ONLY ?=
+PROCESSES ?= 5
+bench-compare: $(BENCH)
+	@env -u MILLSTREAM_BACKEND $(BIN)/python benchmarks/compare.py '$(BASE)' --only '$(ONLY)' --processes $(PROCESSES)
+
+bench-growth: $(BENCH)
+	@env -u MILLSTREAM_BACKEND $(BIN)/python benchmarks/growth.py --clock $(CLOCK) --out docs/images
 
 SECONDS ?= 60
 fuzz: $(DEV)

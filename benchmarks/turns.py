@@ -71,7 +71,12 @@ class Turns:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "teardown" and not report.passed and report.nodeid not in self._ready:
-            self.say(gone=report.nodeid, why=str(report.longrepr).strip().splitlines()[-1] if report.longrepr else report.outcome)
+            crash = getattr(report.longrepr, "reprcrash", None)
+            if crash is not None:
+                why = crash.message
+            else:
+                why = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+            self.say(gone=report.nodeid, why=why.strip().splitlines()[0])
 
     def pytest_sessionfinish(self) -> None:
         self.say(end=True)
