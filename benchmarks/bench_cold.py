@@ -171,7 +171,9 @@ def starts(request: pytest.FixtureRequest, place: Any) -> Starts:
 @pytest.mark.processes
 def bench_first_batch(starts: Starts, contest: Any, told: measure.Told) -> None:
     def figures(taken: Any) -> dict[str, float]:
-        most = max(starts.run("millstream", ("layer",), starts.place / "full", str(starts.place / f"full-{i}"))[2] for i in range(3))
+        most = max(
+            starts.run("millstream", ("layer",), starts.place / "full", str(starts.place / f"full-{i}"))[2] for i in range(3)
+        )
         return {ZIPPED: starts.zipped / 1e6, UNZIPPED: starts.unzipped / 1e6, RESIDENT: most / 1e6}
 
     runs = starts.runs(TO_FOLDER, told)

@@ -1,4 +1,7 @@
-"""The functions that pipelines use most, a column to another, beside pyarrow.compute and Polars: cases and columns are those of functions.py."""
+"""The functions that pipelines use most, a column to another, beside pyarrow.compute and Polars.
+
+Cases and columns are those of functions.py.
+"""
 
 from __future__ import annotations
 

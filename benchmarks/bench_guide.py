@@ -42,7 +42,11 @@ TO_JSON = msgspec.json.Encoder()
 def items(count: int = ITEMS) -> bytes:
     draw = random.Random(7)
     made = [
-        {"id": i, "name": f"Item {draw.randrange(10**6)}", "price": None if draw.random() < 0.05 else round(draw.uniform(1, 100), 2)}
+        {
+            "id": i,
+            "name": f"Item {draw.randrange(10**6)}",
+            "price": None if draw.random() < 0.05 else round(draw.uniform(1, 100), 2),
+        }
         for i in range(count)
     ]
     return json.dumps(made).encode()

@@ -32,7 +32,9 @@ def bench_join(kind: str, contest: Any) -> None:
 
 @pytest.mark.large
 @pytest.mark.parametrize(
-    ("what", "made"), [("keys of text and int64", lookup.composite), ("ranges of int64", lookup.ranges)], ids=["composite", "ranges"]
+    ("what", "made"),
+    [("keys of text and int64", lookup.composite), ("ranges of int64", lookup.ranges)],
+    ids=["composite", "ranges"],
 )
 def bench_lookup(what: str, made: Any, contest: Any) -> None:
     contest(f"{lookup.ROWS:,} rows, {lookup.BAR_SIZE:,} {what}", made(), settle=True, seconds=4)

@@ -40,10 +40,13 @@ def place() -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder that is served as S3, and the environment that leads there."""
     shared = Path("/dev/shm")
     roomy = shared.is_dir() and shutil.disk_usage(shared).free > 2 << 30
-    with tempfile.TemporaryDirectory(dir=shared if roomy else None) as folder:
-        with measure.other_cores(), loopback.serving(Path(folder)) as s3:
-            measure.one_core()
-            yield Path(folder), s3
+    with (
+        tempfile.TemporaryDirectory(dir=shared if roomy else None) as folder,
+        measure.other_cores(),
+        loopback.serving(Path(folder)) as s3,
+    ):
+        measure.one_core()
+        yield Path(folder), s3
 
 
 @pytest.fixture(scope="module")

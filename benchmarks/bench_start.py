@@ -40,5 +40,11 @@ def bench_start(contest: Any, told: measure.Told) -> None:
     for run in runs.values():
         run()  # bytecode is there then
     contest(
-        "import, without numpy", runs, names=WORK, yardsticks=("pyarrow",), bars=[takes(1, 1.5, "pyarrow")], rounds=(11, 21), warm=False
+        "import, without numpy",
+        runs,
+        names=WORK,
+        yardsticks=("pyarrow",),
+        bars=[takes(1, 1.5, "pyarrow")],
+        rounds=(11, 21),
+        warm=False,
     )

@@ -38,7 +38,9 @@ class CompareError(Exception):
 def checked_out(revision: str, root: Path = ROOT) -> Iterator[Path]:
     """A revision in a folder of its own. Raises CompareError for one that is not there."""
     git = ["git", "-C", str(root)]
-    found = subprocess.run([*git, "rev-parse", "--verify", f"{revision}^{{commit}}"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [*git, "rev-parse", "--verify", f"{revision}^{{commit}}"], capture_output=True, text=True, check=False
+    )
     if found.returncode:
         raise CompareError(f"git knows no revision {revision!r} here: name a commit, a branch or a tag, as in BASE=main")
     with tempfile.TemporaryDirectory(prefix="millstream-base-") as folder:
@@ -154,7 +156,9 @@ def pairs_of(base: Worker, head: Worker, most: int) -> list[noise.Pair]:
     return pairs
 
 
-def compare(base: Path, head: Path, processes: int, most: int, arguments: Sequence[str], suite: Path = HERE) -> dict[str, Compared]:
+def compare(
+    base: Path, head: Path, processes: int, most: int, arguments: Sequence[str], suite: Path = HERE
+) -> dict[str, Compared]:
     """Every case of both sources, by its id. Raises CompareError where there is none."""
     found: dict[str, Compared] = {}
     with tempfile.TemporaryDirectory() as logs:

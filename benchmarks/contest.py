@@ -137,7 +137,9 @@ def spread(times: Sequence[float]) -> float:
 class Contest:
     """The fixture `contest`: runs a case, tells its result. Called once in a benchmark."""
 
-    def __init__(self, benchmark: Any, stage: str, keep: Callable[[Result], None], clock: Callable[[], float], share: float) -> None:
+    def __init__(
+        self, benchmark: Any, stage: str, keep: Callable[[Result], None], clock: Callable[[], float], share: float
+    ) -> None:
         self._benchmark, self._stage, self._keep, self._clock, self._share = benchmark, stage, keep, clock, share
 
     def __call__(

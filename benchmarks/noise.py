@@ -46,5 +46,7 @@ def change(processes: Sequence[Sequence[Pair]]) -> Change:
     observed = [statistics.median(math.log(head / base) for base, head in pairs) for pairs in processes]
     middle = statistics.fmean(observed)
     freedom = len(observed) - 1
-    reach = (_STUDENT[freedom - 1] if freedom <= len(_STUDENT) else _MANY) * statistics.stdev(observed) / math.sqrt(len(observed))
+    reach = (
+        (_STUDENT[freedom - 1] if freedom <= len(_STUDENT) else _MANY) * statistics.stdev(observed) / math.sqrt(len(observed))
+    )
     return Change(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach))

@@ -13,8 +13,20 @@ import measure
 from contest import OURS, Reached, Result
 
 PACKAGES = (
-    "pyarrow polars duckdb orjson pysimdjson msgspec simplejson pybase64 protobuf aws-lambda-powertools aws-kinesis-agg boto3 botocore"
-).split()
+    "pyarrow",
+    "polars",
+    "duckdb",
+    "orjson",
+    "pysimdjson",
+    "msgspec",
+    "simplejson",
+    "pybase64",
+    "protobuf",
+    "aws-lambda-powertools",
+    "aws-kinesis-agg",
+    "boto3",
+    "botocore",
+)
 _WIDE = 66
 
 
@@ -66,7 +78,9 @@ def counted(results: Iterable[Result], skipped: Sequence[tuple[str, str]]) -> tu
     return said + (f"; {len(skipped)} cases not measured" if skipped else ""), short
 
 
-def table(head: Sequence[str], results: Sequence[Result], skipped: Sequence[tuple[str, str]], failed: Sequence[str]) -> list[str]:
+def table(
+    head: Sequence[str], results: Sequence[Result], skipped: Sequence[tuple[str, str]], failed: Sequence[str]
+) -> list[str]:
     """The lines of the table. A case's contestants stand in the order of their times; a bar stands in the row that it compares with."""
     lines = [*head, "", f"{'stage, case, back end; who':<{_WIDE}} {'median':>10} {'±':>5} {'GB/s':>7} {'times':>7}  bar"]
     for result in results:
@@ -85,7 +99,8 @@ def table(head: Sequence[str], results: Sequence[Result], skipped: Sequence[tupl
     said, short = counted(results, skipped)
     lines += ["", said]
     lines += [
-        f"  SHORT  step {bar.step}, {result.stage}: {result.case}: {bar.asked()}: {amount(bar.reached)}" for result, bar in short
+        f"  SHORT  step {bar.step}, {result.stage}: {result.case}: {bar.asked()}: {amount(bar.reached)}"
+        for result, bar in short
     ]
     lines += [f"  NOT MEASURED  {case}: {why}" for case, why in skipped]
     lines += [f"  FAILED  {case}" for case in failed]
@@ -99,9 +114,8 @@ def markdown(
     lines = ["```text", *head, "```", "", "| step | stage, case | bar | reached | |", "|---|---|---|---|---|"]
     for result in results:
         for bar in result.bars:
-            lines.append(
-                f"| {bar.step} | {result.stage}: {result.case} | {bar.asked()} | {amount(bar.reached)} | {'met' if bar.met else '**short**'} |"
-            )
+            said = "met" if bar.met else "**short**"
+            lines.append(f"| {bar.step} | {result.stage}: {result.case} | {bar.asked()} | {amount(bar.reached)} | {said} |")
     lines += [f"| | {case} | | not measured: {why} | |" for case, why in skipped]
     lines += [f"| | {case} | | **failed** | |" for case in failed]
     lines += ["", counted(results, skipped)[0] + ".", ""]
@@ -115,12 +129,13 @@ def markdown(
         def told(which: Iterable[str], result: Result = result, ordered: Sequence[str] = ordered) -> str:
             chosen = set(which)
             return "; ".join(
-                f"{result.names[who]} {seconds(result.medians[who])}, {result.times(who):.2f}" for who in ordered if who in chosen
+                f"{result.names[who]} {seconds(result.medians[who])}, {result.times(who):.2f}"
+                for who in ordered
+                if who in chosen
             )
 
         rate = f"{result.size / result.medians[OURS] / 1e9:.3f}" if result.size else ""
         others = [who for who in ordered if who != OURS and who not in result.peers]
-        lines.append(
-            f"| {result.stage}: {result.case} | {result.backend} | {seconds(result.medians[OURS])} | {rate} | {told(result.peers)} | {told(others)} |"
-        )
+        ours = f"{result.backend} | {seconds(result.medians[OURS])} | {rate}"
+        lines.append(f"| {result.stage}: {result.case} | {ours} | {told(result.peers)} | {told(others)} |")
     return lines

@@ -47,7 +47,9 @@ def write(folder: Path, files: dict[str, str], **values: object) -> Path:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [line.removeprefix("        " if "conftest" in name or "bench_" in name else "    ") for line in text.splitlines()]
+        lines = [
+            line.removeprefix("        " if "conftest" in name or "bench_" in name else "    ") for line in text.splitlines()
+        ]
         path.write_text("\n".join(lines).format(**values) + "\n")
     return folder
 
@@ -61,7 +63,7 @@ def test_a_planted_slowdown_is_found_and_nothing_else(tmp_path: Path, monkeypatc
     base = write(tmp_path / "base", {"millstream/__init__.py": PACKAGE}, planted=40_000)
     new = "\n    def new(): pass\n"
     head = write(tmp_path / "head", {"millstream/__init__.py": PACKAGE + new}, planted=160_000)
-    found = compare.compare(base, head, 2, 9, [], suite)
+    found = compare.compare(base, head, 3, 15, [], suite)
     told = {case.partition("[")[2]: one for case, one in found.items()}
     lines, slower = compare.table(found, 0.05)
     assert slower == 1, "\n".join(lines)

@@ -1,0 +1,42 @@
+"""Thirty steps over 5,000 orders: how much of the time is spent outside kernels, decoding and writing. The pipeline is that of steps.py.
+
+The time of the whole is taken as any other; the share is what steps.py works out of stages and of kernels called through a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orders
+import pytest
+from contest import figure
+
+steps = pytest.importorskip("steps", reason="benchmarks/steps.py is not here yet")
+SHARE = "% outside kernels, decoding and writing"
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "has_bar"),
+    [("30 steps", "pipeline", True), ("30 steps, the last of them group_by", "grouped", False)],
+    ids=["select", "group_by"],
+)
+def bench_steps(name: str, made: str, has_bar: bool, contest: Any, monkeypatch: pytest.MonkeyPatch, clock: Any) -> None:
+    monkeypatch.setattr(steps, "now", clock)
+    lines = b"\n".join(orders.records(steps.RECORDS)) + b"\n"
+    pipeline = getattr(steps, made)()
+    assert len(pipeline.steps) == 30
+
+    def figures(taken: Any) -> dict[str, float]:
+        found = steps.stages(pipeline, lines, 31)
+        return {SHARE: 100 * (found["steps"] - found["kernels"]) / found["wall"], "calls of kernels": found["calls"]}
+
+    run: Callable[[], Any] = lambda: steps.written(pipeline.run(lines))  # noqa: E731
+    contest(
+        f"{name}, {steps.RECORDS:,} records, to Parquet",
+        {"millstream": run},
+        size=len(lines),
+        bars=[figure(7, 100 * steps.BAR, SHARE)] if has_bar else [],
+        figures=figures,
+        seconds=2,
+    )
