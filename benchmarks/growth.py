@@ -258,7 +258,16 @@ def measured(axis: Axis, rounds: int, clock: Callable[[], float]) -> dict[str, l
     return curves
 
 
-def plot(axis: Axis, curves: dict[str, list[tuple[int, float]]], counted: str, files: list[Path]) -> None:
+def tick(value: float, _: int = 0) -> str:
+    """Seconds as an axis has them."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size * 0.999:
+            return f"{value / size:g} {unit}"
+    return f"{value:g} s"
+
+
+def plot(axis: Axis, about: dict[str, Any], files: list[Path]) -> None:
+    """about: what `main` keeps of a run over the axis."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -266,7 +275,8 @@ def plot(axis: Axis, curves: dict[str, list[tuple[int, float]]], counted: str, f
     mpl.rcParams["svg.fonttype"] = "none"
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    curves = {who: [tuple(pair) for pair in points] for who, points in about["curves"].items()}
+    figure, axes = plt.subplots(figsize=(8, 5.2), layout="constrained")
     for who, points in curves.items():
         ours = who == "millstream"
         axes.plot(
@@ -275,31 +285,23 @@ def plot(axis: Axis, curves: dict[str, list[tuple[int, float]]], counted: str, f
             markersize=5 if ours else 4,
             linewidth=2.4 if ours else 1.4,
             color=COLOURS[who],
-            label=f"{'Millstream' if ours else who.removesuffix('_copy')}, last decade's slope {slope(points):.2f}",
+            label=f"{'Millstream' if ours else who.removesuffix('_copy')}, slope {slope(points):.2f}",
         )
-    first = curves["millstream"][-1]
-    start = axis.points[0]
-    axes.plot(
-        [start, first[0]],
-        [first[1] * start / first[0], first[1]],
-        linestyle=":",
-        color="#737373",
-        linewidth=1.2,
-        label="linear",
-    )
-    axes.set(xscale="log", yscale="log", xlabel=axis.unit, ylabel=f"{counted}, s", title=axis.title)
-    axes.set_xticks(axis.points, [f"{one:,}" for one in axis.points], minor=False)
-    axes.minorticks_off()
-    axes.grid(visible=True, which="major", color="#e5e5e5")
-    axes.yaxis.set_major_formatter(lambda value, _: report.seconds(value))
-    low = min(seconds for points in curves.values() for _, seconds in points)
-    high = max(seconds for points in curves.values() for _, seconds in points)
+    (start, _), *_, (last, seconds) = curves["millstream"]
+    line = [start, last], [seconds * start / last, seconds]
+    axes.plot(*line, linestyle=":", color="#737373", linewidth=1.2, label="slope 1: linear")
+    low, high = (pick(one for points in curves.values() for _, one in points) for pick in (min, max))
     ticks = [unit * 10.0**power for power in range(-6, 3) for unit in (1, 2, 5)]
+    axes.set(xscale="log", yscale="log", xlabel=axis.unit, ylabel=about["counted"], title=axis.title)
     axes.set_ylim(low / 1.3, high * 1.3)
     axes.set_yticks([one for one in ticks if low / 1.3 <= one <= high * 1.3])
-    axes.legend(frameon=False, fontsize=9)
+    axes.yaxis.set_major_formatter(tick)
+    axes.set_xticks(axis.points, [f"{one:,}" for one in axis.points])
+    axes.minorticks_off()
+    axes.grid(visible=True, which="major", color="#e5e5e5")
     for spine in ("top", "right"):
         axes.spines[spine].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, title="slope: over the last decade of x", title_fontsize=9)
     for file in files:
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=110)
     plt.close(figure)
@@ -320,7 +322,7 @@ def main() -> int:
     chosen.out.mkdir(parents=True, exist_ok=True)
     kept = chosen.out / "growth.json"
     told: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    counted = {"wall": "time", "cpu": "the processor's time"}[chosen.clock]
+    counted = {"wall": "time, medians", "cpu": "the processor's time, medians"}[chosen.clock]
     for axis in AXES:
         if chosen.only in (None, axis.name):
             if not chosen.again:
@@ -328,9 +330,8 @@ def main() -> int:
                 curves = measured(axis, chosen.rounds, measure.CLOCKS[chosen.clock])
                 told[axis.name] = {"about": report.header(chosen.clock), "counted": counted, "curves": curves}
                 kept.write_text(json.dumps(told, indent=1) + "\n")
-            one = told[axis.name]
             files = [chosen.out / f"growth-{axis.name}{suffix}" for suffix in (".svg", *([".png"] if chosen.png else []))]
-            plot(axis, {who: [tuple(pair) for pair in points] for who, points in one["curves"].items()}, one["counted"], files)
+            plot(axis, told[axis.name], files)
     return 0
 
 
