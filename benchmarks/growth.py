@@ -301,7 +301,7 @@ def plot(axis: Axis, about: dict[str, Any], files: list[Path]) -> None:
     axes.grid(visible=True, which="major", color="#e5e5e5")
     for spine in ("top", "right"):
         axes.spines[spine].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, title="slope: over the last decade of x", title_fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, title="slope: over the last decade of x")
     for file in files:
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=110)
     plt.close(figure)
