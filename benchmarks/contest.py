@@ -194,11 +194,13 @@ class Contest:
         try:
             count = rounds[0]
             if warm:
+                turns = []
                 for _ in range(TURNS):
-                    started = time.perf_counter()
+                    started = time.process_time()  # on a busy machine it takes longer, and is as good
                     before()
                     ours()
-                    count = int(seconds * self._share / (time.perf_counter() - started))
+                    turns.append(time.process_time() - started)
+                count = int(seconds * self._share / min(turns))
                 for times in taken.values():
                     times.clear()
             count = min(max(count, rounds[0]), rounds[1])
