@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("prices.yaml")
 REMEMBERED = "remembered"
 _MOST_USD = 1_000_000.0
 _MOST_UNITS = 1e18
-_HEADER = ("version", "date", "region", "currency", "sources", "prices")
+_HEADER = ("version", "date", "region", "currency", "source", "sources")
 _LEAF = ("usd", "per", "tiers", "unit", "free", "source")
 
 KEYS = (
@@ -124,6 +124,11 @@ class Prices:
         return {name: self[f"lambda.gb_second.{name}"].usd for name in ("x86_64", "arm64")}
 
     @property
+    def source(self) -> str:
+        """Where Lambda's prices stand."""
+        return self["lambda.request"].url
+
+    @property
     def remembered(self) -> list[str]:
         """The keys of figures that nobody looked up."""
         return [key for key in KEYS if self[key].is_remembered]
@@ -148,15 +153,16 @@ def _read(text: str, name: str, shipped: Prices | None) -> Prices:
 
 
 def _prices(document: Any, shipped: Prices | None, origin: str) -> Prices:
-    told = mapping_of(document, Place(), "a mapping with `prices`")
-    known_keys(told, _HEADER, Place())
+    told = mapping_of(document, Place(), "a mapping of services and their prices")
     if told.get("version", 1) != 1:
         raise SpecError(f"version is {told['version']!r}; this Millstream reads 1").within("version")
     sources = _sources(told.get("sources"))
-    found = {price.key: price for price in _leaves(told.get("prices", {}), Place(("prices",)), sources, shipped, origin)}
+    services = {name: one for name, one in told.items() if name not in _HEADER}
+    origin = text_of(told["source"], Place(("source",))) if "source" in told else origin
+    found = {price.key: price for price in _leaves(services, Place(), sources, shipped, origin)}
     missing = [key for key in KEYS if key not in found]
     if missing and shipped is None:
-        raise SpecError(f"the price {missing[0]} is missing").within("prices")
+        raise SpecError(f"the price {missing[0]} is missing")
     header = {}
     for key in ("date", "region", "currency"):
         if key in told:
@@ -164,12 +170,15 @@ def _prices(document: Any, shipped: Prices | None, origin: str) -> Prices:
         elif shipped is None:
             raise SpecError(f"the key {key} is missing")
     if shipped is None:
-        return Prices(by_key=found, **header)
+        return Prices(header["date"], header["region"], header["currency"], found)
     if header.get("currency", "USD") != "USD":
         raise SpecError(f"currency is {header['currency']!r}; prices are in USD").within("currency")
-    kept = {"date": shipped.date, "region": shipped.region, "currency": shipped.currency}
     return Prices(
-        by_key={key: found.get(key, shipped[key]) for key in KEYS}, overridden=tuple(k for k in KEYS if k in found), **kept | header
+        header.get("date", shipped.date),
+        header.get("region", shipped.region),
+        shipped.currency,
+        {key: found.get(key, shipped[key]) for key in KEYS},
+        overridden=tuple(key for key in KEYS if key in found),
     )
 
 
@@ -190,25 +199,25 @@ def _leaves(
     """Every price below a place."""
     for name, one in mapping_of(told, place, "services and their prices").items():
         at = place / name
-        key = ".".join(map(str, at.keys[1:]))
+        key = ".".join(map(str, at.keys))
         if key in KEYS:
             yield _price(key, one, at, sources, shipped, origin)
         elif any(known.startswith(f"{key}.") for known in KEYS):
             yield from _leaves(one, at, sources, shipped, origin)
         else:
-            below = ".".join(map(str, place.keys[1:]))
-            here = sorted({known.removeprefix(f"{below}." if below else "").split(".")[0] for known in KEYS if known.startswith(below)})
-            raise SpecError(f"there is no price {key}; here are {', '.join(here)}").within(*at.keys)
+            below = "".join(f"{name}." for name in place.keys)
+            here = sorted({known.removeprefix(below).split(".")[0] for known in KEYS if known.startswith(below)})
+            raise SpecError(f"there is no price {key[:60]!r}; there are {', '.join(here)}").within(*at.keys)
 
 
-def _price(
-    key: str, told: Any, at: Place, sources: dict[str, tuple[str, str]], shipped: Prices | None, origin: str
-) -> Price:
+def _price(key: str, told: Any, at: Place, sources: dict[str, tuple[str, str]], shipped: Prices | None, origin: str) -> Price:
     if not isinstance(told, dict):
         told = {"usd": told}
     known_keys(told, _LEAF, at)
     if ("usd" in told) == ("tiers" in told):
-        raise SpecError(f"{key} has {'both' if 'usd' in told else 'neither'} usd and tiers; write one of them".replace("neither usd and", "neither usd nor")).within(*at.keys)
+        raise SpecError(f"{key} has {'usd and' if 'usd' in told else 'neither usd nor'} tiers; write one of them").within(
+            *at.keys
+        )
     per = number_of(told.get("per", 1), at / "per", least=1e-9, most=_MOST_UNITS)
     if "usd" in told:
         tiers: tuple[tuple[float, float], ...] = ((math.inf, number_of(told["usd"], at / "usd", most=_MOST_USD) / per),)
@@ -224,7 +233,9 @@ def _price(
         key,
         tiers,
         text_of(told["unit"], at / "unit") if "unit" in told or shipped is None else shipped[key].unit,
-        number_of(told["free"], at / "free", most=_MOST_UNITS) if "free" in told else (0.0 if shipped is None else shipped[key].free),
+        number_of(told["free"], at / "free", most=_MOST_UNITS)
+        if "free" in told
+        else (0.0 if shipped is None else shipped[key].free),
         url,
         read,
     )
