@@ -46,6 +46,7 @@ def add_forecast(commands: Any) -> argparse.ArgumentParser:
     function.add_argument("--window", metavar="S", type=int, help="the window, if you have decided it")
     function.add_argument("--parallelization", metavar="N", type=int, help="batches of a shard at a time (default: 1)")
     function.add_argument("--cold", metavar="SHARE", type=float, help="of invocations that begin anew (default: 0.01)")
+    function.add_argument("--tmp-mb", metavar="MB", type=int, help="of /tmp; above 512 it is paid for (default: 512)")
     once = function.add_mutually_exclusive_group()
     once.add_argument("--once", action="store_const", const=True, help="with the ledger (default for kinesis and s3)")
     once.add_argument("--at-least-once", dest="once", action="store_const", const=False, help="without")

@@ -77,7 +77,14 @@ class Bill:
 
 
 def add_lambda(
-    bill: Bill, architecture: str, memory: int, invocations: float, milliseconds: float, cold: float, init_ms: float
+    bill: Bill,
+    architecture: str,
+    memory: int,
+    invocations: float,
+    milliseconds: float,
+    cold: float = 0.0,
+    init_ms: float = 0.0,
+    tmp_mb: int = 512,
 ) -> None:
     """Requests, time, and the time to begin, which is billed since August 2025, with what first batches take more. Each invocation is
     rounded up to a millisecond."""
@@ -87,6 +94,7 @@ def add_lambda(
     bill.add(group, "requests", "lambda.request", invocations)
     bill.add(group, "duration", key, seconds)
     bill.add(group, "INIT and first batches", key, begins, before=seconds)
+    bill.add(group, "/tmp above 512 MB", "lambda.tmp_gb_second", (seconds + begins) / gb * (tmp_mb - 512) / 1024)
 
 
 def add_provisioned(bill: Bill, workload: Workload, shards: int) -> None:
@@ -267,7 +275,7 @@ def bill_of(
         if workload.source == S3:
             bill.add("EventBridge", "events of objects", "eventbridge.event", workload.deliveries_per_second * MONTH)
         add_sqs(bill, workload, max(plan.lanes, IDLE_POLLERS), plan.deliveries)
-    add_lambda(bill, architecture, memory, plan.invocations, plan.milliseconds, workload.cold, init_ms)
+    add_lambda(bill, architecture, memory, plan.invocations, plan.milliseconds, workload.cold, init_ms, workload.tmp_mb)
     touched = min(1.0, plan.records * workload.rejected)  # of the batches, by the mean
     objects = plan.invocations * plan.objects
     reads = workload.deliveries_per_second * MONTH if workload.source == S3 else 0.0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,13 @@ class Prices:
 
 def load(path: str | Path | None = None) -> Prices:
     """The prices that come with Millstream, with those of a file in their place. Raises UsageError for a file that cannot be used."""
-    shipped = _read(read_text(FILE, "prices"), str(FILE), None)
+    shipped = _shipped(FILE)
     return shipped if path is None else _read(read_text(path, "prices"), str(path), shipped)
+
+
+@cache
+def _shipped(file: Path) -> Prices:
+    return _read(read_text(file, "prices"), str(file), None)
 
 
 def _read(text: str, name: str, shipped: Prices | None) -> Prices:

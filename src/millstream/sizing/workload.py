@@ -30,7 +30,8 @@ class Workload:
     retention: hours that the source keeps. latency: seconds from arrival until rows are in the sink. readers: functions and others that
     read the stream. output_bytes: of a record, as stored. objects: that a batch is written to, one a partition. rejected: the share of
     records that are. days: that rows are kept. once: with the ledger, or with keys of messages. parallelization: batches of a shard at a
-    time. cold: the share of invocations that begin in a new environment. alarms: metrics that alarms look at.
+    time. cold: the share of invocations that begin in a new environment. tmp_mb: of /tmp. alarms: metrics that
+    alarms look at.
     """
 
     records_per_second: float
@@ -52,6 +53,7 @@ class Workload:
     storage: str = STANDARD
     log_days: float = 30.0
     cold: float = 0.01
+    tmp_mb: int = 512
     alarms: int = 0
     dashboards: int = 0
     keys: int = 0
@@ -131,6 +133,7 @@ READ: dict[str, Callable[[Any, Place], Any]] = {
     "storage": _name(STANDARD, TIERED),
     "log_days": _number(0, 3653),
     "cold": _number(0, 1),
+    "tmp_mb": _whole(512, 10_240),
     "alarms": _whole(0, 100_000),
     "dashboards": _whole(0, 1000),
     "keys": _whole(0, 10_000),
