@@ -44,7 +44,7 @@ CASES = [
     ("lambda.gb_second.x86_64", lambda b: cost.add_lambda(b, "x86_64", 1024, 16e9, 1000), "Lambda", "duration", "6,000,000,000 × 0.0000166667 + 9,000,000,000 × 0.000015 + 1,000,000,000 × 0.0000133334"),
     ("lambda.gb_second.arm64", lambda b: cost.add_lambda(b, "arm64", 1769, 1e6, 40), "Lambda", "duration", "1,000,000 × 0.04 × 1769 / 1024 × 0.0000133334"),
     ("lambda.gb_second.arm64", lambda b: cost.add_lambda(b, "arm64", 2048, 1e6, 40, 0.01, 1500), "Lambda", "INIT and first batches", "1,000,000 × 0.01 × 1.5 × 2 × 0.0000133334"),
-    ("lambda.tmp_gb_second", lambda b: cost.add_lambda(b, "x86_64", 512, 1e6, 1000, tmp_mb=1536), "Lambda", "/tmp above 512 MB", "1,000,000 × 1 × 1 × 0.0000000309"),
+    ("lambda.tmp_gb_second", lambda b: cost.add_lambda(b, "x86_64", 512, 1e6, 1000, tmp_mb=1536), "Lambda", "temporary files above 512 MB", "1,000,000 × 1 × 1 × 0.0000000309"),
     ("kinesis.shard_hour", lambda b: cost.add_provisioned(b, workload(), 3), "Kinesis", "shards", "3 × 730 × 0.015"),
     ("kinesis.put_unit", lambda b: cost.add_provisioned(b, workload(), 3), "Kinesis", "PUT payload units", "1000 × 2,628,000 × 0.014 / 1,000,000"),
     ("kinesis.put_unit", lambda b: cost.add_provisioned(b, workload(record_bytes=30_000.0), 3), "Kinesis", "PUT payload units", "1000 × 2,628,000 × 2 × 0.014 / 1,000,000"),  # 30,000 bytes are two times 25 KB
@@ -96,7 +96,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("key", "count", "group", "name", "working"), CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("key", "count", "group", "name", "working"), CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)]
+)
 def test_an_item_is_what_it_comes_to_by_hand(key, count, group, name, working):
     bill = Bill(PRICES)
     count(bill)
@@ -207,7 +209,7 @@ def test_lambdas_own_lines_are_as_long_as_is_counted():
     lines = [
         f"START RequestId: {request} Version: 12345",
         f"END RequestId: {request}",
-        f"REPORT RequestId: {request}\tDuration: 12345.67 ms\tBilled Duration: 12346 ms\tMemory Size: 10240 MB\tMax Memory Used: 10000 MB\t"
-        "Init Duration: 1234.56 ms\t",
+        f"REPORT RequestId: {request}\tDuration: 12345.67 ms\tBilled Duration: 12346 ms\tMemory Size: 10240 MB\t"
+        + "Max Memory Used: 10000 MB\tInit Duration: 1234.56 ms\t",
     ]
     assert cost.LAMBDA_LOG_BYTES * 0.85 <= sum(len(line) + 1 for line in lines) <= cost.LAMBDA_LOG_BYTES

@@ -24,7 +24,9 @@ def test_every_shipped_price_has_a_unit_and_a_source_with_its_date():
     assert (PRICES.region, PRICES.currency) == ("us-east-1", "USD")
     assert PRICES.date == "2026-11-30"
     told = loads(FILE.read_text())
-    used = {source for source, one in told["sources"].items() if any(one["url"] == price.url for price in PRICES.by_key.values())}
+    used = {
+        source for source, one in told["sources"].items() if any(one["url"] == price.url for price in PRICES.by_key.values())
+    }
     assert used == set(told["sources"]), "a source that nothing names"
     assert {key for key in KEYS if PRICES[key].read == "remembered"} == set(PRICES.remembered)
 
@@ -122,9 +124,21 @@ def test_what_is_no_prices_is_refused_with_its_place(text, says, tmp_path):
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "large").write_bytes(b"#" * (1 << 20) + b"##")
-    for name, says in (("absent", "No such file"), ("", "Is a directory"), ("binary", "no UTF-8"), ("large", "larger than 1 MiB"), ("a\0b", "no name")):
+    for name, says in (
+        ("absent", "No such file"),
+        ("", "Is a directory"),
+        ("binary", "no UTF-8"),
+        ("large", "larger than 1 MiB"),
+        ("a\0b", "no name"),
+    ):
         with pytest.raises(UsageError, match=says):
             load(f"{tmp_path}/{name}")
+
+
+def test_the_wheel_has_the_file():
+    wheel = pytest.importorskip("hatchling.builders.wheel", reason="NOT TESTED: hatchling is not installed")
+    packed = {one.distribution_path for one in wheel.WheelBuilder(str(FILE.parents[3])).recurse_included_files()}
+    assert "millstream/sizing/prices.yaml" in packed
 
 
 def test_a_file_that_leaves_a_price_out_is_not_shipped(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def forecast(
     return Forecast(
         workload, pace, prices, free_tier, found, mode, shards, tuple(bill.items), bill.total, tuple(beside.items), beside.total,
         (*reasons, *_reasons(workload, found, pace)), (*_assumptions(workload, prices, free_tier), *pace.told, *assumed),
-        (*found.warnings, *_warnings(workload, found, mode)),
+        (*found.warnings, *_warnings(workload, pace, found, mode)),
     )  # fmt: skip
 
 
@@ -167,12 +167,20 @@ def _assumptions(workload: Workload, prices: Prices, free_tier: bool) -> Iterato
         yield f"prices of your file: {', '.join(prices.overridden)}"
 
 
-def _warnings(workload: Workload, found: Plan, mode: str | None) -> Iterator[str]:
+def _warnings(workload: Workload, pace: Pace, found: Plan, mode: str | None) -> Iterator[str]:
     if found.objects and found.object_bytes < SMALL_OBJECT:
         a_day = found.invocations * found.objects / MONTH_HOURS * 24
+        more = "a longer window, fewer shards or fewer partitions make them larger"
+        if workload.source != S3 and found.deliveries > found.event_limit * 0.95:
+            more = (
+                "an event holds no more, so producers that pack records (--per-delivery), or fewer partitions, make them larger"
+            )
+        yield f"objects are small: {_size(found.object_bytes)} each, {a_day:,.0f} a day; {more}, and readers like 128 MB"
+    largest = found.peak_deliveries * workload.records_per_delivery
+    if pace.measured and largest > pace.measured * 1.5:
         yield (
-            f"objects are small: {_size(found.object_bytes)} each, {a_day:,.0f} a day; a longer window, fewer shards or fewer partitions "
-            "make them larger, and readers like 128 MB"
+            f"the largest batch that was measured has {pace.measured:,} records, here it is {largest:,.0f}: measure one of these, for "
+            "its time and its memory"
         )
     peak_bytes, peak_count = workload.bytes_per_second * workload.peak, workload.deliveries_per_second * workload.peak
     if mode == ON_DEMAND and (peak_bytes > 4 * SHARD_BYTES or peak_count > 4 * SHARD_DELIVERIES):

@@ -94,7 +94,7 @@ def add_lambda(
     bill.add(group, "requests", "lambda.request", invocations)
     bill.add(group, "duration", key, seconds)
     bill.add(group, "INIT and first batches", key, begins, before=seconds)
-    bill.add(group, "/tmp above 512 MB", "lambda.tmp_gb_second", (seconds + begins) / gb * (tmp_mb - 512) / 1024)
+    bill.add(group, "temporary files above 512 MB", "lambda.tmp_gb_second", (seconds + begins) / gb * (tmp_mb - 512) / 1024)
 
 
 def add_provisioned(bill: Bill, workload: Workload, shards: int) -> None:

@@ -27,7 +27,7 @@ BALANCED = "balanced"
 @dataclass(frozen=True)
 class Pace:
     """Milliseconds of a batch in a warm function. tail: the 99th percentile as a multiple of the median. init_ms: to begin, and what the
-    first batch takes more than others."""
+    first batch takes more than others. measured: records of the largest batch that was, or 0."""
 
     memory: int
     architecture: str
@@ -38,6 +38,7 @@ class Pace:
     put_ms: float = 0.0
     ledger_ms: float = 0.0
     told: tuple[str, ...] = ()
+    measured: int = 0
 
     def batch_ms(self, records: float, objects: float, calls: float) -> float:
         """The median of a batch that writes so many objects and calls DynamoDB so often."""
@@ -102,7 +103,7 @@ def of_profiles(
             "added, which nobody measured (--put-ms, --ledger-ms)"
         )
     begin = (first.init_ms or 0.0) + max((first.first_ms or 0.0) - first.warm_ms.p50, 0.0)
-    return Pace(mb, chosen, fixed, slope, begin, tail, put, ledger, tuple(told))
+    return Pace(mb, chosen, fixed, slope, begin, tail, put, ledger, tuple(told), (large or small).records)
 
 
 def _recommended(profile: Profile) -> int:
