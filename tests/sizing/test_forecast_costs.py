@@ -206,10 +206,11 @@ def test_a_batchs_lines_are_as_long_as_is_counted(objects, codes, tmp_path, monk
 
 def test_lambdas_own_lines_are_as_long_as_is_counted():
     request = "8f507cfc-0000-4697-b07a-ac58fc914c95"
-    lines = [
+    durations = "Duration: 12345.67 ms\tBilled Duration: 12346 ms\tInit Duration: 1234.56 ms"
+    memory = "Memory Size: 10240 MB\tMax Memory Used: 10000 MB"
+    lines = (
         f"START RequestId: {request} Version: 12345",
         f"END RequestId: {request}",
-        f"REPORT RequestId: {request}\tDuration: 12345.67 ms\tBilled Duration: 12346 ms\tMemory Size: 10240 MB\t"
-        + "Max Memory Used: 10000 MB\tInit Duration: 1234.56 ms\t",
-    ]
+        f"REPORT RequestId: {request}\t{durations}\t{memory}\t",
+    )
     assert cost.LAMBDA_LOG_BYTES * 0.85 <= sum(len(line) + 1 for line in lines) <= cost.LAMBDA_LOG_BYTES

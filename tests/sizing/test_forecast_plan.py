@@ -87,6 +87,9 @@ def test_concurrency_of_a_queue_is_littles_law():
     assert found.peak_deliveries == pytest.approx(10)
     assert found.concurrency == 30
     assert found.reserved == 45
+    assert any(
+        "concurrency of 1,000" in one for one in forecast(workload(records_per_second=400_000.0), QUICK, PRICES).warnings
+    )
     few = plan(workload(source="sqs", records_per_second=10.0), QUICK, None, None)
     assert (few.concurrency, few.reserved) == (1, 5)
     assert few.deliveries == pytest.approx(10 / 5 * few.window)  # five pollers gather side by side
@@ -107,7 +110,7 @@ def test_objects_by_hand():
 def test_a_latency_that_cannot_be_met_is_told():
     found = plan(workload(latency=0.5), QUICK, None, None)
     assert found.window == 0
-    assert "the latency of 0.5 s is not met: 1.0 s at the peak" in found.warnings[0]
+    assert "the latency of 0.5 s is not met: 1.01 s at the peak" in found.warnings[0]
     given = plan(workload(), QUICK, 500, 300)
     assert "is not met" in given.warnings[0]
 
@@ -120,6 +123,27 @@ def test_the_cheaper_mode_is_chosen_and_both_are_told():
     for found in (steady, spiky):
         assert any("shards cost" in one and "on demand" in one for one in found.reasons)
     assert forecast(workload(mode="on-demand"), QUICK, PRICES).total > steady.total
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "says"),
+    [
+        ({"records_per_second": 10.0}, None, "a longer window, fewer shards or fewer partitions"),
+        ({}, 100, "larger batches, or fewer partitions"),
+        ({}, None, "an event holds no more, so producers that pack records"),
+    ],
+)
+def test_small_objects_are_told_with_what_helps(given, batch, says):
+    (told,) = [
+        one for one in forecast(workload(**given), QUICK, PRICES, batch=batch).warnings if one.startswith("objects are small")
+    ]
+    assert says in told
+
+
+def test_a_profile_that_is_stretched_is_told():
+    measured = Pace(1769, "x86_64", 2.0, 0.005, 500.0, measured=1000)
+    assert any("has 1,000 records, here it is 5,587" in one for one in forecast(workload(), measured, PRICES).warnings)
+    assert not any("was measured has" in one for one in forecast(workload(), measured, PRICES, batch=1400).warnings)
 
 
 def test_rejects_are_counted():

@@ -12,6 +12,7 @@ from typing import Any
 from millstream.classes import dataclass
 from millstream.sizing.forecast_cost import Bill, Item, add_firehose, bill_of, stream_costs
 from millstream.sizing.forecast_plan import (
+    ACCOUNT_CONCURRENCY,
     LEAST_POLLERS,
     ON_DEMAND_SHARDS,
     SHARD_BYTES,
@@ -113,7 +114,7 @@ def _reasons(workload: Workload, found: Plan, pace: Pace) -> Iterator[str]:
     else:
         waits = "no window is to be had" if workload.source == FIFO else f"a window of {found.window} s"
         yield (
-            f"{waits}: a row is there {found.seconds:.1f} s after its record at worst, of {workload.latency:g} s; a batch is "
+            f"{waits}: a row is there {found.seconds:.2f} s after its record at worst, of {workload.latency:g} s; a batch is "
             f"{found.deliveries:,.0f} of {_deliveries(workload)} on the average, {found.peak_deliveries:,.0f} at the peak; an event "
             f"holds {found.event_limit:,}"
         )
@@ -171,11 +172,15 @@ def _warnings(workload: Workload, pace: Pace, found: Plan, mode: str | None) -> 
     if found.objects and found.object_bytes < SMALL_OBJECT:
         a_day = found.invocations * found.objects / MONTH_HOURS * 24
         more = "a longer window, fewer shards or fewer partitions make them larger"
-        if workload.source != S3 and found.deliveries > found.event_limit * 0.95:
+        if workload.source != S3 and found.batch_size < found.event_limit and found.deliveries > 0.95 * found.batch_size:
+            more = "larger batches, or fewer partitions, make them larger"
+        elif workload.source != S3 and found.deliveries > found.event_limit * 0.95:
             more = (
                 "an event holds no more, so producers that pack records (--per-delivery), or fewer partitions, make them larger"
             )
         yield f"objects are small: {_size(found.object_bytes)} each, {a_day:,.0f} a day; {more}, and readers like 128 MB"
+    if found.reserved > ACCOUNT_CONCURRENCY:
+        yield f"an account has a concurrency of {ACCOUNT_CONCURRENCY:,} for all its functions, unless AWS raises it"
     largest = found.peak_deliveries * workload.records_per_delivery
     if pace.measured and largest > pace.measured * 1.5:
         yield (
@@ -273,7 +278,7 @@ def _lines(found: Forecast) -> Iterator[str]:
     yield f"  function     {found.pace.memory:,} MB, {found.pace.architecture}; a mean batch takes {one.milliseconds:,.1f} ms"
     yield f"  batch size   {one.batch_size:,}" + ("" if workload.source in (FIFO, S3) else f"; window {one.window} s")
     yield f"  concurrency  {one.concurrency}; reserve {one.reserved}"
-    yield f"  latency      {one.seconds:.1f} s at worst, at the peak; wanted {workload.latency:g} s"
+    yield f"  latency      {one.seconds:.2f} s at worst, at the peak; wanted {workload.latency:g} s"
     objects = f"{one.objects:,.3g} {_many('object', one.objects)} of {_size(one.object_bytes)}"
     yield f"  invocations  {one.invocations:,.0f} a month, each with {one.records:,.0f} records into {objects}"
     yield ""

@@ -27,6 +27,8 @@ POLL = 1.0
 RECEIVE = 0.02
 """Seconds that a receipt from SQS is taken to last. Not measured."""
 LEAST_POLLERS, MOST_POLLERS = 5, 1250
+ACCOUNT_CONCURRENCY = 1000
+"""What all functions of an account may do at a time, unless AWS raises it."""
 BUSY = 0.8
 """The share of the time that a shard may be busy at the peak; the rest is for what has piled up."""
 ON_DEMAND_SHARDS = 4
@@ -225,13 +227,13 @@ def _gathering(
     warnings = []
     if worst > workload.latency:
         warnings.append(
-            f"the latency of {workload.latency:g} s is not met: {worst:.1f} s at the peak; more memory, fewer objects a batch"
+            f"the latency of {workload.latency:g} s is not met: {worst:.2f} s at the peak; more memory, fewer objects a batch"
             + (" or more shards" if shards is not None else "")
         )
     if milliseconds(most) * pace.tail / 1000 > MOST_SECONDS:
         warnings.append("a batch of this size may take longer than Lambda's 15 minutes; choose a smaller --batch")
-    if busy > busy_lanes * 1.0001 or (shards is not None and busy > busy_lanes * BUSY * 1.0001):
-        warnings.append("the function does not keep up with the peak: more memory, larger batches or more shards")
+    if busy > busy_lanes * 1.0001:
+        warnings.append("the function does not keep up with the peak: more memory or larger batches")
     size = batch if batch is not None else min(_nice(max(at_peak, 10.0 if workload.source == "sqs" else 100.0)), most)
     return Plan(
         shards, lanes, size, window, count, records, at_peak, milliseconds(count), peak_ms, worst, invocations, concurrency,
@@ -253,7 +255,7 @@ def _objects(workload: Workload, pace: Pace, batch: int) -> Plan:
     if worst > MOST_SECONDS:
         warnings.append(f"an object takes {worst:,.0f} s: it goes on over several invocations of 15 minutes")
     if worst > workload.latency:
-        warnings.append(f"the latency of {workload.latency:g} s is not met: {worst:.1f} s; smaller objects or more memory")
+        warnings.append(f"the latency of {workload.latency:g} s is not met: {worst:.2f} s; smaller objects or more memory")
     return Plan(
         None, concurrency, batch, 0, deliveries, records, deliveries, took, took, worst, rate * MONTH, concurrency,
         max(math.ceil(SPARE * concurrency), LEAST_POLLERS), objects, _object_bytes(workload, records, objects), MOST_BATCH,
