@@ -118,7 +118,7 @@ def test_no_part_is_begun_when_time_is_up(threads, monkeypatch):
     assert found.counts["failed"] == 2 * PARTS
     assert "time is up after 0 of 40 files" in str(found.error)
     sink = SlowStore(threads)
-    monkeypatch.setattr(clock, "source", SimpleNamespace(monotonic=lambda: float(sink.done)))
+    monkeypatch.setattr(clock, "source", SimpleNamespace(monotonic=lambda: float(sink.done), now=time.time))
     found = landed(sink, until=100.0, parts=400)
     assert 0 < len(found.files) < 400
     assert f"time is up after {len(found.files)} of 400 files" in str(found.error)
