@@ -173,8 +173,9 @@ $(VENV)/pyvenv.cfg:
 # Without build isolation: an editable install compiles nothing, so that numba need not be fetched twice.
 $(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
 	@echo "Setting up $(VENV) ($*), about a minute the first time ..."
-	@$(PIP) install 'hatchling>=1.26,<2' 'uv>=0.9,<1'
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[$(EXTRAS_$*)]'
+	@$(PIP) install 'hatchling>=1.26,<2' 'uv>=0.11,<1'
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[$(EXTRAS_$*)]' || \
+	  { echo "uv cannot, pip may: it reads pip's own settings, such as mirrors ..."; $(PIP) install --no-compile --no-build-isolation --editable '.[$(EXTRAS_$*)]'; }
 	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
 
 EXTRAS_run := udf,cli,aws
