@@ -2,13 +2,12 @@
 
     python -m tests.pages docs/tutorial.md
 
-follows one page as a new user would: all its blocks, by a real shell, in an environment with nothing in it, in a copy of the checkout.
+follows pages as a new user would: all their blocks, by a real shell, in an environment with nothing in it, in a clone of the checkout.
 
 A comment on the lines before a block says what else is to be known about it:
 
     <!-- not run: needs AWS -->      why nobody runs it
-    <!-- long: two minutes -->       only `make docs-test` runs it
-    <!-- fresh: sets up -->          only the command above runs it: a test's environment is set up
+    <!-- fresh: sets up -->          why only the command above runs it
     <!-- file: pipeline.yaml -->     what the reader is told to write to this file
     <!-- before: mkdir lake -->      what the text does not show and the block needs
     <!-- background -->              its one command goes on until the page ends; what is shown is waited for
@@ -21,7 +20,6 @@ import io
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +33,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 NOT_OURS = {"demo", "build", "dist", "node_modules"}
-MARKS = ("not run", "long", "fresh", "file", "before", "background")
+MARKS = ("not run", "fresh", "file", "before", "background")
 PATIENCE = 300
 
 
@@ -215,10 +213,9 @@ def fits(shown: list[str], got: list[str]) -> bool:
 
 @dataclass
 class Shell:
-    """Follows a page in a folder. `fresh`: by processes alone, and with blocks that set up."""
+    """Follows a page in a folder. `fresh`: by processes alone, and all that can be run."""
 
     folder: Path
-    long: bool = False
     fresh: bool = False
     env: dict[str, str] = field(default_factory=dict)
 
@@ -240,8 +237,7 @@ class Shell:
             self.do(block)
 
     def skips(self, block: Block) -> bool:
-        marks = block.marks
-        return "not run" in marks or ("fresh" in marks and not self.fresh) or ("long" in marks and not self.long)
+        return "not run" in block.marks or ("fresh" in block.marks and not self.fresh)
 
     def do(self, block: Block) -> None:
         if self.skips(block):
@@ -353,26 +349,27 @@ class Shell:
 
 
 def main() -> int:
-    """Follow a page in a copy of what is committed, with an empty home and nothing in the environment; tell how long each block took."""
-    page = Page((ROOT / sys.argv[1]).resolve())
+    """Follow pages in a clone of what is committed, with an empty home and nothing in the environment; tell how long each block took."""
     with tempfile.TemporaryDirectory(prefix="fresh-") as place:
-        copy, home = Path(place) / "millstream", Path(place) / "home"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
+        clone, home = Path(place) / "millstream", Path(place) / "home"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
         home.mkdir()
-        shell = Shell(copy, long=True, fresh=True, env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
-        began = time.monotonic()
-        try:
-            for block in page.blocks:
-                start = time.monotonic()
-                shell.do(block)
-                print(f"{time.monotonic() - start:7.1f} s  {block} {block.language} {block.marks or ''}", flush=True)
-        except AssertionError as error:
-            print(error)
-            return 1
-        finally:
-            shell.end()
-            shutil.rmtree(home, ignore_errors=True)
-        print(f"{time.monotonic() - began:7.1f} s in all")
+        for name in sys.argv[1:]:
+            page = Page((ROOT / name).resolve())
+            shell = Shell(clone, fresh=True, env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
+            began = time.monotonic()
+            try:
+                for block in page.blocks:
+                    start = time.monotonic()
+                    shell.do(block)
+                    skipped = "skipped" if shell.skips(block) else ""
+                    print(f"{time.monotonic() - start:7.1f} s  {block} {block.language} {skipped}", flush=True)
+            except AssertionError as error:
+                print(error)
+                return 1
+            finally:
+                shell.end()
+            print(f"{time.monotonic() - began:7.1f} s  {page} in all", flush=True)
     return 0
 
 

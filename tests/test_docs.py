@@ -1,6 +1,6 @@
 """What the pages of the repository show is true: commands give what is shown, Python runs, pipelines plan, links lead somewhere.
 
-tests/pages.py says what comments before a block may tell. Blocks marked `long` run in `make docs-test`.
+tests/pages.py says what comments before a block may tell. What is marked `fresh` runs in `make docs-test`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_blocks_have_a_kind(page: Page):
     assert told == [], f"write one of {', '.join(sorted(SHOWN | CHECKED))} behind the fence"
     if not page.name.startswith(UNFENCED):
         assert page.indented == [], "blocks stand between ``` and ```, with a kind"
-    unsaid = [str(block) for block in page.blocks for mark in ("not run", "long") if block.marks.get(mark) == ""]
+    unsaid = [str(block) for block in page.blocks for mark in ("not run", "fresh") if block.marks.get(mark) == ""]
     assert unsaid == [], "say why: <!-- not run: needs AWS -->"
 
 
@@ -85,25 +85,15 @@ def follows(page: Page) -> bool:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if follows(page)], ids=str)
 def test_what_a_page_shows_is_what_comes(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    follow(page, tmp_path, monkeypatch, long=False)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("page", [page for page in PAGES if any("long" in block.marks for block in page.blocks)], ids=str)
-def test_what_takes_long_is_so_too(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    follow(page, tmp_path, monkeypatch, long=True)
-
-
-def follow(page: Page, folder: Path, monkeypatch: pytest.MonkeyPatch, *, long: bool) -> None:
     """In a folder that has in it what a checkout has at its top."""
     for variable in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "MILLSTREAM_BACKEND"):
         monkeypatch.delenv(variable, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    for name in ("examples", "sam", "src", "tests", "Makefile", "benchmarks", "layer"):
-        (folder / name).symlink_to(ROOT / name)
-    shell = Shell(folder, long=long)
+    for name in ("examples", "sam", "src", "tests", "benchmarks", "layer"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shell = Shell(tmp_path)
     try:
         shell.follow(page)
     finally:
@@ -150,7 +140,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text()
 NOT_RUN = [
     pytest.param(command.words, id=f"{block.page}:{command.line}")
     for block in BLOCKS
-    if block.language == "console" and {"not run", "long", "fresh"} & block.marks.keys()
+    if block.language == "console" and {"not run", "fresh"} & block.marks.keys()
     for command in commands(block)
 ]
 
