@@ -120,6 +120,9 @@ def test_yaml_is_what_it_says(block, tmp_path: Path, monkeypatch: pytest.MonkeyP
         for name in ("airlines.csv", "examples"):
             (tmp_path / name).symlink_to(ROOT / "examples" / ("flights/airlines.csv" if "." in name else ""))
         (tmp_path / "countries.csv").write_text("code,country_name\nDE,Germany\n")
+        for other in BLOCKS:
+            if other.page == block.page and "file" in other.marks:
+                (tmp_path / other.marks["file"]).write_text(other.text)
         monkeypatch.chdir(tmp_path)
         Pipeline.from_spec(loads(block.text, is_json=False)).plan()
 
