@@ -183,9 +183,8 @@ $(VENV)/pyvenv.cfg:
 # Without build isolation: an editable install compiles nothing, so that numba need not be fetched twice.
 $(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
 	@echo "Setting up $(VENV) ($*), about a minute the first time ..."
-	@$(PIP) install 'hatchling>=1.26,<2'
-	@$(PIP) install --no-compile --no-build-isolation --editable '.[$(EXTRAS_$*)]'
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip has one core do it; some packages carry text that is no Python
+	@$(PIP) install 'hatchling>=1.26,<2' 'uv>=0.9,<1'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[$(EXTRAS_$*)]'
 	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
 
 EXTRAS_run := udf,cli,aws
