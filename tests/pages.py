@@ -290,9 +290,9 @@ class Shell:
             )
             *variables, folder = left.read_text().split("\0")
         passing = ("_", "PWD", "OLDPWD", "SHLVL")
-        self.env = {
-            name: value for name, _, value in (one.partition("=") for one in variables) if name not in passing
-        } | {name: self.env[name] for name in passing if name in self.env}
+        self.env = {name: value for name, _, value in (one.partition("=") for one in variables) if name not in passing} | {
+            name: self.env[name] for name in passing if name in self.env
+        }
         self.cwd = Path(folder.strip())
         return done.returncode, done.stdout
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore import xform_name
+from botocore.session import get_session
 
 from millstream.cli import _parser
 from tests.pages import ROOT, Page, Shell, commands, fits, pages
@@ -158,6 +160,21 @@ def options_of(words: list[str]) -> set[str]:
     return found
 
 
+OWN_OF_AWS = {("s3", "ls"), ("s3", "cp"), ("s3", "sync")}
+GLOBAL = {"query", "cli-binary-format", "zip-file"}
+"""Options that the AWS command line adds."""
+
+
+def check_aws(service: str, operation: str, *rest: str) -> None:
+    """There is such an operation, and it takes these parameters, by botocore's descriptions."""
+    if (service, operation) in OWN_OF_AWS:
+        return
+    model = get_session().get_service_model(service)
+    by_name = {xform_name(name, "-"): name for name in model.operation_names}
+    takes = {xform_name(name, "-") for name in model.operation_model(by_name[operation]).input_shape.members}
+    assert {word[2:] for word in rest if word.startswith("--")} <= takes | GLOBAL
+
+
 @pytest.mark.parametrize("command", NOT_RUN)
 def test_commands_exist(command: str):
     if "<<" in command:
@@ -165,10 +182,13 @@ def test_commands_exist(command: str):
     words = list(dropwhile(lambda word: "=" in word, shlex.split(command.replace("\\\n", " "), comments=True)))
     program, rest = Path(words[0]).name, words[1:]
     if program == "make":
-        assert {word for word in rest if not word.startswith("-") and "=" not in word} <= TARGETS
+        rest = rest[2:] if rest[0] == "-C" else rest
+        assert {word for word in rest if "=" not in word} <= TARGETS
     elif program == "millstream":
         taken = options_of([word for word in rest if not word.startswith("-")])
         assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= taken
+    elif program == "aws":
+        check_aws(*rest)
     elif program == "pip":
         assert all(set(one.split(",")) <= EXTRAS.keys() for one in re.findall(r"\[([\w,-]+)\]", " ".join(rest)))
     elif "/" in words[0] and "bin/" not in words[0]:
@@ -178,7 +198,9 @@ def test_commands_exist(command: str):
 
 
 def test_the_readme_shows_both_commands():
-    shown = [one.words for block in BLOCKS if block.page == "README.md" and block.language == "console" for one in commands(block)]
+    shown = [
+        one.words for block in BLOCKS if block.page == "README.md" and block.language == "console" for one in commands(block)
+    ]
     assert {"make demo", "make test"} <= set(shown)
 
 

@@ -88,7 +88,9 @@ def functions() -> str:
 
 def roles() -> str:
     lines = ["| role | actions | on |", "|---|---|---|"]
-    others = [name for name, one in EVERYTHING.resources.items() if one["Type"] == "AWS::IAM::Role" and name not in ROLES.values()]
+    others = [
+        name for name, one in EVERYTHING.resources.items() if one["Type"] == "AWS::IAM::Role" and name not in ROLES.values()
+    ]
     for role in sorted(others):
         rights = defaultdict(set)
         for action, resource in EVERYTHING.allowed(role):
