@@ -333,13 +333,14 @@ class Shell:
         while not fits(command.shown, got):
             line = process.stdout.readline()
             got.append(line.rstrip("\n"))
-            assert line and time.monotonic() < deadline, f"{block}: {command.words}\ngave\n" + "\n".join(got)
+            if not line or time.monotonic() > deadline:
+                raise AssertionError(f"{block}: {command.words}\ngave\n" + "\n".join(got))
 
     def end(self) -> None:
-        """Stop what runs in the background, as Ctrl-C does."""
+        """Stop what runs in the background, as Ctrl-C would: not by its signal, which a shell has what it starts with `&` ignore."""
         for process in self._background:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.communicate(timeout=30)
             except subprocess.TimeoutExpired:

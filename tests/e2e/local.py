@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from tests.crash import server
 from tests.e2e.functions import Poller
-from tests.e2e.stack import Stack, deploy
+from tests.e2e.stack import deploy
 from tests.lambda_runtime.fetch import FOLDER, FetchError, fetch
 from tests.lambda_runtime.runtime import LambdaRuntime, make_layer
 
@@ -48,7 +48,8 @@ def main() -> int:
     if not (arguments.folder / "pipeline.yaml").is_file():
         parser.error(f"{arguments.folder}/pipeline.yaml is not there: name the folder that your pipeline is in")
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it tells of its own feature toggles
-    signal.signal(signal.SIGTERM, _stop)
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, _stop)
     try:
         with ExitStack() as held:
             run(arguments.folder.resolve(), arguments.variables, held)
