@@ -35,6 +35,8 @@ ROOT = Path(__file__).parent.parent
 NOT_OURS = {"demo", "build", "dist", "node_modules"}
 MARKS = ("not run", "fresh", "file", "before", "background")
 PATIENCE = 300
+NETWORK = r"proxy$|cert|ca_bundle|^(pip|uv)_"
+"""Variables that tell how the network is reached."""
 
 
 class Block(NamedTuple):
@@ -350,14 +352,16 @@ class Shell:
 
 
 def main() -> int:
-    """Follow pages in a clone of what is committed, with an empty home and nothing in the environment; tell how long each block took."""
+    """Follow pages in a clone of what is committed, with an empty home and an environment that tells how the network is reached, no more; tell
+    how long each block took."""
     with tempfile.TemporaryDirectory(prefix="fresh-") as place:
         clone, home = Path(place) / "millstream", Path(place) / "home"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
         home.mkdir()
         for name in sys.argv[1:]:
             page = Page((ROOT / name).resolve())
-            shell = Shell(clone, fresh=True, env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
+            network = {name: value for name, value in os.environ.items() if re.search(NETWORK, name, re.IGNORECASE)}
+            shell = Shell(clone, fresh=True, env=network | {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
             began = time.monotonic()
             try:
                 for block in page.blocks:
