@@ -1,6 +1,7 @@
 """The command line.
 
-`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `layer publish`.
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `forecast`,
+`layer publish`.
 Exit status 0 done, 1 the run failed, 2 usage.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 from millstream.errors import MillstreamError, UsageError
 from millstream.glue import command as glue
 from millstream.local.emulate.arguments import add_emulate, run_emulate
+from millstream.sizing.forecast_arguments import add_forecast, run_forecast
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
     add_emulate(commands).set_defaults(call=_emulate)
+    add_forecast(commands).set_defaults(call=_forecast)
     _add_layer(commands)
     return parser
 
@@ -357,6 +360,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _emulate(arguments: argparse.Namespace) -> int:
     found = run_emulate(arguments)
     return _told(arguments, found.to_dict, found.render, found.error)
+
+
+def _forecast(arguments: argparse.Namespace) -> int:
+    from millstream.sizing.forecast import render, to_dict
+
+    found = run_forecast(arguments)
+    return _told(arguments, lambda: to_dict(found), lambda: render(found), None)
 
 
 def _publish(arguments: argparse.Namespace) -> int:
