@@ -152,6 +152,7 @@ MORE = {
     "settings": "[settings](handlers.md#settings)",
     "plan": "[steps](steps.md#what-is-planned)",
     "emulate": "[emulate](emulate.md)",
+    "forecast": "[forecast](forecast.md)",
     "layer publish": "[publishing](publish.md)",
 }
 """Where more is told of a command."""
