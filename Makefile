@@ -77,7 +77,7 @@ test: check
 	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST)
 
 docs-test: $(DEV)
-	@$(BIN)/python -m tests.pages docs/tutorial.md
+	@$(BIN)/python -m tests.pages docs/tutorial.md README.md
 
 bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_json.py
