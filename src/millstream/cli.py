@@ -32,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a pipeline over files",
-        description="Run a pipeline over JSON files: lines, an array, or objects one after another; plain, or compressed with "
-        "gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
+        description="Run a pipeline over files of JSON (lines, an array, or objects one after another) or CSV; plain, or compressed "
+        "with gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
         "running again completes the work.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     infer = commands.add_parser(
         "infer",
         help="tell a schema that fits some data",
-        description="Look at the first records of JSON files and print a schema that takes them, with null shares and conflicts.",
+        description="Look at the first records of JSON or CSV files and print a schema that takes them, with null shares and conflicts.",
     )
     infer.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
     infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
