@@ -94,7 +94,7 @@ def _more_gains_little(options: Sequence[Option], fastest: Option) -> str:
     if not larger:
         return "the largest that was tried"
     gain = 1 - min(one.ms for one in larger) / fastest.ms
-    return f"more memory takes off {max(gain, 0):.0%}"
+    return f"more memory takes off {gain:.0%}" if gain >= 0.005 else "more memory takes nothing off: it is one thread's work"
 
 
 def _against(balanced: Option, cheapest: Option, fastest: Option) -> str:
