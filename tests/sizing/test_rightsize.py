@@ -73,7 +73,8 @@ def test_a_pipeline_is_measured_and_told(folder: Path, capsys: pytest.CaptureFix
     assert {key: told[key] for key in profile if key != "memory"} == {key: profile[key] for key in profile if key != "memory"}
     assert (profile["version"], profile["pipeline"], profile["source"]) == (1, "sales", "kinesis")
     assert profile["fingerprint"] == load_pipeline("sales.yaml").fingerprint
-    assert (profile["records"], profile["objects"]) == (200, 1.0)
+    assert (profile["records"], profile["objects"]) == (200, 1)
+    assert profile["bytes_in"] == Path("sales.ndjson").stat().st_size / 2 - 200, "lines without their ends"
     small, large = profile["memory"]
     assert (small["mb"], large["mb"], small["killed"], large["killed"]) == (256, 512, False, False)
     assert set(small) == {"mb", "init_ms", "first_ms", "warm_ms", "cpu_ms", "peak_mb", "killed"}

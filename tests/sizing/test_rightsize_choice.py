@@ -257,7 +257,7 @@ def findings(**more: object) -> Findings:
             for mb in (256, 512, 1769)
         ),
     )
-    swept = Sweep(sizes, Sample(0.008, 0.008), Told(1000, 740, 19_000, 1), 1_100_000, 60, 13, 0.02, "")
+    swept = Sweep(sizes, Sample(0.008, 0.008), Told(1000, 410_000, 740, 19_000, 1), 1_100_000, 60, 13, 0.02, "")
     given = {"pipeline": "orders", "fingerprint": "0" * 12, "source": "kinesis", "sink": "s3", "machine": "x86_64", "cpu": "a CPU", "cores": 2,
              "chosen": "x86_64", "sweep": swept, "prices": prices.load(), "latency_ms": 0.0, "notes": ("a note",)}  # fmt: skip
     return Findings(**{**given, **more})

@@ -1,1 +1,1 @@
-"""How much memory a function needs, how long it takes, and what it costs. Nothing of this is used in a function."""
+"""What a function needs and what it costs: prices, forecasts."""

@@ -53,9 +53,9 @@ class Findings:
             "source": self.source,
             "architecture": self.machine,
             "records": round(told.records),
-            "bytes_in": self.sweep.bytes_in,
+            "bytes_in": round(told.bytes_in),
             "bytes_out": round(told.bytes_out),
-            "objects": round(told.files, 3),
+            "objects": round(told.files),
             "memory": [_measured(one) for one in self.sweep.sizes],
             "recommended": choice.mb if choice is not None else dict.fromkeys(NAMES),
         }
@@ -69,6 +69,7 @@ class Findings:
                 one |= {
                     "model_ms": round(size.model_ms, 3),
                     "quota_ms": None if size.quota_ms is None else round(size.quota_ms, 3),
+                    "off": None if size.off is None else round(size.off, 3),
                     "usd_a_million_records": {name: round(self.cost(size, name), 6) for name in ARCHITECTURES},
                     "usd_a_cold_start": {name: round(self.cold(size, name), 9) for name in ARCHITECTURES},
                 }
@@ -78,6 +79,7 @@ class Findings:
             "prices": {"date": str(self.prices.date), "region": self.prices.region},
             "durations": "model" if self.sweep.without_quota or self.sweep.is_busy else "quota",
             "machine": {"cpu": self.cpu, "cores": self.cores, "busy": round(self.sweep.busy, 3)},
+            "event_bytes": self.sweep.event_bytes,
             "batches": self.sweep.batches,
             "processes": self.sweep.runs,
             "latency_ms": self.latency_ms,
@@ -91,12 +93,12 @@ class Findings:
     def _head(self) -> list[str]:
         told, whole = self.sweep.told, self.sweep.whole
         records = f"{told.records:,.0f} records" if told.records != 1 else "1 record"
-        event = _bytes(self.sweep.bytes_in)
+        event = f"{_bytes(told.bytes_in)} in an event of {_bytes(self.sweep.event_bytes)}"
         objects = f"{told.files:.3g} object{'' if told.files == 1 else 's'}"
         batches = f"{self.sweep.batches:,} batches on {self.cpu}, {self.cores} cores"
         return [
             f"pipeline {self.pipeline}, fingerprint {self.fingerprint}, {self.source}",
-            f"  a batch: {records}, an event of {event}, {told.rows:,.0f} rows in {objects}, {_bytes(told.bytes_out)}",
+            f"  a batch: {records}, {event}; {told.rows:,.0f} rows in {objects}, {_bytes(told.bytes_out)}",
             f"  its work: {milliseconds(whole.cpu * 1e3)} of CPU time, {milliseconds(whole.wait * 1e3)} of waiting; {batches}",
         ]
 
@@ -175,7 +177,8 @@ class Findings:
 def _measured(size: Size) -> dict[str, Any]:
     """What a profile has of a size of memory. What was killed has no times."""
     if size.killed:
-        return {"mb": size.mb, "peak_mb": round(size.peak_mb, 1), "killed": True}
+        times = dict.fromkeys(("init_ms", "first_ms", "warm_ms", "cpu_ms"))
+        return {"mb": size.mb, **times, "peak_mb": round(size.peak_mb, 1), "killed": True}
     return {
         "mb": size.mb,
         "init_ms": round(size.init_ms, 3),

@@ -65,9 +65,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Told:
-    """What handlers logged of their batches: means of a batch."""
+    """What handlers logged of their batches: means of a batch. bytes_in: of its records."""
 
     records: float = 0.0
+    bytes_in: float = 0.0
     rows: float = 0.0
     bytes_out: float = 0.0
     files: float = 0.0
@@ -75,13 +76,13 @@ class Told:
 
 @dataclass
 class Bench:
-    """Processes of one piece of work. bytes_in: of the median event."""
+    """Processes of one piece of work. event_bytes: of the median event."""
 
     work: Work
     folder: Path
     environment: dict[str, str]
     events: list[str]
-    bytes_in: int
+    event_bytes: int
     runs: int = 0
     logs: list[Path] = field(default_factory=list)
 
@@ -142,6 +143,7 @@ class Bench:
 
         return Told(
             mean(lambda one: one["counts"]["delivered"]),
+            mean(lambda one: one["bytes_in"]),
             mean(lambda one: one["rows"]),
             mean(lambda one: one["bytes_out"]),
             mean(lambda one: one["files"]),
@@ -165,7 +167,7 @@ def bench(work: Work) -> Iterator[Bench]:
     """A place for processes, their events and their bucket, for as long as this lasts. Raises UsageError."""
     with TemporaryDirectory(prefix="millstream-rightsize-") as name:
         folder = Path(name)
-        events, bytes_in = work.events.write(folder, work.batches)
+        events, event_bytes = work.events.write(folder, work.batches)
         kept = {key: value for key, value in os.environ.items() if key in _KEPT or not key.startswith(_OWN)}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)  # in a layer compiled bytecode is there, or the image has it
         root = str(Path(millstream.__file__).parent.parent)
@@ -177,12 +179,12 @@ def bench(work: Work) -> Iterator[Bench]:
         }
         if work.sink is not None:
             own = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
-            yield Bench(work, folder, own | environment, events, bytes_in)
+            yield Bench(work, folder, own | environment, events, event_bytes)
         elif not has_boto3():
-            yield Bench(work, folder, environment, events, bytes_in)
+            yield Bench(work, folder, environment, events, event_bytes)
         else:
             with bucket.serving(folder, work.events.objects, work.latency) as aws:
-                yield Bench(work, folder, environment | aws, events, bytes_in)
+                yield Bench(work, folder, environment | aws, events, event_bytes)
 
 
 def has_boto3() -> bool:

@@ -47,7 +47,7 @@ class Sweep:
     sizes: tuple[Size, ...]
     whole: Sample
     told: Told
-    bytes_in: int
+    event_bytes: int
     batches: int
     runs: int
     busy: float
@@ -89,7 +89,7 @@ def sweep(
     warm = [one for run in every for one in run.warm]
     busy = sum(one.delay for one in warm) / sum(one.wall for one in warm)
     sizes = tuple(_size(mb, runs[mb], every, place is not None, place is not None and busy <= BUSY) for mb in memory)
-    return Sweep(sizes, typical(warm), bench.told(), bench.bytes_in, len(warm), bench.runs, busy, "" if place else why)
+    return Sweep(sizes, typical(warm), bench.told(), bench.event_bytes, len(warm), bench.runs, busy, "" if place else why)
 
 
 def steps(memory: Sequence[int], rounds: int, quota: bool) -> int:
