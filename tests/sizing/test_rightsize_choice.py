@@ -272,6 +272,8 @@ def test_the_table_tells_what_was_killed_and_what_is_assumed() -> None:
     assert any(line.startswith("◇ not measured") for line in lines)
     assert [line.split()[0] for line in lines if line.startswith(NAMES)] == list(NAMES)
     assert "a note" in lines
+    assert lines[-1] == "◇ if a batch waited 40 ms for S3: cheapest 256 MB, fastest 1,769 MB, balanced 256 MB"
+    assert findings(latency_ms=5.0).render().splitlines()[-1] == "a note"
     assert any("$ x86_64 ◇" in line for line in findings(machine="arm64").render().splitlines())
 
 

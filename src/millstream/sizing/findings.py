@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from millstream.classes import dataclass
+from millstream.classes import dataclass, replace
 from millstream.sizing import limits
 from millstream.sizing.choice import HEADROOM, NAMES, Choice, milliseconds
 from millstream.sizing.prices import Prices
 from millstream.sizing.sweep import Size, Sweep, cold_cost, cost, recommend
 
 VERSION = 1
+S3_MS = 40
+"""What a batch waits for S3, where nobody told: an assumption, as `millstream forecast` has it. It is used for a remark alone."""
 ARCHITECTURES = ("x86_64", "arm64")
 
 
@@ -34,6 +36,13 @@ class Findings:
     @property
     def choice(self) -> Choice | None:
         return recommend(self.sweep, self.prices.lambda_gb_second[self.chosen], self.prices.lambda_request)
+
+    @property
+    def choice_waiting(self) -> Choice | None:
+        """The recommendation if each batch waited `S3_MS` longer."""
+        sizes = tuple(replace(one, model_ms=one.model_ms + S3_MS) for one in self.sweep.sizes)
+        gb_second = self.prices.lambda_gb_second[self.chosen]
+        return recommend(replace(self.sweep, sizes=sizes), gb_second, self.prices.lambda_request)
 
     def cost(self, size: Size, architecture: str) -> float:
         """USD of a million records."""
@@ -62,7 +71,7 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """The profile, and what it costs and why."""
-        found, choice = self.profile(), self.choice
+        found, choice, waiting = self.profile(), self.choice, self.choice_waiting
         for one, size in zip(found["memory"], self.sweep.sizes, strict=True):
             one |= {"vcpu": round(limits.share(size.mb), 3)}
             if not size.killed:
@@ -75,6 +84,7 @@ class Findings:
                 }
         return found | {
             "reasons": choice.reasons if choice is not None else {},
+            f"recommended_if_s3_takes_{S3_MS}_ms": waiting.mb if waiting is not None else None,
             "priced_as": self.chosen,
             "prices": {"date": str(self.prices.date), "region": self.prices.region},
             "durations": "model" if self.sweep.without_quota or self.sweep.is_busy else "quota",
@@ -156,7 +166,7 @@ class Findings:
             how = f"all durations {by_model} ({swept.without_quota})"
         elif swept.is_busy:
             how = (
-                f"all durations {by_model}. quota: the mean of a batch under the kernel's quota of CPU; it is too long, for other work "
+                f"all durations {by_model}. quota: the mean of a batch under the kernel's quota of CPU; it tells little, for other work "
                 f"of this machine had the CPU for {swept.busy:.0%} of a batch's time even without a quota"
             )
         else:
@@ -171,7 +181,11 @@ class Findings:
             f"◇ not measured: the same durations at the prices of {other}",
             f"prices of {self.prices.region}, {self.prices.date}, list, no free tier; durations are this machine's, not Lambda's",
         ]
-        return [*lines, *self.notes]
+        waiting = self.choice_waiting
+        if self.sink != "s3" or self.latency_ms or waiting is None:
+            return [*lines, *self.notes]
+        told = ", ".join(f"{name} {waiting.mb[name]:,} MB" for name in NAMES)
+        return [*lines, *self.notes, f"◇ if a batch waited {S3_MS} ms for S3: {told}"]
 
 
 def _measured(size: Size) -> dict[str, Any]:

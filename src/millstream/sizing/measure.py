@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,14 +106,21 @@ class Bench:
             job.write_text(json.dumps(told | {"absent": list(self.work.absent), "started": time.monotonic()}))
             command = [sys.executable, "-P", "-c", _START, str(job)]
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,  # so that what it starts itself ends with it
             )
             try:
                 if members is not None:
                     members.write_text(str(process.pid))
                 peak, is_over = _watch(process, None if mb is None else mb * MB)
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             errors.seek(0)
             last = errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()[-1:]
