@@ -267,7 +267,7 @@ def test_the_table_tells_what_was_killed_and_what_is_assumed() -> None:
     lines = findings().render().splitlines()
     (killed,) = [line for line in lines if "killed in" in line]
     assert "128" in killed
-    assert "130 MB were in use" in killed
+    assert "130.2 MB were in use" in killed
     assert any("$ arm64 ◇" in line for line in lines)
     assert any(line.startswith("◇ not measured") for line in lines)
     assert [line.split()[0] for line in lines if line.startswith(NAMES)] == list(NAMES)

@@ -123,7 +123,7 @@ class Findings:
         told: dict[int, str] = {}
         for size in self.sweep.sizes:
             if size.killed:
-                told[len(rows)] = f"killed {size.killed}: {size.peak_mb:,.0f} MB were in use"
+                told[len(rows)] = f"killed {size.killed}: {size.peak_mb:,.1f} MB were in use"
                 rows.append([f"{size.mb:,}", f"{limits.share(size.mb):.2f}", *[""] * (len(head) - 2)])
                 continue
             times = (size.init_ms, size.first_ms, *size.warm_ms)

@@ -134,7 +134,7 @@ def _written(found: Findings, arguments: Any) -> list[str]:
         except OSError as error:
             raise RunError(f"cannot write {arguments.profile}: {error.strerror}") from None
         lines.append(f"profile: {arguments.profile}")
-    if arguments.plot is not None:
+    if arguments.plot is not None and not all(one.killed for one in found.sweep.sizes):
         draw(found, arguments.plot)
         lines.append(f"plot: {arguments.plot}")
     choice = found.choice

@@ -69,7 +69,6 @@ def sweep(
             f"the handler answered that {trial.failed:,} deliveries failed: what comes again is not what a batch takes. Its log told: "
             f"{bench.error() or 'nothing'}"
         )
-    largest = max(memory)
     whole: list[Run] = []
     runs: dict[int, list[Run]] = {mb: [] for mb in memory}
     for _ in range(rounds):  # in turn, so that what else the machine does meets all sizes
@@ -83,9 +82,7 @@ def sweep(
             runs[mb].append(bench.run(mb, place))
             if place is None:
                 whole.append(runs[mb][-1])
-    every = [one for one in whole if not one.killed]
-    if not every:
-        raise RunError(f"no process came through: {largest:,} MB are too little; add larger sizes by --memory")
+    every = [one for one in whole if not one.killed] or [trial]
     warm = [one for run in every for one in run.warm]
     busy = sum(one.delay for one in warm) / sum(one.wall for one in warm)
     sizes = tuple(_size(mb, runs[mb], every, place is not None, place is not None and busy <= BUSY) for mb in memory)
