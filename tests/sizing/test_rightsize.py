@@ -15,6 +15,7 @@ from millstream.sizing import limits
 from millstream.sizing.choice import NAMES
 from millstream.sizing.events import Events, find_events
 from millstream.sizing.measure import Work, bench
+from millstream.sizing.profile import Profile
 
 pytestmark = [
     pytest.mark.once,
@@ -74,6 +75,7 @@ def test_a_pipeline_is_measured_and_told(folder: Path, capsys: pytest.CaptureFix
     assert (profile["version"], profile["pipeline"], profile["source"]) == (1, "sales", "kinesis")
     assert profile["fingerprint"] == load_pipeline("sales.yaml").fingerprint
     assert (profile["records"], profile["objects"]) == (200, 1)
+    assert json.loads(Profile.read("profile.json").to_json()) == profile, "as millstream forecast reads it"
     assert profile["bytes_in"] == pytest.approx(Path("sales.ndjson").stat().st_size / 2 - 200, rel=0.05), (
         "of records, not of the event"
     )
