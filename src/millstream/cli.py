@@ -18,8 +18,8 @@ from typing import Any
 from millstream.errors import MillstreamError, RunError, UsageError
 from millstream.glue import command as glue
 from millstream.local.emulate.arguments import add_emulate, run_emulate
-from millstream.sizing.rightsize_arguments import add_rightsize, run_rightsize
 from millstream.sizing.forecast_arguments import add_forecast, run_forecast
+from millstream.sizing.rightsize_arguments import add_rightsize, run_rightsize
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count

@@ -99,8 +99,8 @@ def of_profiles(
         told.append(f"◇ times were measured on {small.architecture} and are taken to be the same on {chosen}")
     if put or ledger:
         told.append(
-            f"a profile's sink answers at once: {put:g} ms for each {PUTS_AT_ONCE} puts to S3 and {ledger:g} ms for each call to DynamoDB are "
-            "added, which nobody measured (--put-ms, --ledger-ms)"
+            f"a profile's sink answers at once: {put:g} ms for each {PUTS_AT_ONCE} puts to S3 and {ledger:g} ms for each call to DynamoDB "
+            "are added, which nobody measured (--put-ms, --ledger-ms)"
         )
     begin = (first.init_ms or 0.0) + max((first.first_ms or 0.0) - first.warm_ms.p50, 0.0)
     return Pace(mb, chosen, fixed, slope, begin, tail, put, ledger, tuple(told), (large or small).records)
