@@ -25,11 +25,12 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test check bench bench-cold bench-compare bench-growth fuzz faults crash soak e2e arm64 wheel layer layer-test sam-test clean
+.PHONY: help demo test docs-test check bench bench-cold bench-compare bench-growth fuzz faults crash soak local e2e arm64 wheel layer layer-test sam-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
 	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
+	@echo "make docs-test  the tutorial, followed as written in an empty environment and a clone of what is committed; takes minutes"
 	@echo "make check   ruff, mypy, and cfn-lint on the SAM template"
 	@echo "make bench   every stage beside its peers on this machine, and every bar: one table, in ten minutes; CLOCK=cpu on a busy machine"
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are; builds the layers"
@@ -39,6 +40,7 @@ help:
 	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
+	@echo "make local   the SAM template with the pipeline in FUNCTION=folder, on this machine, with moto in the place of AWS, until Ctrl-C"
 	@echo "make e2e     RECORDS=50000 through each source of the deployed template, with faults, on this machine; needs npm and bubblewrap"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
@@ -75,6 +77,9 @@ test: check
 	  wait $$compiling && exit $$passed
 	@echo "Tests, kernels as shipped:"
 	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST)
+
+docs-test: $(DEV)
+	@$(BIN)/python -m tests.pages docs/tutorial.md README.md
 
 # What is counted: wall, time as it passes, or cpu, the processor's time, which other work on the machine sways less.
 CLOCK ?= wall
@@ -119,6 +124,11 @@ MINUTES ?= 20
 soak: $(DEV)
 	@$(BIN)/python examples/flights/prepare.py --out demo/input
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash soak --minutes $(MINUTES)
+
+FUNCTION ?= sam/function
+local: $(DEV)
+	@$(KERNELS)
+	@exec $(BIN)/python -m tests.e2e.local '$(FUNCTION)'
 
 RECORDS ?= 50000
 E2E_LAYER := millstream-py313-$(patsubst aarch64,arm64,$(shell uname -m)).zip
@@ -183,9 +193,9 @@ $(VENV)/pyvenv.cfg:
 # Without build isolation: an editable install compiles nothing, so that numba need not be fetched twice.
 $(VENV)/.ready-%: $(VENV)/pyvenv.cfg pyproject.toml hatch_build.py
 	@echo "Setting up $(VENV) ($*), about a minute the first time ..."
-	@$(PIP) install 'hatchling>=1.26,<2'
-	@$(PIP) install --no-compile --no-build-isolation --editable '.[$(EXTRAS_$*)]'
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip has one core do it; some packages carry text that is no Python
+	@$(PIP) install 'hatchling>=1.26,<2' 'uv>=0.11,<1'
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[$(EXTRAS_$*)]' || \
+	  { echo "uv cannot, pip may: it reads pip's own settings, such as mirrors ..."; $(PIP) install --no-compile --no-build-isolation --editable '.[$(EXTRAS_$*)]'; }
 	@touch $(addprefix $(VENV)/.ready-,$(HOLDS_$*))
 
 EXTRAS_run := udf,cli,aws

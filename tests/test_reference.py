@@ -2,11 +2,13 @@
 
     python -m tests.test_reference
 
-writes them anew: the functions of expressions.md from the catalogue, the settings of handlers.md from `millstream.aws.settings`.
+writes them anew: the functions of expressions.md from the catalogue, the settings of handlers.md from `millstream.aws.settings`; all of cli.md
+from the parser of the command line.
 """
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import pytest
 from millstream import across
 from millstream.aws import observe
 from millstream.aws.settings import SETTINGS
+from millstream.cli import _parser
 from millstream.errors import UsageError
 from millstream.functions import CATALOGUE, Form
 from millstream.functions.told import written_as
@@ -139,6 +142,88 @@ def test_every_mistake_is_one_and_is_told_in_full() -> None:
         assert said.strip().startswith(("step 1 (with_columns): ", f"`{text}` at character ")), said
 
 
+MORE = {
+    "run": "[tutorial](../tutorial.md#run-it)",
+    "gc": "[ledger](ledger.md#millstream-gc)",
+    "replay": "[ledger](ledger.md#millstream-replay), [how to](../how-to/quarantine-and-replay.md)",
+    "redrive": "[ledger](ledger.md#millstream-redrive)",
+    "glue": "[Glue](glue.md)",
+    "functions": "[expressions](expressions.md#functions)",
+    "settings": "[settings](handlers.md#settings)",
+    "plan": "[steps](steps.md#what-is-planned)",
+    "emulate": "[emulate](emulate.md)",
+    "forecast": "[forecast](forecast.md)",
+    "layer publish": "[publishing](publish.md)",
+}
+"""Where more is told of a command."""
+
+
+def as_text(said: str | None) -> str:
+    """A sentence of the command line's help in a cell of Markdown."""
+    text = (said or "").replace("%%", "%").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    return text[:1].upper() + text[1:] if text.endswith(".") else text
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """By name, those of commands that have commands as well: `layer publish`."""
+    found = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                deeper = subcommands(below)
+                found |= {f"{name} {more}": one for more, one in deeper.items()} or {name: below}
+    return found
+
+
+def options(parser: argparse.ArgumentParser) -> list[str]:
+    """A row for each argument: how it is written, whether it must be, what it says."""
+    lines = ["| | |", "|---|---|"]
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+            continue
+        metavar = action.metavar or action.dest.upper()
+        value = "" if action.nargs == 0 else f"{metavar}{'…' if action.nargs in ('+', '*') else ''}"
+        written = " ".join([*action.option_strings, value]).strip()
+        is_needed = action.required and bool(action.option_strings)
+        lines.append(f"| `{written}`{' (must be given)' if is_needed else ''} | {as_text(action.help)} |")
+    return lines if len(lines) > 2 else []
+
+
+def cli() -> str:
+    """The page of all commands."""
+    parser = _parser()
+    lines = [
+        "# The command line",
+        "",
+        "<!-- All of this page is made by tests/test_reference.py -->",
+        "",
+        "`millstream COMMAND --help` prints the same. PIPELINE is `file.yaml`, or `file.py:name`, a name in that file. Exit status: 0 done, 1 the run failed, 2 usage, 128 and the number",
+        "of the signal that stopped it. Progress and errors are on stderr; `--json` prints one object on stdout.",
+    ]
+    for name, one in subcommands(parser).items():
+        lines += ["", f"## millstream {name}", "", as_text(one.description or help_of(parser, name))]
+        if name in MORE:
+            lines[-1] += f" More: {MORE[name]}."
+        if table := options(one):
+            lines += ["", *table]
+    return "\n".join(lines) + "\n"
+
+
+def help_of(parser: argparse.ArgumentParser, name: str) -> str:
+    """The line by which a command stands in the list of all."""
+    (action,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    (told,) = (one.help for one in action._choices_actions if one.dest == name)
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def test_the_page_of_commands_tells_what_is() -> None:
+    assert (FOLDER / "cli.md").read_text() == cli(), "run: python -m tests.test_reference"
+
+
+def test_more_is_told_of_commands_that_are() -> None:
+    assert MORE.keys() <= subcommands(_parser()).keys()
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "functions": ("expressions.md", functions),
     "mistakes": ("expressions.md", mistakes),
@@ -201,6 +286,7 @@ def test_every_key_of_the_log_line_and_every_metric_is_told(monkeypatch: pytest.
 
 if __name__ == "__main__":
     STUB.write_text(stub())
+    (FOLDER / "cli.md").write_text(cli())
     for table, (page, make) in TABLES.items():
         before, _, after = parts(table)
         (FOLDER / page).write_text(before + make() + after)

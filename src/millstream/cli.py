@@ -1,7 +1,7 @@
 """The command line.
 
-`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `layer publish`.
-Exit status 0 done, 1 the run failed, 2 usage.
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `rightsize`,
+`forecast`, `layer publish`. Exit status 0 done, 1 the run failed, 2 usage.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from millstream.errors import MillstreamError, UsageError
+from millstream.errors import MillstreamError, RunError, UsageError
 from millstream.glue import command as glue
 from millstream.local.emulate.arguments import add_emulate, run_emulate
+from millstream.sizing.forecast_arguments import add_forecast, run_forecast
+from millstream.sizing.rightsize_arguments import add_rightsize, run_rightsize
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED = 128  # and the number of the signal, as shells count
@@ -30,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a pipeline over files",
-        description="Run a pipeline over JSON files: lines, an array, or objects one after another; plain, or compressed with "
-        "gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
+        description="Run a pipeline over files of JSON (lines, an array, or objects one after another) or CSV; plain, or compressed "
+        "with gzip, zlib, zstd, bzip2 or lz4. Write the rows to a folder, whole files only: Ctrl-C leaves nothing half-written, and "
         "running again completes the work.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     infer = commands.add_parser(
         "infer",
         help="tell a schema that fits some data",
-        description="Look at the first records of JSON files and print a schema that takes them, with null shares and conflicts.",
+        description="Look at the first records of JSON or CSV files and print a schema that takes them, with null shares and conflicts.",
     )
     infer.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders or glob patterns")
     infer.add_argument("--records", metavar="N", type=int, default=10_000, help="records to look at (default: 10,000)")
@@ -93,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
     add_emulate(commands).set_defaults(call=_emulate)
+    add_rightsize(commands).set_defaults(call=_rightsize)
+    add_forecast(commands).set_defaults(call=_forecast)
     _add_layer(commands)
     return parser
 
@@ -189,17 +193,24 @@ def _say_json(value: Any) -> None:
 class _Progress:
     """A line on stderr while a run goes on, by tqdm if it is installed and someone is there to see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = " records") -> None:
         self._bar: Any = None
         if (sys.stderr is not None and sys.stderr.isatty()) or os.environ.get("MILLSTREAM_PROGRESS") == "1":
             with suppress(ImportError):
                 from tqdm import tqdm
 
-                self._bar = tqdm(unit=" records", unit_scale=True, file=sys.stderr, leave=False)
+                self._bar = tqdm(unit=unit, unit_scale=True, file=sys.stderr, leave=False)
 
     def __call__(self, bytes_in: int, records: int) -> None:
         if self._bar is not None:
             self._bar.update(records)
+
+    def step(self, total: int, doing: str) -> None:
+        """One of `total` steps begins."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.set_description(doing, refresh=False)
+            self._bar.update(1)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -357,6 +368,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _emulate(arguments: argparse.Namespace) -> int:
     found = run_emulate(arguments)
     return _told(arguments, found.to_dict, found.render, found.error)
+
+
+def _rightsize(arguments: argparse.Namespace) -> int:
+    progress = _Progress(" processes")
+    try:
+        found, written = run_rightsize(arguments, progress.step)
+    finally:
+        progress.close()
+    if found.choice is None:
+        return _told(arguments, found.to_dict, found.render, RunError(found.refused()))
+    return _told(arguments, found.to_dict, lambda: "\n".join([found.render(), "", *written]), None)
+
+
+def _forecast(arguments: argparse.Namespace) -> int:
+    from millstream.sizing.forecast import render, to_dict
+
+    found = run_forecast(arguments)
+    return _told(arguments, lambda: to_dict(found), lambda: render(found), None)
 
 
 def _publish(arguments: argparse.Namespace) -> int:

@@ -114,6 +114,33 @@ def test_made_records_take_paths_and_the_rest():
     assert json.loads(batch.column("more")[0].as_py()) == {"millstream-warm": 0}
 
 
+CSV = {
+    "as written": {},
+    "no quotes": {"delimiter": ";", "quote": None},
+    "no header": {"header": False, "escape": "\\"},
+    "names told": {"header": ["more", "b", "t", "a", "f", "n"], "null_values": ["NA"], "encoding": "latin-1", "comment": "#"},
+    "gzip": {"compression": "gzip"},
+}
+CSV_COLUMNS = {
+    "a": Column("int64", nullable=False), "b": "string", "t": "timestamp[us, UTC]", "f": "float64", "n": "decimal128(9, 2)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", MAKERS)
+@pytest.mark.parametrize("settings", CSV.values(), ids=CSV)
+def test_made_rows_of_csv_decode(tmp_path, source, settings):
+    """As the input has them: all are written, which JSON in their place would not be."""
+    reports = []
+    handler = MAKERS[source](
+        Pipeline(CSV_COLUMNS, input={"format": "csv", **settings}), sink=tmp_path / "out", on_reject="fail"
+    )
+    handler.report = lambda batch, landed: reports.append(landed)
+    assert handler.warm() is True
+    if (source, settings) == ("sqs", CSV["gzip"]):  # bodies are text, and so never compressed
+        return
+    assert reports[0].counts == dict.fromkeys(reports[0].counts, 0) | {"delivered": warm.RECORDS, "written": warm.RECORDS}
+
+
 # --- warm ----------------------------------------------------------------------------------------------------------------
 
 COUNTRIES = pa.table({"code": ["alpha", "zz"], "country": ["A", "Z"]})

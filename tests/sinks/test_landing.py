@@ -4,9 +4,11 @@ import datetime as dt
 import math
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from millstream import clock
 from millstream.errors import SinkError
 from millstream.pipeline import Pipeline
 from millstream.sinks import parquet
@@ -109,13 +111,15 @@ def test_an_error_of_ours_passes_and_no_thread_is_left():
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_no_part_is_begun_when_time_is_up(threads):
+def test_no_part_is_begun_when_time_is_up(threads, monkeypatch):
     sink = SlowStore(threads)
     found = landed(sink, until=-math.inf)
     assert (sink.done, found.files) == (0, [])
     assert found.counts["failed"] == 2 * PARTS
     assert "time is up after 0 of 40 files" in str(found.error)
-    found = landed(SlowStore(threads), until=time.monotonic() + 0.1, parts=400)
+    sink = SlowStore(threads)
+    monkeypatch.setattr(clock, "source", SimpleNamespace(monotonic=lambda: float(sink.done), now=time.time))
+    found = landed(sink, until=100.0, parts=400)
     assert 0 < len(found.files) < 400
     assert f"time is up after {len(found.files)} of 400 files" in str(found.error)
 

@@ -23,6 +23,7 @@ from millstream.aws.observe import silence, warn
 from millstream.aws.raw import RawEvent
 from millstream.classes import dataclass, replace
 from millstream.decode.compression import BytesSource
+from millstream.decode.dialect import Dialect
 from millstream.errors import RunError
 from millstream.lookups.matching import rehearsal
 from millstream.pipeline import Pipeline
@@ -111,10 +112,16 @@ def _rehearse(handler: Handler) -> None:
 
 
 def _run(twin: Handler) -> None:
-    records = list(made_records(twin.pipeline.schema.values(), RECORDS))
-    compress = _COMPRESS.get(str(twin.pipeline.input.get("compression")), bytes)
+    pipeline = twin.pipeline
+    if pipeline.input.get("format") == "csv":
+        header, records = csv_records(pipeline.schema.values(), Dialect.of(pipeline.input), RECORDS)
+        if twin.source != "s3":  # each delivery is a text of its own
+            records = [header + one for one in records]
+    else:
+        header, records = b"", list(made_records(pipeline.schema.values(), RECORDS))
+    compress = _COMPRESS.get(str(pipeline.input.get("compression")), bytes)
     if twin.source == "s3":
-        source = _Object(compress(b"\n".join(records)))
+        source = _Object(compress(header + b"\n".join(records)))
         vars(twin)["open_object"] = lambda ref, until: source
     twin(_EVENTS[twin.source](records, compress))
 
@@ -127,6 +134,33 @@ def made_records(fields: Iterable[Field], count: int) -> Iterable[bytes]:
     own = list(fields)
     kinds = [orjson.dumps(_record(own, number)) for number in range(KINDS)]
     return (kinds[number % KINDS] for number in range(count))
+
+
+def csv_records(fields: Iterable[Field], dialect: Dialect, count: int) -> tuple[bytes, list[bytes]]:
+    """The line that names the columns, empty where none does, and rows of the same values as `made_records` has."""
+    own = list(fields)
+    columns = [one.paths[0][0] for one in own if not one.rest]
+    names = list(dialect.header) if isinstance(dialect.header, tuple) else columns
+    rows = [_record(own, number) for number in range(KINDS)]
+    kinds = [_line((_cell(row.get(name), dialect) for name in names), dialect) for row in rows]
+    header = _line((_quoted(name, dialect) for name in names), dialect) + b"\n" if dialect.header is True else b""
+    return header, [kinds[number % KINDS] for number in range(count)]
+
+
+def _cell(value: Any, dialect: Dialect) -> str:
+    if value is None:  # in quotes it would be text
+        return dialect.null_values[0] if dialect.null_values else ""
+    return _quoted(value if isinstance(value, str) else orjson.dumps(value).decode(), dialect)
+
+
+def _quoted(text: str, dialect: Dialect) -> str:
+    if dialect.quote is None:  # what would need one is of no matter here
+        return text.replace(dialect.delimiter, "")
+    return dialect.quote + text.replace(dialect.quote, dialect.quote * 2) + dialect.quote
+
+
+def _line(cells: Iterable[str], dialect: Dialect) -> bytes:
+    return dialect.delimiter.join(cells).encode(dialect.encoding)
 
 
 def _record(fields: Iterable[Field], number: int) -> dict[str, Any]:
@@ -202,7 +236,7 @@ def _sqs(records: list[bytes], compress: Callable[[bytes], bytes]) -> Event:
     return _event(
         {
             "messageId": f"warm-{number:08}",
-            "body": record.decode(),
+            "body": record.decode(errors="replace"),  # a text of another encoding
             "attributes": {"SentTimestamp": "1704067200250"},
             "eventSource": "aws:sqs",
             "eventSourceARN": _QUEUE,

@@ -191,7 +191,9 @@ class StreamMapping:
         full = len(self._flights) >= self.settings.concurrency
         for shard in [] if full else self.shards:
             reader = self._readers.get(shard.name)
-            if self._position(shard) < len(shard.records) and (reader is not None or self._may_open(shard)):
+            if reader is None and self._may_open(shard):  # without a record, too: its children wait for it
+                return now
+            if reader is not None and reader.position < len(shard.records):
                 return now
             for lane in reader.lanes if reader is not None else ():
                 if lane.flight is None and lane.waiting:

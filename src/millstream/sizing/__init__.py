@@ -1,0 +1,1 @@
+"""What a function needs and what it costs: prices, forecasts."""
