@@ -155,7 +155,7 @@ class Contest:
         prepare: Callable[[], Any] | None = None,
         settle: bool = False,
         seconds: float = 4.0,
-        rounds: tuple[int, int] = (5, 61),
+        rounds: tuple[int, int] = (9, 61),
         warm: bool = True,
         note: str = "",
     ) -> Result:
