@@ -102,10 +102,12 @@ def _module(digest: str, function: Mapping[str, Any]) -> str:
     from numba import njit, types
     from numba.core.errors import NumbaError
 
+    from millstream.native.user_arithmetic import JIT
+
     kinds = {"int64": types.int64, "uint64": types.uint64, "float64": types.float64, "bool": types.boolean}
     arguments = tuple(types.Optional(kinds[kind]) if null else kinds[kind] for kind, null in function["parameters"])
     try:
-        compiled = njit(arguments, **_OPTIONS)(_python(function["code"]))
+        compiled = njit(arguments, **JIT)(_python(function["code"]))
         result = compiled.overloads[compiled.signatures[0]]
     except NumbaError as error:
         raise CompileError(_reason(str(error))) from None
@@ -116,27 +118,29 @@ def _module(digest: str, function: Mapping[str, Any]) -> str:
     return str(result.library._final_module) + around
 
 
-_OPTIONS = {"_nrt": False, "error_model": "python", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
 def _python(code: Mapping[str, Any]) -> Any:
     """The Python function that a text is of, among the names that it uses."""
     import ast
-    import importlib
+    import builtins
 
     from numba import njit
 
-    namespace: dict[str, Any] = {"__name__": "millstream_functions"}
+    from millstream.native.user_arithmetic import JIT, MATH, NAMES, OPERATORS, Checked, math_module
+
+    namespace: dict[str, Any] = {"__name__": "millstream_functions", **OPERATORS, **NAMES}
     for name, (kind, said) in code["names"].items():
         if kind == "function":
-            namespace[name] = njit(**_OPTIONS)(_python(said))
+            namespace[name] = njit(**JIT)(_python(said))
         elif kind == "module":
-            namespace[name] = importlib.import_module(said)
+            namespace[name] = math_module()
         elif kind == "member":
-            namespace[name] = getattr(importlib.import_module(said[0]), said[1])
+            known = MATH if said[0] == "math" else vars(builtins) | NAMES
+            if said[1] not in known:
+                raise CompileError(f"there is no {'.'.join(said)} for compiled functions")
+            namespace[name] = known[said[1]]
         else:
             namespace[name] = _constant(kind, said)
-    tree = ast.parse(code["text"])
+    tree = ast.fix_missing_locations(Checked().visit(ast.parse(code["text"])))
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.returns = None

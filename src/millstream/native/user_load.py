@@ -148,7 +148,8 @@ def _cached(digest: str) -> Path:
     import hashlib
 
     if not _source:
-        _source.append(hashlib.sha256(Path(user_build.__file__).read_bytes()).hexdigest())
+        sources = sorted(Path(user_build.__file__).parent.glob("user_*.py"))
+        _source.append(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest())
     told = f"{digest} {_source[0]} {_numba_version()}"
     return bind.cache_folder() / "functions" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}-{build.host_target()}"
 

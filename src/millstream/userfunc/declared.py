@@ -129,6 +129,16 @@ def udf(signature: str, *, batch: bool = False) -> Callable[[Callable[..., Any]]
     return declare
 
 
+def told(one: UserFunction) -> dict[str, str]:
+    """A function, for `millstream plan --explain`: its name, its signature, and what runs."""
+    if one.batch:
+        return {"name": one.name, "signature": str(one.signature), "runs": "Python, once a batch"}
+    from millstream.userfunc.scalar import loaded
+
+    found = loaded(one)
+    return {"name": one.name, "signature": str(one.signature), "runs": f"compiled for {found.cpu}, from {found.folder}"}
+
+
 def prepare(functions: Sequence[UserFunction]) -> None:
     """Compile those that are not yet, all in one go; what fails is told where each is planned."""
     from millstream.userfunc.scalar import wanted

@@ -132,7 +132,7 @@ def _looked_up(function: FunctionType, name: str) -> tuple[bool, Any]:
 
 def _said(name: str, value: Any, called: str, within: tuple[FunctionType, ...]) -> list[Any]:
     """What a name stands for, as plain data: [kind, what]."""
-    constant, of = _constant(value), getattr(builtins, str(getattr(value, "__name__", "")), None)
+    constant = _constant(value)
     if constant is not None:
         return constant
     if isinstance(value, ModuleType):
@@ -144,8 +144,10 @@ def _said(name: str, value: Any, called: str, within: tuple[FunctionType, ...]) 
         raise PlanError(f"{called} uses the module {value.__name__}, which a compiled function cannot; {advice}")
     if isinstance(value, BuiltinFunctionType) and value.__module__ == "math":
         return ["member", ["math", value.__name__]]
-    if isinstance(value, BuiltinFunctionType | type) and of is value:
-        return ["member", ["builtins", value.__name__]]
+    if isinstance(value, BuiltinFunctionType | type):
+        called_there = str(value.__name__)
+        if getattr(builtins, called_there, None) is value:
+            return ["member", ["builtins", called_there]]
     # One that is decorated, by udf or by numba's njit, is a helper like any other.
     plain = getattr(value, "py_func", None) or (
         None if isinstance(value, FunctionType) else getattr(value, "__wrapped__", value)

@@ -1,0 +1,424 @@
+"""What arithmetic means in a user's function: what it means in Python, or an error where 64 bits or a float do not hold the result.
+
+Numba's own integers wrap around, `int(nan)` is whatever the CPU makes of it, `math.log(0)` is -inf and `round(2.675, 2)` is 2.68. Here
+each of them raises what Python raises, or gives what Python gives. `Checked` writes a function's operators as calls of what is below,
+and `NAMES` and `MATH` stand for the built-in functions and the module of the same names.
+
+Only the child that compiles imports this.
+"""
+
+import ast
+import math
+import operator
+from types import ModuleType
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+JIT = {"_nrt": False, "error_model": "python", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""How every part of a user's function is compiled."""
+
+_TOO_LARGE = 9223372036854775808.0
+_LONGEST = 22
+"""Digits of the greatest power of ten that is a float64 without rounding."""
+
+
+# --- integers ------------------------------------------------------------------------------------------------------------
+
+
+def _is_whole(*kinds: Any) -> bool:
+    return all(isinstance(types.unliteral(kind), types.Integer | types.Boolean) for kind in kinds)
+
+
+def _wide(*kinds: Any) -> Any:
+    """The type in which integers meet: uint64 where one of them is."""
+    return types.uint64 if types.uint64 in map(types.unliteral, kinds) else types.int64
+
+
+def _checked(name: str) -> Any:
+    """An operation on two integers as (result, does it not fit?): in 128 bits where their signs differ, else by LLVM's own."""
+
+    @intrinsic
+    def operation(typingctx, left, right):
+        kinds, result = [types.unliteral(one) for one in (left, right)], _wide(left, right)
+        is_mixed = result is types.uint64 and any(kind is not types.uint64 for kind in kinds)
+
+        def codegen(context, builder, signature, args):
+            width = ir.IntType(128 if is_mixed else 64)
+            sides = []
+            for value, kind in zip(args, kinds, strict=True):
+                unsigned = isinstance(kind, types.Boolean) or not kind.signed
+                bits = value.type.width
+                sides.append(value if bits == width.width else (builder.zext if unsigned else builder.sext)(value, width))
+            if is_mixed:
+                whole = {"add": builder.add, "sub": builder.sub, "mul": builder.mul}[name](*sides)
+                made = builder.trunc(whole, ir.IntType(64))
+                over = builder.icmp_unsigned("!=", builder.zext(made, width), whole)
+            else:
+                called = f"llvm.{'u' if result is types.uint64 else 's'}{name}.with.overflow"
+                pair = ir.LiteralStructType([width, ir.IntType(1)])
+                function = cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(pair, [width, width]), f"{called}.i64"
+                )
+                both = builder.call(function, sides)
+                made, over = builder.extract_value(both, 0), builder.extract_value(both, 1)
+            return context.make_tuple(builder, signature.return_type, [made, over])
+
+        return types.Tuple([result, types.boolean])(left, right), codegen
+
+    return operation
+
+
+_add, _sub, _mul = (_checked(name) for name in ("add", "sub", "mul"))
+
+
+def _checked_operator(name: str, intrinsic: Any) -> Any:
+    plain = getattr(operator, name)
+
+    def stub(a, b):
+        return plain(a, b)
+
+    @overload(stub)
+    def choose(a, b):
+        if not _is_whole(a, b):
+            return lambda a, b: plain(a, b)
+
+        def whole(a, b):
+            value, over = intrinsic(a, b)
+            if over:
+                raise OverflowError("the result does not fit 64 bits")
+            return value
+
+        return whole
+
+    return stub
+
+
+add, sub, mul = (_checked_operator(*pair) for pair in (("add", _add), ("sub", _sub), ("mul", _mul)))
+
+
+def neg(a):
+    return -a
+
+
+@overload(neg)
+def _neg(a):
+    if _is_whole(a):
+        return lambda a: sub(0, a)
+    return lambda a: -a
+
+
+def absolute(a):
+    return abs(a)
+
+
+@overload(absolute)
+def _absolute(a):
+    if isinstance(types.unliteral(a), types.Integer) and types.unliteral(a).signed:
+        return lambda a: sub(0, a) if a < 0 else a
+    if isinstance(types.unliteral(a), types.Boolean):
+        return lambda a: int(a)
+    return lambda a: abs(a)
+
+
+def floordiv(a, b):
+    return a // b
+
+
+@overload(floordiv)
+def _floordiv(a, b):
+    if not _is_whole(a, b) or _wide(a, b) is types.uint64:
+        return lambda a, b: a // b
+
+    def whole(a, b):
+        if b == -1:  # what the CPU divides then may be one too large
+            return sub(0, a)
+        return a // b
+
+    return whole
+
+
+def lshift(a, b):
+    return a << b
+
+
+@overload(lshift)
+def _lshift(a, b):
+    def whole(a, b):
+        if b < 0:
+            raise ValueError("negative shift count")
+        if b > 62:
+            if a == 0:
+                return mul(a, 1)
+            raise OverflowError("the result does not fit 64 bits")
+        return mul(a, 1 << b)
+
+    return whole
+
+
+def rshift(a, b):
+    return a >> b
+
+
+@overload(rshift)
+def _rshift(a, b):
+    def whole(a, b):
+        if b < 0:
+            raise ValueError("negative shift count")
+        return a >> min(b, 63)
+
+    return whole
+
+
+# --- powers --------------------------------------------------------------------------------------------------------------
+
+
+def power(a, b):
+    return a**b
+
+
+@overload(power, prefer_literal=True)
+def _power(a, b):
+    exponent = b.literal_value if isinstance(b, types.Literal) else None
+    if _is_whole(a, b):
+        if exponent is not None and exponent < 0:
+            return lambda a, b: _float_power(float(a), float(b))
+        return lambda a, b: _whole_power(mul(a, 1), b)
+    if exponent == 2:
+        return lambda a, b: a * a  # the same as pow, and quick
+    return lambda a, b: _float_power(float(a), float(b))
+
+
+@njit(**JIT)
+def _whole_power(a, b):
+    if b < 0:
+        raise ValueError("a negative power of a whole number is a fraction: write float(…) around the number")
+    result = a
+    result = 1
+    result = mul(a, 0) + 1
+    while True:
+        if b & 1:
+            result = mul(result, a)
+        b >>= 1
+        if b == 0:
+            return result
+        a = mul(a, a)
+
+
+@njit(**JIT)
+def _float_power(a, b):
+    result = math.pow(a, b)
+    if math.isnan(result) and not (math.isnan(a) or math.isnan(b)):
+        raise ValueError("a fractional power of a negative number is complex")
+    if math.isinf(result) and math.isfinite(a) and math.isfinite(b):
+        raise OverflowError("the result is too large, or a negative power of 0")
+    return result
+
+
+# --- from floats to integers, and to fewer digits -----------------------------------------------------------------------
+
+
+def whole(a):
+    return int(a)
+
+
+@overload(whole)
+def _whole(a):
+    if isinstance(types.unliteral(a), types.Float):
+
+        def from_float(a):
+            if not (-_TOO_LARGE <= a < _TOO_LARGE):
+                raise OverflowError("no 64-bit integer is that")
+            return int(a)
+
+        return from_float
+    return lambda a: int(a)
+
+
+@intrinsic
+def _fused(typingctx, a, b, c):
+    """a * b + c with one rounding."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
+
+
+@njit(**JIT)
+def _rounded(a, power):
+    """The float nearest to the decimal that is nearest to `a`, of those with so many digits that `power` is a one with as many zeros."""
+    product = a * power
+    if not abs(product) < 9007199254740992.0:  # no digits are left to round; or NaN
+        return a
+    rest = _fused(a, power, -product)  # exactly what the product lacks
+    below = math.floor(product)
+    over = product - below
+    if over == 0.0 and rest <= -0.5:
+        below, over = below - 1, 1.0
+    half = over - 0.5
+    up = half > -rest or (half == -rest and below % 2 != 0)
+    return math.copysign((below + 1 if up else below) / power, a)
+
+
+def rounded(a, digits=None):
+    return round(a, digits)
+
+
+@overload(rounded, prefer_literal=True)
+def _round(a, digits=None):
+    is_none = digits is None or isinstance(digits, types.NoneType | types.Omitted)
+    if _is_whole(a) and is_none:
+        return lambda a, digits=None: int(a)
+    if is_none:
+        return lambda a, digits=None: whole(float(round(a)) if abs(a) < 4503599627370496.0 else a)
+    if not isinstance(digits, types.IntegerLiteral) or not 0 <= digits.literal_value <= _LONGEST:
+        raise types.errors.TypingError(f"round takes its digits as a plain number from 0 to {_LONGEST}")
+    if _is_whole(a):
+        return lambda a, digits=None: int(a)
+    power = 10.0**digits.literal_value
+    return lambda a, digits=None: _rounded(a, power)
+
+
+# --- the module math -----------------------------------------------------------------------------------------------------
+
+
+def _of_one(name: str) -> Any:
+    """A function of one number, with Python's errors: NaN of what is none is a ValueError, infinity of what is finite an OverflowError."""
+    real = getattr(math, name)
+
+    @njit(**JIT)
+    def function(x):
+        x = float(x)
+        result = real(x)
+        if math.isnan(result) and not math.isnan(x):
+            raise ValueError("math domain error")
+        if math.isinf(result) and math.isfinite(x):
+            raise OverflowError("math range error")
+        return result
+
+    return function
+
+
+def _of_whole(name: str) -> Any:
+    """floor, ceil and trunc: whole numbers."""
+    real = getattr(math, name)
+
+    def stub(x):
+        return real(x)
+
+    @overload(stub)
+    def choose(x):
+        if _is_whole(x):
+            return lambda x: int(x)
+
+        def of_float(x):
+            if not (-_TOO_LARGE <= x < _TOO_LARGE):
+                raise OverflowError("no 64-bit integer is that")
+            return int(real(x))
+
+        return of_float
+
+    return stub
+
+
+@njit(**JIT)
+def _fmod(x, y):
+    x, y = float(x), float(y)
+    result = math.fmod(x, y)
+    if math.isnan(result) and not (math.isnan(x) or math.isnan(y)):
+        raise ValueError("math domain error")
+    return result
+
+
+def _power_of_floats(x, y):
+    return math.pow(x, y)
+
+
+@overload(_power_of_floats)
+def _pow(x, y):
+    return lambda x, y: _float_power(float(x), float(y))
+
+
+_log_of_one = _of_one("log")
+
+
+def _log(x, base=None):
+    return math.log(x, base)
+
+
+@overload(_log)
+def _log_of(x, base=None):
+    if base is None or isinstance(base, types.NoneType | types.Omitted):
+        return lambda x, base=None: _log_of_one(x)
+    return lambda x, base=None: _log_of_one(x) / _log_of_one(base)
+
+
+_ONES = (
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "degrees", "erf", "erfc", "exp", "expm1", "fabs", "gamma",
+    "lgamma", "log10", "log1p", "log2", "radians", "sin", "sinh", "sqrt", "tan", "tanh",
+)  # fmt: skip
+_AS_THEY_ARE = ("atan2", "copysign", "hypot", "isfinite", "isinf", "isnan", "gcd", "pi", "e", "tau", "inf", "nan")
+
+MATH: dict[str, Any] = {
+    **{name: _of_one(name) for name in _ONES},
+    **{name: _of_whole(name) for name in ("floor", "ceil", "trunc")},
+    **{name: getattr(math, name) for name in _AS_THEY_ARE},
+    "fmod": _fmod,
+    "pow": _power_of_floats,
+    "log": _log,
+}
+"""What there is of the module math."""
+NAMES: dict[str, Any] = {"int": whole, "round": rounded, "abs": absolute, "pow": power}
+"""Built-in functions that are others here."""
+
+
+def math_module() -> ModuleType:
+    """The module that a function finds as math."""
+    module = ModuleType("math")
+    vars(module).update(MATH)
+    return module
+
+
+_OPERATORS: dict[type[ast.operator], tuple[str, Any]] = {
+    ast.Add: ("_millstream_add", add),
+    ast.Sub: ("_millstream_sub", sub),
+    ast.Mult: ("_millstream_mul", mul),
+    ast.Pow: ("_millstream_power", power),
+    ast.FloorDiv: ("_millstream_floordiv", floordiv),
+    ast.LShift: ("_millstream_lshift", lshift),
+    ast.RShift: ("_millstream_rshift", rshift),
+}
+_NEG = ("_millstream_neg", neg)
+OPERATORS: dict[str, Any] = dict([*_OPERATORS.values(), _NEG])
+"""The names by which `Checked` calls operators."""
+
+
+class Checked(ast.NodeTransformer):
+    """Operators of integers as calls of what is above."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        return self._called(node.op, node.left, node.right, node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        if type(node.op) not in _OPERATORS or not isinstance(node.target, ast.Name):
+            return node
+        before = ast.copy_location(ast.Name(node.target.id, ast.Load()), node)
+        return ast.copy_location(ast.Assign([node.target], self._called(node.op, before, node.value, node)), node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.USub) or isinstance(node.operand, ast.Constant):
+            return node
+        return ast.copy_location(ast.Call(ast.copy_location(ast.Name(_NEG[0], ast.Load()), node), [node.operand], []), node)
+
+    def _called(self, op: ast.operator, left: ast.expr, right: ast.expr, node: ast.AST) -> ast.expr:
+        if type(op) not in _OPERATORS:
+            return ast.copy_location(ast.BinOp(left, op, right), node)
+        name = ast.copy_location(ast.Name(_OPERATORS[type(op)][0], ast.Load()), node)
+        return ast.copy_location(ast.Call(name, [left, right], []), node)
