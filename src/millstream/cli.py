@@ -1,6 +1,7 @@
 """The command line.
 
-`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `build`, `doctor`, `emulate`, `layer publish`.
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `build`, `doctor`, `emulate`,
+`layer publish`.
 Exit status 0 done, 1 the run failed, 2 usage.
 """
 
@@ -96,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         "Lambda function's folder. It takes numba; what runs them does not.",
     )
     build.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
-    build.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder that is deployed, where the pipeline's file is")
+    build.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="the folder that is deployed, where the pipeline's file is"
+    )
     build.add_argument(
         "--target", metavar="CPU", action="append", default=[], help="x86_64 or arm64; may come twice (default: both)"
     )

@@ -94,6 +94,7 @@ def _checked_operator(name: str, intrinsic: Any) -> Any:
 
         return whole
 
+    stub.__name__ = name
     return stub
 
 
@@ -139,6 +140,15 @@ def _floordiv(a, b):
         return a // b
 
     return whole
+
+
+def both(a, b):
+    return divmod(a, b)
+
+
+@overload(both)
+def _both(a, b):
+    return lambda a, b: (floordiv(a, b), a % b)
 
 
 def lshift(a, b):
@@ -372,8 +382,11 @@ MATH: dict[str, Any] = {
     "log": _log,
 }
 """What there is of the module math."""
-NAMES: dict[str, Any] = {"int": whole, "round": rounded, "abs": absolute, "pow": power}
+NAMES: dict[str, Any] = {"int": whole, "round": rounded, "abs": absolute, "pow": power, "divmod": both}
 """Built-in functions that are others here."""
+SHOWN = {"add": "+", "sub": "-", "mul": "*", "power": "**", "floordiv": "//", "lshift": "<<", "rshift": ">>", "truediv": "/", "mod": "%",
+         "neg": "-", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}  # fmt: skip
+"""Operators as users write them, by the names of functions here and of Numba's."""
 
 
 def math_module() -> ModuleType:
@@ -397,8 +410,20 @@ OPERATORS: dict[str, Any] = dict([*_OPERATORS.values(), _NEG])
 """The names by which `Checked` calls operators."""
 
 
+for _called, _one in NAMES.items():
+    _one.__name__ = _called  # as errors tell of it
+
+
 class Checked(ast.NodeTransformer):
     """Operators of integers as calls of what is above."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Nobody sees the message, which may hold text that is no constant."""
+        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return ast.copy_location(ast.Raise(kind, None), node)
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        return ast.copy_location(ast.Assert(self.visit(node.test), None), node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)

@@ -11,6 +11,7 @@ Mathematical functions are libm's, which every Lambda has; nothing else may be a
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -239,29 +240,58 @@ def _write(folder: Folder, functions: Mapping[str, Any], objects: Mapping[tuple[
 # --- Numba's reasons -----------------------------------------------------------------------------------------------------
 
 
+_MEMORY = "it makes something that takes memory, such as text, a list or an array: compute with numbers and truth values alone"
+
+
 def _reason(said: str) -> str:
     """Why Numba refused a function, in one line: the place, and what it cannot do."""
-    import re
+    from millstream.native.user_arithmetic import SHOWN
 
     place = re.findall(r'File "([^"]+)", line (\d+)', said)
     lines = [line.strip() for line in said.splitlines()]
     lines = [line for line in lines if line and not line.startswith("Failed in nopython mode pipeline")]
-    first = lines[0] if lines else "no reason was given"
-    wanted = re.search(
-        r"No implementation of function Function\(<[^']*'?([\w .]+?)'?(?: at \w+)?>\) found for signature", first
-    )
-    if wanted:
-        tried = re.search(r">>> (.+)", said)
-        operator = wanted[1].split()[-1]
-        first = f"there is no {tried[1] if tried else operator} for these types"
-        first = first.replace("unicode_type", "text").replace("OptionalType", "maybe None: ")
+    first = re.sub(r"^\w+Error: ", "", lines[0]) if lines else "no reason was given"
+    tried = re.search(r">>> ([\w.]+)\((.*)\)", said)
+    if "round takes its digits" in said:
+        first = "round takes its digits as a plain number from 0 to 22"
+    elif "exception_match" in said:
+        first = "except cannot tell kinds of errors apart here: write except Exception, or test before"
     elif "NRT required" in said or "NRT_" in said:
-        first = "it makes something that takes memory, such as text, a list or an array: compute with numbers and truth values alone"
-    elif first.startswith("Unknown attribute"):
-        first = first.replace("Unknown attribute", "there is no attribute").replace(" of type ", " of ")
-    first = re.sub(r"\$[\w.]+", "a value", first).rstrip(".")
+        first = _MEMORY
+    elif first.startswith("No implementation of function") and tried:
+        operator, given = SHOWN.get(tried[1]), _types(tried[2])
+        first = f"{tried[1]}({', '.join(given)}) cannot be computed"
+        if operator and len(given) == 2:
+            first = f"{given[0]} {operator} {given[1]} cannot be computed"
+    elif unified := re.match(r"Cannot unify (.+) and (.+) for '([^'.]+)", first):
+        first = f"{unified[3]} is {', '.join(_types(unified[1]))} in one place and {', '.join(_types(unified[2]))} in another"
+    elif attribute := re.match(r"Unknown attribute '(\w+)' of type (.+)", first):
+        first = f"there is no attribute {attribute[1]} of {', '.join(_types(attribute[2]))}"
+    elif attribute := re.match(r"module 'math' has no attribute '(\w+)'", first):
+        first = f"there is no math.{attribute[1]} for compiled functions"
+    first = re.sub(r"\s*Raised from .*$", "", re.sub(r"\$[\w.]+", "a value", first)).rstrip(".")
     where = f"{place[-1][0]}, line {place[-1][1]}: " if place else ""
     return where + first
+
+
+def _types(said: str) -> list[str]:
+    """Numba's names of types as users know them."""
+    said = re.sub(r"<iv=[^>]*>", "", said)
+    said = re.sub(r"OptionalType\(([^()]*)\)", r"\1?", said)
+    parts = [part.strip() for part in re.split(r", (?![^(\[]*[)\]])", said)]
+    return [_type(part) for part in parts]
+
+
+def _type(said: str) -> str:
+    for start, name in (
+        ("Literal[str]", "text"),
+        ("unicode_type", "text"),
+        ("Literal[int]", "int64"),
+        ("Literal[bool]", "bool"),
+    ):
+        if said.startswith(start):
+            return name
+    return {"none": "None", "boolean": "bool"}.get(said, said)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def targets_of(said: Sequence[str]) -> list[str]:
 def build(functions: Sequence[UserFunction], out: Path, targets: Sequence[str]) -> Built:
     """Compile functions into OUT/millstream_udf/TARGET/. The same source gives the same bytes.
 
-    Raises PlanError for a function that cannot be compiled, BackendError where the machine lacks what it takes, and UsageError for a folder that
-    is none.
+    Raises PlanError for a function that cannot be compiled, BackendError where the machine lacks what it takes, and UsageError for a
+    folder that is none.
     """
     import importlib.util
 

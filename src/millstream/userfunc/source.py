@@ -101,11 +101,24 @@ def _code(function: FunctionType, called: str, within: tuple[FunctionType, ...])
         known, value = _looked_up(function, name)
         if known:
             names[name] = _said(name, value, called, within)
-        elif not hasattr(builtins, name) and not any(
-            name in code.co_varnames + code.co_cellvars for code in _codes(function.__code__)
-        ):
+        elif hasattr(builtins, name):
+            _check_builtin(name, getattr(builtins, name), called)
+        elif not any(name in code.co_varnames + code.co_cellvars for code in _codes(function.__code__)):
             raise PlanError(f"{called} uses {name}, which is not there when it is planned; define it above the pipeline")
     return {"name": called, "file": Path(function.__code__.co_filename).name, "line": line, "text": text, "names": names}
+
+
+_BUILTINS = frozenset(
+    ("abs", "bool", "divmod", "enumerate", "float", "int", "len", "max", "min", "pow", "range", "round", "zip")
+)
+"""The built-in functions that a compiled function may use."""
+
+
+def _check_builtin(name: str, value: Any, called: str) -> None:
+    if name not in _BUILTINS and not (isinstance(value, type) and issubclass(value, BaseException)):
+        raise PlanError(
+            f"{called} uses {name}, which a compiled function cannot; there are {', '.join(sorted(_BUILTINS))}, and those of math"
+        )
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -139,15 +152,20 @@ def _said(name: str, value: Any, called: str, within: tuple[FunctionType, ...]) 
         if value.__name__ == "math":
             return ["module", "math"]
         advice = (
-            "math has what it needs for single values" if value.__name__ == "numpy" else f"write from {value.__name__} import …"
+            "math has what it needs for single values"
+            if value.__name__ == "numpy"
+            else f"take constants and functions written in Python by their names: from {value.__name__} import …"
         )
         raise PlanError(f"{called} uses the module {value.__name__}, which a compiled function cannot; {advice}")
     if isinstance(value, BuiltinFunctionType) and value.__module__ == "math":
         return ["member", ["math", value.__name__]]
     if isinstance(value, BuiltinFunctionType | type):
-        called_there = str(value.__name__)
-        if getattr(builtins, called_there, None) is value:
-            return ["member", ["builtins", called_there]]
+        there = str(value.__name__)
+        if isinstance(value, type) and issubclass(value, Exception):
+            return ["member", ["builtins", "Exception"]]  # whatever is raised, the record is rejected
+        if getattr(builtins, there, None) is value:
+            _check_builtin(there, value, called)
+            return ["member", ["builtins", there]]
     # One that is decorated, by udf or by numba's njit, is a helper like any other.
     plain = getattr(value, "py_func", None) or (
         None if isinstance(value, FunctionType) else getattr(value, "__wrapped__", value)
