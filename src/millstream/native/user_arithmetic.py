@@ -198,16 +198,23 @@ def _power(a, b):
             return lambda a, b: _float_power(float(a), float(b))
         return lambda a, b: _whole_power(mul(a, 1), b)
     if exponent == 2:
-        return lambda a, b: a * a  # the same as pow, and quick
+        return lambda a, b: _square(float(a))
     return lambda a, b: _float_power(float(a), float(b))
+
+
+@njit(**JIT)
+def _square(a):
+    """What pow gives, and quick."""
+    result = a * a
+    if math.isinf(result) and math.isfinite(a):
+        raise OverflowError("the result is too large")
+    return result
 
 
 @njit(**JIT)
 def _whole_power(a, b):
     if b < 0:
         raise ValueError("a negative power of a whole number is a fraction: write float(…) around the number")
-    result = a
-    result = 1
     result = mul(a, 0) + 1
     while True:
         if b & 1:
@@ -335,10 +342,20 @@ def _of_whole(name: str) -> Any:
     return stub
 
 
+@intrinsic
+def _remainder(typingctx: Any, x: Any, y: Any) -> Any:
+    """C's fmod."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.frem(*args)
+
+    return types.float64(types.float64, types.float64), codegen
+
+
 @njit(**JIT)
 def _fmod(x, y):
     x, y = float(x), float(y)
-    result = math.fmod(x, y)
+    result = _remainder(x, y)
     if math.isnan(result) and not (math.isnan(x) or math.isnan(y)):
         raise ValueError("math domain error")
     return result
