@@ -160,10 +160,12 @@ def _lshift(a, b):
     def whole(a, b):
         if b < 0:
             raise ValueError("negative shift count")
-        if b > 62:
+        if b > 63:
             if a == 0:
                 return mul(a, 1)
             raise OverflowError("the result does not fit 64 bits")
+        if b == 63:
+            return mul(mul(a, 1 << 62), 2)
         return mul(a, 1 << b)
 
     return whole
