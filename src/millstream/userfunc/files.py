@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import linecache
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def imported(path: Path) -> Any:
         raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
+        linecache.checkcache(str(path))  # or functions would be told by the text that an earlier import saw
     return module
 
 
