@@ -18,9 +18,6 @@ LIBM = frozenset(name + kind for name in _MATH for kind in ("", "f"))
 """What an object may take from libm."""
 _LIBM_NAME = "libm.so.6"
 
-PACKAGES = {"x86_64": "binutils-x86-64-linux-gnu", "aarch64": "binutils-aarch64-linux-gnu"}
-"""The Debian package with a linker for a target, on machines of another kind."""
-
 
 class CompileError(Exception):
     """A function that Numba cannot compile. Its text says why, in plain words."""
@@ -67,18 +64,22 @@ def _needs(foreign: Iterable[str]) -> str:
     return f"it uses {', '.join(called or names)}, which needs Numba when it runs: write it with other functions of math"
 
 
-def link(work: Path, names: list[str], target: str) -> bool:
-    """Make functions.so of the objects in a folder with whatever linker is there; False where there is none."""
+def linkers(target: str) -> list[str]:
+    """The linkers for a target that are on this machine."""
     import shutil
-    import subprocess
 
     triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
     own = ["ld", "cc", "gcc", "clang"] if target == host_target() else []
-    for name in [*own, f"{triple}-ld", f"{triple}-gcc", "ld.lld"]:
-        found = shutil.which(name)
-        if not found:
-            continue
-        driver = ["-nostdlib"] if name.endswith(("cc", "clang")) else []
+    found = (shutil.which(name) for name in [*own, f"{triple}-ld", f"{triple}-gcc", "ld.lld"])
+    return [path for path in found if path]
+
+
+def link(work: Path, names: list[str], target: str) -> bool:
+    """Make functions.so of the objects in a folder with whatever linker is there; False where there is none."""
+    import subprocess
+
+    for found in linkers(target):
+        driver = ["-nostdlib"] if found.endswith(("cc", "clang")) else []
         start = "-Wl," if driver else ""
         flags = [f"{start}-z,noexecstack" if driver else "-znoexecstack", f"{start}--build-id=none", f"{start}--as-needed"]
         whole = [found, "-shared", "-s", *driver, *flags]

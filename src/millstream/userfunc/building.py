@@ -11,11 +11,14 @@ from millstream.errors import BackendError, PlanError, UsageError
 from millstream.native.build import TARGETS
 from millstream.native.user_build import Folder, build_in_child
 from millstream.native.user_load import BUILT
-from millstream.native.user_object import PACKAGES
+from millstream.native.user_object import linkers
 from millstream.userfunc.declared import UserFunction
 
 _ALSO = {"arm64": "aarch64", "amd64": "x86_64"}
 """What targets are called elsewhere; Lambda says arm64."""
+PACKAGES = {"x86_64": "binutils-x86-64-linux-gnu", "aarch64": "binutils-aarch64-linux-gnu"}
+"""The Debian package with a linker for a target, on machines of another kind."""
+_SHOWN = {"aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ def build(functions: Sequence[UserFunction], out: Path, targets: Sequence[str]) 
         return Built((), ())
     if importlib.util.find_spec("numba") is None:
         raise BackendError("numba is not installed, which compiles functions: run `pip install 'millstream[udf]'`")
+    absent = [one for one in targets if not linkers(one)]
+    if absent:
+        others = [one for one in targets if one not in absent]
+        instead = f", or leave it out: --target {others[0]}" if others else ""
+        raise BackendError(
+            f"no linker for {_SHOWN.get(absent[0], absent[0])} is installed: apt-get install {PACKAGES[absent[0]]}{instead}"
+        )
     folders = [Folder(str((out / BUILT / target).absolute()), target, sorted(asked)) for target in targets]
     try:
         answer = build_in_child(asked, folders)
@@ -73,10 +83,7 @@ def build(functions: Sequence[UserFunction], out: Path, targets: Sequence[str]) 
         raise BackendError(f"the functions cannot be compiled into {out}: {' '.join(last)}") from None
     for digest, why in answer["failed"].items():
         raise PlanError(f"{asked[digest]['name']} cannot be compiled: {why}")
-    for target in answer["unlinked"]:
-        name = {"aarch64": "arm64"}.get(target, target)
-        others = [one for one in targets if one not in answer["unlinked"]]
-        instead = f", or leave it out: --target {others[0]}" if others else ""
-        raise BackendError(f"no linker for {name} is installed: apt-get install {PACKAGES[target]}{instead}")
+    if answer["unlinked"]:
+        raise BackendError(f"the linker for {answer['unlinked'][0]} failed: {linkers(answer['unlinked'][0])[0]}")
     named = sorted((one["name"], one["signature"]) for one in asked.values())
     return Built(tuple(named), tuple(Path(one.path) for one in folders))
