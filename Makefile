@@ -147,7 +147,8 @@ layer-test: $(DEV)
 	@for python in $(TESTED); do \
 	  $(BIN)/python -m layer.build --python $$python --arch $(TESTED_ARCH) && \
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
-	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
+	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py \
+      tests/aws/test_user_functions.py || exit 1; \
 	done
 	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
 

@@ -103,7 +103,7 @@ def _module(digest: str, function: Mapping[str, Any]) -> str:
     from numba import njit, types
     from numba.core.errors import NumbaError
 
-    from millstream.native.user_arithmetic import JIT
+    from millstream.kernels.user.arithmetic import JIT
 
     kinds = {"int64": types.int64, "uint64": types.uint64, "float64": types.float64, "bool": types.boolean}
     arguments = tuple(types.Optional(kinds[kind]) if null else kinds[kind] for kind, null in function["parameters"])
@@ -126,7 +126,7 @@ def _python(code: Mapping[str, Any]) -> Any:
 
     from numba import njit
 
-    from millstream.native.user_arithmetic import JIT, MATH, NAMES, OPERATORS, Checked, math_module
+    from millstream.kernels.user.arithmetic import JIT, MATH, NAMES, OPERATORS, Checked, math_module
 
     namespace: dict[str, Any] = {"__name__": "millstream_functions", **OPERATORS, **NAMES}
     for name, (kind, said) in code["names"].items():
@@ -245,7 +245,7 @@ _MEMORY = "it makes something that takes memory, such as text, a list or an arra
 
 def _reason(said: str) -> str:
     """Why Numba refused a function, in one line: the place, and what it cannot do."""
-    from millstream.native.user_arithmetic import SHOWN
+    from millstream.kernels.user.arithmetic import SHOWN
 
     place = re.findall(r'File "([^"]+)", line (\d+)', said)
     lines = [line.strip() for line in said.splitlines()]

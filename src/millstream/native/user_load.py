@@ -148,7 +148,8 @@ def _cached(digest: str) -> Path:
     import hashlib
 
     if not _source:
-        sources = sorted(Path(user_build.__file__).parent.glob("user_*.py"))
+        here = Path(user_build.__file__).parent
+        sources = [*sorted(here.glob("user_*.py")), *sorted((here.parent / "kernels" / "user").glob("*.py"))]
         _source.append(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest())
     told = f"{digest} {_source[0]} {_numba_version()}"
     return bind.cache_folder() / "functions" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}-{build.host_target()}"
