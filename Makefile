@@ -79,6 +79,7 @@ bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_csv.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/functions.py
+	@$(BIN)/python benchmarks/user_functions.py
 	@$(BIN)/python benchmarks/lookup.py
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
@@ -148,7 +149,7 @@ layer-test: $(DEV)
 	  $(BIN)/python -m layer.build --python $$python --arch $(TESTED_ARCH) && \
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
 	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py \
-      tests/aws/test_user_functions.py || exit 1; \
+	      tests/aws/test_user_functions.py || exit 1; \
 	done
 	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
 

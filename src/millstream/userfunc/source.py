@@ -48,16 +48,24 @@ def text_of(function: FunctionType) -> tuple[str, int] | None:
     """A function's text from its `def` on, without indentation, and its line; None where Python has not kept it."""
     code = function.__code__
     lines = linecache.getlines(code.co_filename, function.__globals__)
+    first = code.co_firstlineno
+    whole, start = lines, 1
     try:
         tree = ast.parse("".join(lines))
-    except (SyntaxError, ValueError):
-        return None
+    except (SyntaxError, ValueError):  # no file of Python's: the function stands in a page or a notebook
+        import inspect
+
+        whole, start = inspect.getblock(lines[first - 1 :]), first
+        try:
+            tree = ast.parse(textwrap.dedent("".join(whole)))
+        except (SyntaxError, ValueError):
+            return None
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
-            first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-            if first == code.co_firstlineno and node.end_lineno is not None:
-                text = textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno]))
-                return "\n".join(line.rstrip() for line in text.splitlines()) + "\n", node.lineno
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name and node.end_lineno is not None:
+            at = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            if at + start - 1 == first:
+                text = textwrap.dedent("".join(whole[node.lineno - 1 : node.end_lineno]))
+                return "\n".join(line.rstrip() for line in text.splitlines()) + "\n", node.lineno + start - 1
     return None
 
 
