@@ -11,6 +11,7 @@ import builtins
 import linecache
 import textwrap
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -44,6 +45,12 @@ def code_of(function: FunctionType, called: str, takes: int) -> dict[str, Any]:
     return _code(function, called, (function,))
 
 
+@lru_cache(4)
+def _parsed(text: str) -> ast.Module:
+    """A file's syntax tree, kept for the other functions in it."""
+    return ast.parse(text)
+
+
 def text_of(function: FunctionType) -> tuple[str, int] | None:
     """A function's text from its `def` on, without indentation, and its line; None where Python has not kept it."""
     code = function.__code__
@@ -51,7 +58,7 @@ def text_of(function: FunctionType) -> tuple[str, int] | None:
     first = code.co_firstlineno
     whole, start = lines, 1
     try:
-        tree = ast.parse("".join(lines))
+        tree = _parsed("".join(lines))
     except (SyntaxError, ValueError):  # no file of Python's: the function stands in a page or a notebook
         import inspect
 
