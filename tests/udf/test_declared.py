@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from millstream import Pipeline, PlanError, SpecError, UsageError, col, lit, udf
 from millstream.expr import UserCall
@@ -73,6 +75,19 @@ def test_signatures_that_are_none(text: str, batch: bool, says: str) -> None:
     with pytest.raises(UsageError) as error:
         udf(text, batch=batch)
     assert says in str(error.value)
+
+
+@given(text=st.one_of(st.text(), st.text("intfloat6428?,()[]<> struct:", max_size=60)), batch=st.booleans())
+@settings(max_examples=300)
+@example("(" * 5000, False)
+@example("list<" * 5000 + ")", True)
+@example("int64(" + "int64," * 5000 + ")", False)
+def test_any_text_is_a_signature_or_is_refused(text: str, batch: bool) -> None:
+    try:
+        found = read(text, batch)
+    except UsageError:
+        return
+    assert read(str(found), batch) == found
 
 
 def test_udf_wants_a_signature_and_a_function() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from millstream import Pipeline, col, lit
+from millstream import Pipeline, col, lit, run_files
 from millstream.userfunc.declared import prepare
 from tests.udf import functions
 
@@ -323,3 +324,14 @@ def test_filters_are_not_moved_past_a_function_that_rejects(optimise: bool) -> N
 def test_datetimes_are_what_they_were() -> None:
     at = datetime.fromisoformat("2024-01-31T23:59:59.999999+00:00")
     assert found(functions.day_of, [(int(at.timestamp() * 1e6), 0)]) == [date(2024, 1, 31).toordinal() - EPOCH]
+
+
+def test_threads_share_a_function(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"{number}.ndjson").write_text("".join(f'{{"x": {n}, "n": {number}}}\n' for n in range(2000)))
+    pipeline = Pipeline({"x": "float64", "n": "int64"}, output={"format": "ndjson"}).select(
+        y=functions.share(col("x"), col("n"))
+    )
+    report = run_files(pipeline, [tmp_path], sink=tmp_path / "out", jobs=4)
+    assert report.counts["written"] == 7 * 2000
+    assert report.rejected_by_code == {"UDF_FAILED": 2000}
