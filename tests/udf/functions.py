@@ -49,7 +49,7 @@ def bits(kind, a, b):
 
 @udf("uint64(uint64, int64)")
 def unsigned(a, b):
-    return a + b * 2
+    return (a + b * 2) // 3 + a % 7 + divmod(a, 5)[1]
 
 
 @udf("float64(float64, float64)")

@@ -186,6 +186,17 @@ def test_floats(rows: list[Any]) -> None:
 
 @given(rows=rows_of(st.integers(0, 13), FLOATS, FLOATS))
 @settings(max_examples=120)
+@example(
+    [
+        (12, 1.7976931348623157e308, 0.0),
+        (4, 1e308, 1.5e308),
+        (1, 710.0, 0.0),
+        (7, 0.0, -1.0),
+        (7, -8.0, 1 / 3),
+        (2, 0.0, 0.0),
+        (5, 8.0, 1.0),
+    ]
+)
 def test_mathematics_with_pythons_errors(rows: list[Any]) -> None:
     # Whole numbers of any size are Python's, and of 64 bits ours.
     check(functions.mathematics, [row for row in rows if row[0] != 11 or all(abs(x or 0) < 1 << 60 for x in row[1:])], 1e-13)

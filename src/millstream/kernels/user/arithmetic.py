@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
@@ -125,12 +125,27 @@ def _absolute(a):
     return lambda a: abs(a)
 
 
+def _is_mixed(*kinds: Any) -> bool:
+    """Is one of them a uint64, and another a signed integer? Numba would make floats of them."""
+    return (
+        _is_whole(*kinds) and _wide(*kinds) is types.uint64 and any(types.unliteral(kind) is not types.uint64 for kind in kinds)
+    )
+
+
 def floordiv(a, b):
     return a // b
 
 
 @overload(floordiv)
 def _floordiv(a, b):
+    if _is_mixed(a, b):
+
+        def unsigned(a, b):
+            if a < 0 or b < 0:
+                raise OverflowError("the result does not fit uint64")
+            return uint64(a) // uint64(b)
+
+        return unsigned
     if not _is_whole(a, b) or _wide(a, b) is types.uint64:
         return lambda a, b: a // b
 
@@ -142,13 +157,30 @@ def _floordiv(a, b):
     return whole
 
 
+def mod(a, b):
+    return a % b
+
+
+@overload(mod)
+def _mod(a, b):
+    if not _is_mixed(a, b):
+        return lambda a, b: a % b
+
+    def unsigned(a, b):
+        if a < 0 or b < 0:
+            raise OverflowError("the result does not fit uint64")
+        return uint64(a) % uint64(b)
+
+    return unsigned
+
+
 def both(a, b):
     return divmod(a, b)
 
 
 @overload(both)
 def _both(a, b):
-    return lambda a, b: (floordiv(a, b), a % b)
+    return lambda a, b: (floordiv(a, b), mod(a, b))
 
 
 def lshift(a, b):
@@ -387,10 +419,26 @@ def _log_of(x, base=None):
 
 
 _ONES = (
-    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "degrees", "erf", "erfc", "exp", "expm1", "fabs", "gamma",
-    "lgamma", "log10", "log1p", "log2", "radians", "sin", "sinh", "sqrt", "tan", "tanh",
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "erf", "erfc", "exp", "expm1", "gamma",
+    "lgamma", "log10", "log1p", "log2", "sin", "sinh", "sqrt", "tan", "tanh",
 )  # fmt: skip
-_AS_THEY_ARE = ("atan2", "copysign", "hypot", "isfinite", "isinf", "isnan", "gcd", "pi", "e", "tau", "inf", "nan")
+_AS_THEY_ARE = (
+    "atan2",
+    "copysign",
+    "degrees",
+    "fabs",
+    "hypot",
+    "radians",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "gcd",
+    "pi",
+    "e",
+    "tau",
+    "inf",
+    "nan",
+)
 
 MATH: dict[str, Any] = {
     **{name: _of_one(name) for name in _ONES},
@@ -421,6 +469,7 @@ _OPERATORS: dict[type[ast.operator], tuple[str, Any]] = {
     ast.Mult: ("_millstream_mul", mul),
     ast.Pow: ("_millstream_power", power),
     ast.FloorDiv: ("_millstream_floordiv", floordiv),
+    ast.Mod: ("_millstream_mod", mod),
     ast.LShift: ("_millstream_lshift", lshift),
     ast.RShift: ("_millstream_rshift", rshift),
 }
