@@ -116,6 +116,7 @@ def host(folder: Path) -> Path:
     return folder / "millstream_udf" / build.host_target()
 
 
+@pytest.mark.long
 def test_the_same_source_makes_the_same_bytes(built: Path, tmp_path: Path) -> None:
     there = tmp_path / "elsewhere" / "again"
     there.mkdir(parents=True)
@@ -327,7 +328,7 @@ def test_numbas_reasons_in_plain_words(tmp_path: Path) -> None:
     assert "it gives a number, where bool is declared" in str(said["f91"])
 
 
-@pytest.mark.parametrize("backend", ["native", "jit", "checked"])
+@pytest.mark.parametrize("backend", ["native", "jit"])
 def test_every_back_end_runs_them(child: Callable[..., Any], backend: str) -> None:
     source = """
 import sys

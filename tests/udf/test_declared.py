@@ -1,4 +1,4 @@
-"""What may be declared, how functions are called, and what is said where they cannot be: nothing here is compiled."""
+"""What may be declared, how functions are called, and what is said where they cannot be; nothing is compiled for it."""
 
 import math
 
@@ -10,6 +10,7 @@ from millstream import Pipeline, PlanError, SpecError, UsageError, col, lit, udf
 from millstream.expr import UserCall
 from millstream.grammar import parse, with_functions
 from millstream.userfunc.signature import read
+from tests.udf.functions import tax as compiled
 
 FACTOR = 2
 PAIR = (1, 2.5, (True, None))
@@ -126,12 +127,12 @@ def test_text_calls_functions_that_are_told() -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (tax(col("name"), 1), "argument 1 of tax is float64, found string; write .cast('float64')"),
-        (tax(col("price"), 1.5), "argument 2 of tax is int64, found a float64 literal"),
-        (tax(col("price"), col("price")), "argument 2 of tax is int64, found float64"),
-        (tax(col("price"), lit(1 << 63)), "argument 2 of tax is int64, found a uint64 literal"),
-        (tax(col("price"), col("tags")), "found list<int64>; give it another column"),
-        (tax(col("prise"), 1), "no column 'prise'; did you mean 'price'?"),
+        (compiled(col("name"), 1), "argument 1 of tax is float64, found string; write .cast('float64')"),
+        (compiled(col("price"), 1.5), "argument 2 of tax is int64, found a float64 literal"),
+        (compiled(col("price"), col("price")), "argument 2 of tax is int64, found float64"),
+        (compiled(col("price"), lit(1 << 63)), "argument 2 of tax is int64, found a uint64 literal"),
+        (compiled(col("price"), col("tags")), "found list<int64>; give it another column"),
+        (compiled(col("prise"), 1), "no column 'prise'; did you mean 'price'?"),
     ],
 )
 def test_types_that_do_not_fit(call: UserCall, says: str) -> None:
