@@ -126,7 +126,8 @@ def _python(code: Mapping[str, Any]) -> Any:
 
     from numba import njit
 
-    from millstream.kernels.user.arithmetic import JIT, MATH, NAMES, OPERATORS, Checked, math_module
+    from millstream.kernels.user.arithmetic import JIT, NAMES, OPERATORS, Checked
+    from millstream.kernels.user.mathematics import MATH, math_module
 
     namespace: dict[str, Any] = {"__name__": "millstream_functions", **OPERATORS, **NAMES}
     for name, (kind, said) in code["names"].items():

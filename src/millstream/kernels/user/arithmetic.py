@@ -2,7 +2,7 @@
 
 Numba's own integers wrap around, `int(nan)` is whatever the CPU makes of it, `math.log(0)` is -inf and `round(2.675, 2)` is 2.68. Here
 each of them raises what Python raises, or gives what Python gives. `Checked` writes a function's operators as calls of what is below,
-and `NAMES` and `MATH` stand for the built-in functions and the module of the same names.
+and `NAMES` are the built-in functions that are others; the module math is in `millstream.kernels.user.mathematics`.
 
 Only the child that compiles imports this.
 """
@@ -10,7 +10,6 @@ Only the child that compiles imports this.
 import ast
 import math
 import operator
-from types import ModuleType
 from typing import Any
 
 from llvmlite import ir
@@ -18,10 +17,10 @@ from numba import njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-JIT = {"_nrt": False, "error_model": "python", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+JIT: dict[str, Any] = {"_nrt": False, "error_model": "python", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """How every part of a user's function is compiled."""
 
-_TOO_LARGE = 9223372036854775808.0
+TOO_LARGE = 9223372036854775808.0
 _LONGEST = 22
 """Digits of the greatest power of ten that is a float64 without rounding."""
 
@@ -29,7 +28,7 @@ _LONGEST = 22
 # --- integers ------------------------------------------------------------------------------------------------------------
 
 
-def _is_whole(*kinds: Any) -> bool:
+def is_whole(*kinds: Any) -> bool:
     return all(isinstance(types.unliteral(kind), types.Integer | types.Boolean) for kind in kinds)
 
 
@@ -83,7 +82,7 @@ def _checked_operator(name: str, intrinsic: Any) -> Any:
 
     @overload(stub)
     def choose(a, b):
-        if not _is_whole(a, b):
+        if not is_whole(a, b):
             return lambda a, b: plain(a, b)
 
         def whole(a, b):
@@ -107,7 +106,7 @@ def neg(a):
 
 @overload(neg)
 def _neg(a):
-    if _is_whole(a):
+    if is_whole(a):
         return lambda a: sub(0, a)
     return lambda a: -a
 
@@ -128,7 +127,7 @@ def _absolute(a):
 def _is_mixed(*kinds: Any) -> bool:
     """Is one of them a uint64, and another a signed integer? Numba would make floats of them."""
     return (
-        _is_whole(*kinds) and _wide(*kinds) is types.uint64 and any(types.unliteral(kind) is not types.uint64 for kind in kinds)
+        is_whole(*kinds) and _wide(*kinds) is types.uint64 and any(types.unliteral(kind) is not types.uint64 for kind in kinds)
     )
 
 
@@ -146,7 +145,7 @@ def _floordiv(a, b):
             return uint64(a) // uint64(b)
 
         return unsigned
-    if not _is_whole(a, b) or _wide(a, b) is types.uint64:
+    if not is_whole(a, b) or _wide(a, b) is types.uint64:
         return lambda a, b: a // b
 
     def whole(a, b):
@@ -227,13 +226,13 @@ def power(a, b):
 @overload(power, prefer_literal=True)
 def _power(a, b):
     exponent = b.literal_value if isinstance(b, types.Literal) else None
-    if _is_whole(a, b):
+    if is_whole(a, b):
         if exponent is not None and exponent < 0:
-            return lambda a, b: _float_power(float(a), float(b))
+            return lambda a, b: float_power(float(a), float(b))
         return lambda a, b: _whole_power(mul(a, 1), b)
     if exponent == 2:
         return lambda a, b: _square(float(a))
-    return lambda a, b: _float_power(float(a), float(b))
+    return lambda a, b: float_power(float(a), float(b))
 
 
 @njit(**JIT)
@@ -260,7 +259,7 @@ def _whole_power(a, b):
 
 
 @njit(**JIT)
-def _float_power(a, b):
+def float_power(a, b):
     result = math.pow(a, b)
     if math.isnan(result) and not (math.isnan(a) or math.isnan(b)):
         raise ValueError("a fractional power of a negative number is complex")
@@ -281,7 +280,7 @@ def _whole(a):
     if isinstance(types.unliteral(a), types.Float):
 
         def from_float(a):
-            if not (-_TOO_LARGE <= a < _TOO_LARGE):
+            if not (-TOO_LARGE <= a < TOO_LARGE):
                 raise OverflowError("no 64-bit integer is that")
             return int(a)
 
@@ -322,145 +321,23 @@ def rounded(a, digits=None):
 @overload(rounded, prefer_literal=True)
 def _round(a, digits=None):
     is_none = digits is None or isinstance(digits, types.NoneType | types.Omitted)
-    if _is_whole(a) and is_none:
+    if is_whole(a) and is_none:
         return lambda a, digits=None: int(a)
     if is_none:
         return lambda a, digits=None: whole(float(round(a)) if abs(a) < 4503599627370496.0 else a)
     if not isinstance(digits, types.IntegerLiteral) or not 0 <= digits.literal_value <= _LONGEST:
         raise types.errors.TypingError(f"round takes its digits as a plain number from 0 to {_LONGEST}")
-    if _is_whole(a):
+    if is_whole(a):
         return lambda a, digits=None: int(a)
     power = 10.0**digits.literal_value
     return lambda a, digits=None: _rounded(a, power)
 
 
-# --- the module math -----------------------------------------------------------------------------------------------------
-
-
-def _of_one(name: str) -> Any:
-    """A function of one number, with Python's errors: NaN of what is none is a ValueError, infinity of what is finite an OverflowError."""
-    real = getattr(math, name)
-
-    @njit(**JIT)
-    def function(x):
-        x = float(x)
-        result = real(x)
-        if math.isnan(result) and not math.isnan(x):
-            raise ValueError("math domain error")
-        if math.isinf(result) and math.isfinite(x):
-            raise OverflowError("math range error")
-        return result
-
-    return function
-
-
-def _of_whole(name: str) -> Any:
-    """floor, ceil and trunc: whole numbers."""
-    real = getattr(math, name)
-
-    def stub(x):
-        return real(x)
-
-    @overload(stub)
-    def choose(x):
-        if _is_whole(x):
-            return lambda x: int(x)
-
-        def of_float(x):
-            if not (-_TOO_LARGE <= x < _TOO_LARGE):
-                raise OverflowError("no 64-bit integer is that")
-            return int(real(x))
-
-        return of_float
-
-    return stub
-
-
-@intrinsic
-def _remainder(typingctx: Any, x: Any, y: Any) -> Any:
-    """C's fmod."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.frem(*args)
-
-    return types.float64(types.float64, types.float64), codegen
-
-
-@njit(**JIT)
-def _fmod(x, y):
-    x, y = float(x), float(y)
-    result = _remainder(x, y)
-    if math.isnan(result) and not (math.isnan(x) or math.isnan(y)):
-        raise ValueError("math domain error")
-    return result
-
-
-def _power_of_floats(x, y):
-    return math.pow(x, y)
-
-
-@overload(_power_of_floats)
-def _pow(x, y):
-    return lambda x, y: _float_power(float(x), float(y))
-
-
-_log_of_one = _of_one("log")
-
-
-def _log(x, base=None):
-    return math.log(x, base)
-
-
-@overload(_log)
-def _log_of(x, base=None):
-    if base is None or isinstance(base, types.NoneType | types.Omitted):
-        return lambda x, base=None: _log_of_one(x)
-    return lambda x, base=None: _log_of_one(x) / _log_of_one(base)
-
-
-_ONES = (
-    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "erf", "erfc", "exp", "expm1", "gamma",
-    "lgamma", "log10", "log1p", "log2", "sin", "sinh", "sqrt", "tan", "tanh",
-)  # fmt: skip
-_AS_THEY_ARE = (
-    "atan2",
-    "copysign",
-    "degrees",
-    "fabs",
-    "hypot",
-    "radians",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "gcd",
-    "pi",
-    "e",
-    "tau",
-    "inf",
-    "nan",
-)
-
-MATH: dict[str, Any] = {
-    **{name: _of_one(name) for name in _ONES},
-    **{name: _of_whole(name) for name in ("floor", "ceil", "trunc")},
-    **{name: getattr(math, name) for name in _AS_THEY_ARE},
-    "fmod": _fmod,
-    "pow": _power_of_floats,
-    "log": _log,
-}
-"""What there is of the module math."""
 NAMES: dict[str, Any] = {"int": whole, "round": rounded, "abs": absolute, "pow": power, "divmod": both}
 """Built-in functions that are others here."""
 SHOWN = {"add": "+", "sub": "-", "mul": "*", "power": "**", "floordiv": "//", "lshift": "<<", "rshift": ">>", "truediv": "/", "mod": "%",
          "neg": "-", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}  # fmt: skip
 """Operators as users write them, by the names of functions here and of Numba's."""
-
-
-def math_module() -> ModuleType:
-    """The module that a function finds as math."""
-    module = ModuleType("math")
-    vars(module).update(MATH)
-    return module
 
 
 _OPERATORS: dict[type[ast.operator], tuple[str, Any]] = {
