@@ -83,6 +83,7 @@ bench: $(BENCH)
 	@$(BIN)/python benchmarks/decode_csv.py
 	@$(BIN)/python benchmarks/gzip_lines.py
 	@$(BIN)/python benchmarks/functions.py
+	@$(BIN)/python benchmarks/user_functions.py
 	@$(BIN)/python benchmarks/lookup.py
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/handlers.py
@@ -156,7 +157,8 @@ layer-test: $(DEV)
 	@for python in $(TESTED); do \
 	  $(BIN)/python -m layer.build --python $$python --arch $(TESTED_ARCH) && \
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
-	    $(PYTEST) --dist load -m "long or not long" tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
+	    $(PYTEST) --dist load -m "long or not long" tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py \
+	      tests/aws/test_user_functions.py || exit 1; \
 	done
 	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
 
