@@ -86,4 +86,4 @@ def build(functions: Sequence[UserFunction], out: Path, targets: Sequence[str]) 
     if answer["unlinked"]:
         raise BackendError(f"the linker for {answer['unlinked'][0]} failed: {linkers(answer['unlinked'][0])[0]}")
     named = sorted((one["name"], one["signature"]) for one in asked.values())
-    return Built(tuple(named), tuple(Path(one.path) for one in folders))
+    return Built(tuple(named), tuple(out / BUILT / target for target in targets))
