@@ -16,6 +16,10 @@ from millstream.native.memory import Memory
 from millstream.schema import STRING, UINT64
 
 
+_REPEATING = ("add", "subtract", "multiply", "divide")
+"""Verbs whose kernels for floats know of literals on the right."""
+
+
 def _signature(symbol: str, always_float: bool = False) -> Callable[[Sequence[Operand], Mapping[str, Any]], Signature]:
     """The first of texts, times, decimals and numbers that both sides are."""
     numbers = arithmetic(symbol, always_float)
@@ -49,7 +53,9 @@ def _binary(verb: str, symbol: str) -> Callable[[Call], Memory | Vector]:
         out = call.numbers()
         kernel = getattr(kernels, f"{verb}_{call.type.physical}")
         if call.type.physical == "float64":
-            kernel(left.values, right.values, out)
+            if left.one is not None and verb in ("add", "multiply"):
+                left, right = right, left
+            kernel(left.values, right.one or right.values if verb in _REPEATING else right.values, out)
         else:
             call.fault(kernel, left.values, right.values, out=out)
         return out
