@@ -201,6 +201,7 @@ FUNCTIONS = (
         _contains,
         (
             Example('s.str.contains("[0-9]{2}$")', _S, [True, False, None]),
+            Example('s.str.contains("a-[0-9]")', _S, [True, False, None]),
             Example('s.str.contains("-1", literal=True)', _S, [True, False, None]),
         ),
         ("contains_string", "find_rows", "pyarrow.compute.match_substring_regex"),
