@@ -43,7 +43,9 @@ BAR = 0.15
 
 COUNTRIES = pa.table({"code": ["US", "DE"], "region": ["AMER", "EMEA"], "vat": [0.0, 0.19]})
 SKUS = pa.table({"id": [f"SKU-{i:05d}" for i in range(0, 5000, 2)], "family": [f"F{i % 40:02d}" for i in range(2500)]})
-TIERS = pa.table({"customer": pa.array(range(0, 200_000, 3)), "tier": pa.array(["gold", "silver", "bronze"] * 22222 + ["gold"])})
+TIERS = pa.table(
+    {"customer": pa.array(range(0, 200_000, 3)), "tier": pa.array(["gold", "silver", "bronze"] * 22222 + ["gold"])}
+)
 BLOCKED = pa.table({"customer": pa.array(range(7, 200_000, 500))})
 
 

@@ -345,7 +345,9 @@ def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account:
     if account.rejects:
         rejected = from_numbers("q", [one.position for one in account.rejects])
         kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
-    left = disposition.tobytes().translate(None, bytes((Disposition.KEPT,)))  # to count what is everywhere takes ten times as long
+    left = disposition.tobytes().translate(
+        None, bytes((Disposition.KEPT,))
+    )  # to count what is everywhere takes ten times as long
     kept = account.delivered - len(left)
     return Outcome(
         plan.schema,

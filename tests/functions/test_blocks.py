@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from millstream import engine
-from millstream.expr import Expr
+from millstream.expr import Expr, col
 from millstream.functions.required import required
 from millstream.grammar import parse
 from millstream.native.bind import kernels
@@ -87,8 +88,12 @@ def test_choices_of_columns_and_literals() -> None:
     for length in LENGTHS:
         a = [draw.choice([None, *range(9)]) for _ in range(length)]
         is_high = [x is not None and x > 4 for x in a]
-        assert results("when(a > 4).then(a).otherwise(7)", "int64", a=a) == [x if h else 7 for x, h in zip(a, is_high, strict=True)]
-        assert results("when(a > 4).then(7).otherwise(a)", "int64", a=a) == [7 if h else x for x, h in zip(a, is_high, strict=True)]
+        assert results("when(a > 4).then(a).otherwise(7)", "int64", a=a) == [
+            x if h else 7 for x, h in zip(a, is_high, strict=True)
+        ]
+        assert results("when(a > 4).then(7).otherwise(a)", "int64", a=a) == [
+            7 if h else x for x, h in zip(a, is_high, strict=True)
+        ]
         assert results("when(a > 4).then(7).otherwise(8)", "int64", a=a) == [7 if h else 8 for h in is_high]
         assert results("a.fill_null(3)", "int64", a=a) == [3 if x is None else x for x in a]
 
@@ -99,7 +104,9 @@ def test_choices_of_columns_and_literals() -> None:
 )  # fmt: skip
 def test_searches_find_what_python_finds(pattern: str) -> None:
     draw = random.Random(pattern)
-    texts = ["".join(draw.choice("ab.c1é ") for _ in range(draw.choice([0, 1, 2, 5, 40, 63, 64, 65, 66, 130]))) for _ in range(60)]
+    texts = [
+        "".join(draw.choice("ab.c1é ") for _ in range(draw.choice([0, 1, 2, 5, 40, 63, 64, 65, 66, 130]))) for _ in range(60)
+    ]
     texts += ["x" * size + "ab1c" + "x" * draw.randrange(3) for size in range(58, 68)]
     texts += [one for one in texts if one.startswith("x")] + ["a", "ab", ""]
     assert results(f"a.str.contains({pattern!r})", "string", a=[*texts, None]) == [
@@ -132,13 +139,44 @@ def test_what_a_pattern_needs(pattern: str, needed: tuple[str, bool, bool]) -> N
     assert required(pattern) == needed
 
 
+PIECES = [
+    "a", "b", "ab", "é", ".", r"\.", "[ab]", "[^a]", "[]a]", "[[:alpha:]]", "(a|b)", "(?:ab)", "a*", "b+", "a?", "(ab)?", "a{2}", "b{0,1}", "{", "}", "^", "$",
+    r"\b", r"\d", "|", "-", r"\(", "[(]", "[)|]", r"\n", "a+?", ")", "(", r"\x61", r"\pL", "{2}", r"\Qa|\E", "(?i)",
+]  # fmt: skip
+
+
+def test_what_is_needed_changes_no_answer() -> None:
+    """RE2 over whole texts is what RE2 is to find in what is left of them."""
+    draw, used = random.Random(5), 0
+    while used < 150:
+        pattern = "".join(draw.choice(PIECES) for _ in range(draw.randrange(1, 8)))
+        texts = [
+            "".join(draw.choice(["a", "b", "é", "-", "(", "\n", "{2}", "1", "|"]) for _ in range(draw.randrange(9)))
+            for _ in range(20)
+        ]
+        try:
+            wanted = pc.match_substring_regex(pa.array(texts), pattern).to_pylist()
+        except pa.ArrowInvalid:
+            continue
+        assert results(col("a").str.contains(pattern), "string", a=texts) == wanted, pattern
+        used += bool(required(pattern).text)
+
+
 DIVISORS = [1, 2, 3, 7, 1000, 3600, 86_400, 86_400_000_000, 2**32 + 1, 2**61 - 1, 2**62, 2**62 + 3]
 
 
 @pytest.mark.parametrize("divisor", DIVISORS)
 def test_division_rounds_towards_minus_infinity(divisor: int) -> None:
     draw = random.Random(divisor)
-    values = [0, 1, -1, 2**63 - 1, -(2**63), 2**62, *(draw.randrange(-(2**63), 2**63) >> draw.randrange(64) for _ in range(200))]
+    values = [
+        0,
+        1,
+        -1,
+        2**63 - 1,
+        -(2**63),
+        2**62,
+        *(draw.randrange(-(2**63), 2**63) >> draw.randrange(64) for _ in range(200)),
+    ]
     values += [min(max(k * divisor + d, -(2**63)), 2**63 - 1) for k in (-3, -2, -1, 1, 2, 3) for d in (-1, 0, 1)]
     source, out, valid = from_numbers("q", values), allocate(len(values), 8), from_numbers("B", [1] * len(values))
     kernels.rescale_int64(source, 1, divisor, 11, valid, out)
@@ -157,7 +195,18 @@ def test_whole_numbers_in_text() -> None:
     draw = random.Random(2)
     texts = [f"{draw.choice(['', '-', '+'])}{draw.randrange(10**size)}" for size in range(1, 22) for _ in range(8)]
     odd = [one[:at] + draw.choice("x/:. é") + one[at + 1 :] for one in texts for at in [draw.randrange(len(one))]]
-    given = [*texts, *odd, "", "-", "00000000012", "0" * 30 + "7", "12345678", "123456789", "1234567890123456", "12345678901234567"]
+    given = [
+        *texts,
+        *odd,
+        "",
+        "-",
+        "00000000012",
+        "0" * 30 + "7",
+        "12345678",
+        "123456789",
+        "1234567890123456",
+        "12345678901234567",
+    ]
 
     def number(text: str) -> int | None:
         return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) and -(2**63) <= int(text) < 2**63 else None
@@ -181,4 +230,6 @@ def test_bitmaps_from_any_bit_on() -> None:
     for skip in (0, 1, 7, 8, 9, 63):
         for length in (0, 1, 6, 7, 8, 9, 17, 130):
             part = pa.array(flags, pa.bool_()).slice(skip, length)
-            assert Pipeline({"a": "bool"}).run(pa.record_batch({"a": part})).batch["a"].to_pylist() == flags[skip : skip + length]
+            assert (
+                Pipeline({"a": "bool"}).run(pa.record_batch({"a": part})).batch["a"].to_pylist() == flags[skip : skip + length]
+            )

@@ -15,7 +15,6 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory
 from millstream.schema import STRING, UINT64
 
-
 _REPEATING = ("add", "subtract", "multiply", "divide")
 """Verbs whose kernels for floats know of literals on the right."""
 

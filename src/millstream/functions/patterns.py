@@ -13,9 +13,10 @@ from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.functions.arrow import by_arrow, check_pattern
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
-from millstream.functions.pieces import Signer, text_bytes, written
+from millstream.functions.pieces import Signer
 from millstream.functions.required import required
 from millstream.functions.signatures import one_of
+from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, from_bytes
 from millstream.schema import BOOL, TYPES, Type

@@ -193,9 +193,7 @@ def fold_block(typingctx: Any, source: Any, source_at: Any, first: Any, target: 
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         refuse_outside(context, builder, signature.args[0], args[0], args[1], 32)
-        loaded = builder.load(
-            pointer(context, builder, signature.args[0], args[0], args[1], _BLOCK), align=1, typ=_BLOCK
-        )
+        loaded = builder.load(pointer(context, builder, signature.args[0], args[0], args[1], _BLOCK), align=1, typ=_BLOCK)
         start = builder.insert_element(
             ir.Constant(_BLOCK, None), builder.trunc(args[2], ir.IntType(8)), ir.Constant(ir.IntType(32), 0)
         )

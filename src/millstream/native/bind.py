@@ -329,9 +329,7 @@ _QUICK: dict[tuple[bool, ...], Callable[[Any], Callable[..., int]]] = {
         )
     ),
     (_A, _S, _S, _A): lambda f: lambda a, s, t, b: f(a.address, a.count, s, t, b.address, b.count),
-    (_A, _S, _S, _A, _A): lambda f: (
-        lambda a, s, t, b, c: f(a.address, a.count, s, t, b.address, b.count, c.address, c.count)
-    ),
+    (_A, _S, _S, _A, _A): lambda f: lambda a, s, t, b, c: f(a.address, a.count, s, t, b.address, b.count, c.address, c.count),
     (_A, _S, _S, _S, _A): lambda f: lambda a, s, t, u, b: f(a.address, a.count, s, t, u, b.address, b.count),
 }
 """Callers of the shapes that come most often, array or scalar: without a loop they take half the time."""
