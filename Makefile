@@ -35,7 +35,7 @@ help:
 	@echo "make bench   throughput beside pyarrow, Polars and DuckDB on this machine"
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
-	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
+	@echo "make faults  SEEDS=10000 histories of handlers under faults, every fault and deadline, and the model of the protocol in full"
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
 	@echo "make local   the SAM template with the pipeline in FUNCTION=folder, on this machine, with moto in the place of AWS, until Ctrl-C"
@@ -105,6 +105,7 @@ faults: $(DEV)
 	@$(KERNELS)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS)
 	@$(BIN)/python -m tests.faults.model --full
+	@$(PYTEST) -q tests/faults
 
 crash: $(DEV)
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash kill --times 300
