@@ -37,7 +37,7 @@ help:
 	@echo "make bench-compare  BASE=main beside what is checked out, in turn; fails where it is slower beyond noise; ONLY=json for a part"
 	@echo "make bench-growth  how cost grows with records, sizes, columns, selectivity and lookups: plots under docs/images/"
 	@echo "make fuzz    fuzz the decoder for SECONDS=60; a finding stays as a test"
-	@echo "make faults  SEEDS=10000 histories of handlers under faults, and the model of the ledger's protocol in full"
+	@echo "make faults  SEEDS=10000 histories of handlers under faults, every fault and deadline, and the model of the protocol in full"
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
 	@echo "make local   the SAM template with the pipeline in FUNCTION=folder, on this machine, with moto in the place of AWS, until Ctrl-C"
@@ -57,9 +57,8 @@ demo: $(RUN)
 check: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/cfn-lint sam/template.yaml
-	@$(BIN)/millstream glue sam/function/pipeline.yaml $(GLUE) --check >/dev/null
+	@($(BIN)/cfn-lint sam/template.yaml && $(BIN)/millstream glue sam/function/pipeline.yaml $(GLUE) --check >/dev/null) & \
+	  $(BIN)/mypy; typed=$$?; wait $$! && exit $$typed
 
 # What the template's table is made with; without --check it is written.
 GLUE := --resource GlueTable --database '!Ref GlueDatabase' --location '!Sub s3://$${CuratedBucket}/data/' --projection month=1..12 --into sam/template.yaml
@@ -115,6 +114,7 @@ faults: $(DEV)
 	@$(KERNELS)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS)
 	@$(BIN)/python -m tests.faults.model --full
+	@$(PYTEST) -q tests/faults
 
 crash: $(DEV)
 	@env -u MILLSTREAM_BACKEND $(BIN)/python -m tests.crash kill --times 300
@@ -167,7 +167,8 @@ layer-test: $(DEV)
 	@for python in $(TESTED); do \
 	  $(BIN)/python -m layer.build --python $$python --arch $(TESTED_ARCH) && \
 	  LAMBDA_LAYER=layer/dist/millstream-$$python-$(TESTED_ARCH).zip LAMBDA_TESTS=required \
-	    $(PYTEST) --dist load tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py || exit 1; \
+	    $(PYTEST) --dist load -m "long or not long" tests/layer/test_sandbox.py tests/aws/test_functions.py tests/aws/test_runtime.py \
+	      tests/aws/test_user_functions.py || exit 1; \
 	done
 	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
 

@@ -27,7 +27,7 @@ ROWS = (
     ("notation",),
     ("expr", "across", "grammar", "tables"),
     ("steps",),
-    ("lookups",),
+    ("lookups", "userfunc"),
     ("binding", "plan", "planned", "aggregates", "partials", "optimise", "nullness"),
     ("engine", "outcome", "lineage"),
     ("documents", "pipeline", "spec", "step_forms", "file_schema"),
@@ -181,6 +181,10 @@ def test_pyarrow_compute_is_imported_late():
 DANGEROUS = {
     ("native/bind.py", "pickle.loads"): "a constant compiled into our own checked object",
     ("kernels/spec.py", "exec"): "kernels rewritten from this package's own source",
+    (
+        "native/user_build.py",
+        "exec",
+    ): "a user's own function, as text from the process that has run its module, in a child that compiles it",
 }
 
 

@@ -96,3 +96,13 @@ def test_prepare_turns_csv_into_records():
         {"year": 2013, "carrier": "9E", "tailnum": "N1", "dep_delay": None, "time_hour": "2013-01-01T11:00:00Z"},
         {"year": 2013, "carrier": "9E", "tailnum": "12", "dep_delay": 1.5, "time_hour": None},
     ]
+
+
+def test_user_functions(tmp_path):
+    folder = EXAMPLES / "user_functions"
+    report = json.loads(run("run", folder / "pipeline.yaml", folder / "lines.ndjson", "--out", tmp_path, "--json"))
+    assert report["counts"] == {"delivered": 5, "written": 3, "filtered": 1, "duplicate": 0, "rejected": 1, "failed": 0}
+    assert report["rejected_by_code"] == {"UDF_FAILED": 1}
+    (path,) = tmp_path.glob("*.ndjson")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["slug"], row["tax"]) for row in rows] == [("desk-lamp", 15.53), ("office-chair", 47.25), ("monitor", None)]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from millstream.pipeline import Pipeline
     from millstream.schema import Column, Schema
     from millstream.tables import lookup
+    from millstream.userfunc.declared import udf
 
 _HOMES = {
     "Schema": "schema",
@@ -59,6 +60,7 @@ _HOMES = {
         "across",
     ),
     "lookup": "tables",
+    "udf": "userfunc.declared",
     "decode_csv": "decode.csv",
     "decode_json": "decode.json",
     "run_files": "local.run",
@@ -105,6 +107,7 @@ __all__ = [
     "min_horizontal",
     "now",
     "run_files",
+    "udf",
     "when",
 ]
 

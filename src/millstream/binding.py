@@ -14,7 +14,7 @@ import pyarrow as pa
 from millstream.classes import dataclass
 from millstream.columns import open_array
 from millstream.errors import PlanError
-from millstream.expr import Alias, Apply, Col, Expr, Lit
+from millstream.expr import Alias, Apply, Col, Expr, Lit, UserCall
 from millstream.functions import CATALOGUE, Function
 from millstream.functions.constants import counts, fits, literal_value, operand_of
 from millstream.functions.function import Operand
@@ -124,6 +124,9 @@ def _bind(expression: Expr, columns: Mapping[str, Type]) -> Bound:
                 return _bind(_told(expression, lambda: rewrite(*expression.arguments, **options)), columns)
             arguments = [_bind(one, columns) for one in expression.arguments]
             return _told(expression, lambda: _applied(expression, arguments))
+        case UserCall():
+            given = [_bind(one, columns) for one in expression.arguments]
+            return _told(expression, lambda: _by_user(expression, given))
     raise PlanError(f"{type(expression).__name__} is no expression; write col('name') or lit(value)")
 
 
@@ -149,6 +152,13 @@ def _applied(expression: Apply, arguments: list[Bound]) -> Bound:
     signature = function.signature([_operand(one) for one in arguments], options)
     settled = tuple(_settled(one, kind) for one, kind in zip(arguments, signature.arguments, strict=True))
     return Applied(signature.result, function, settled, options)
+
+
+def _by_user(expression: UserCall, arguments: list[Bound]) -> Bound:
+    function: Function = expression.function.bound  # type: ignore[attr-defined]
+    signature = function.signature([_operand(one) for one in arguments], {})
+    settled = tuple(_settled(one, kind) for one, kind in zip(arguments, signature.arguments, strict=True))
+    return Applied(signature.result, function, settled, {})
 
 
 def _operand(bound: Bound) -> Operand:

@@ -1,7 +1,7 @@
 """The command line.
 
-`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `doctor`, `emulate`, `rightsize`,
-`forecast`, `layer publish`. Exit status 0 done, 1 the run failed, 2 usage.
+`millstream run`, `gc`, `replay`, `redrive`, `infer`, `glue`, `functions`, `settings`, `plan`, `build`, `doctor`, `emulate`,
+`rightsize`, `forecast`, `layer publish`. Exit status 0 done, 1 the run failed, 2 usage.
 """
 
 from __future__ import annotations
@@ -91,6 +91,21 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--schema", action="store_true", help="print the JSON Schema by which editors check pipeline files")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     plan.set_defaults(call=_plan)
+    build = commands.add_parser(
+        "build",
+        help="compile a pipeline's own functions for Lambda",
+        description="Compile the functions under @udf that a pipeline calls, ahead of time, into DIR/millstream_udf/, which goes into the "
+        "Lambda function's folder. It takes numba; what runs them does not.",
+    )
+    build.add_argument("pipeline", metavar="PIPELINE", help="file.yaml, or file.py:name")
+    build.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="the folder that is deployed, where the pipeline's file is"
+    )
+    build.add_argument(
+        "--target", metavar="CPU", action="append", default=[], help="x86_64 or arm64; may come twice (default: both)"
+    )
+    build.add_argument("--json", action="store_true", help="print one JSON object")
+    build.set_defaults(call=_build)
     doctor = commands.add_parser("doctor", help="tell what runs on this machine and what is off")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(call=_doctor)
@@ -352,6 +367,18 @@ def _plan(arguments: argparse.Namespace) -> int:
 
     found = explain(load_pipeline(arguments.pipeline))
     return _told(arguments, found.to_dict, lambda: found.render(arguments.explain), None)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from millstream.local.load import load_pipeline
+    from millstream.steps import functions_of
+    from millstream.userfunc.building import build, targets_of
+
+    targets = targets_of(arguments.target)
+    built = build(functions_of(load_pipeline(arguments.pipeline).steps), Path(arguments.out), targets)
+    return _told(arguments, built.to_dict, built.render, None)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,9 @@ from millstream.types import BINARY, Type, from_arrow
 
 _WIDTHS = {8: 1, 16: 2, 32: 4}
 
+REPEATED = 32
+"""How often `Vector.one` holds its item: the rows that kernels/compare.py compares at once."""
+
 
 class Vector:
     """A column inside the engine.
@@ -25,12 +28,14 @@ class Vector:
     valid: a byte a row: 1 valid, 0 null, 2 and up a `Code`; None when every row is valid.
     children: as `Type.children` has them. Lists may lie in them in any order, overlap and leave gaps; a struct's have its
     own `length`, and are null where it is.
+    one: for a literal, `REPEATED` items of what every row holds; kernels that know of it leave `values` alone.
     """
 
     __slots__ = (
         "children",
         "data",
         "length",
+        "one",
         "type",
         "valid",
         "values",
@@ -44,6 +49,7 @@ class Vector:
         valid: Memory | None = None,
         data: Memory | None = None,
         children: tuple[Vector, ...] = (),
+        one: Memory | None = None,
     ) -> None:
         self.type = type
         self.length = length
@@ -51,6 +57,7 @@ class Vector:
         self.valid = valid
         self.data = data
         self.children = children
+        self.one = one
 
     def validity(self) -> Memory:
         """The validity bytes, to be read: where there are none, ones that are shared."""
@@ -84,17 +91,23 @@ def constant(kind: Type, value: Any, length: int) -> Vector:
         return Vector(kind, length, filled_bytes(int(value), length))
     if kind.physical == "string":
         data = from_bytes(value.encode() if isinstance(value, str) else value)
-        values = allocate(length, 8)
-        kernels.fill_int64(data.count << 32, values)
-        return Vector(kind, length, values, None, data)
+        values, one = _repeated(data.count << 32, length)
+        return Vector(kind, length, values, None, data, one=one)
     bits = literal_bits(kind, value)
     if kind.physical == "decimal":
         values = allocate(2 * length, 8)
         kernels.fill_int128(*int128_words(bits), values)
         return Vector(kind, length, values)
-    values = allocate(length, 8)
+    values, one = _repeated(bits, length)
+    return Vector(kind, length, values, one=one)
+
+
+def _repeated(bits: int, length: int) -> tuple[Memory, Memory]:
+    """A word in every row, and `REPEATED` times."""
+    values, one = allocate(length, 8), allocate(REPEATED, 8)
     kernels.fill_int64(bits, values)
-    return Vector(kind, length, values)
+    kernels.fill_int64(bits, one)
+    return values, one
 
 
 def int128_words(value: int) -> tuple[int, int]:
@@ -195,7 +208,7 @@ def rows_of(vector: Vector, first: int, count: int) -> Vector:
     else:
         words = 2 if vector.type.physical == "decimal" else 1
         values = vector.values.part(8 * words * first, words * count, 8)
-    return Vector(vector.type, count, values, valid, vector.data, vector.children)
+    return Vector(vector.type, count, values, valid, vector.data, vector.children, vector.one)
 
 
 def as_bytes(vector: Vector) -> Vector:

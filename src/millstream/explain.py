@@ -23,6 +23,8 @@ from millstream.pipeline import Pipeline
 from millstream.plan import Assign, Keep, Plan, Probe, Step
 from millstream.planned import Check, Gather, Spread
 from millstream.schema import BOOL, Type
+from millstream.steps import functions_of
+from millstream.userfunc.declared import told
 
 _ROWS = 2
 """The rows of nulls that steps are tried on, to see which kernels they call."""
@@ -82,6 +84,8 @@ def _notes(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"  rows are chosen once for it and {', '.join(one['also'])}"
     if one["no_longer_null"]:
         yield f"  no longer null: {', '.join(one['no_longer_null'])}"
+    for own in one["functions"]:
+        yield f"  {own['name']}: {own['signature']}, {own['runs']}"
     yield f"  kernels: {', '.join(one['kernels']) or 'none'}"
 
 
@@ -113,6 +117,7 @@ def explain(pipeline: Pipeline) -> Explained:
                 "no_longer_null": sorted(nullable - now - made.keys()) if not isinstance(step, Gather) else [],
                 "before": behind,
                 "also": list(step.also) if isinstance(step, Keep) else [],
+                "functions": [told(one) for one in functions_of(pipeline.steps[number - 1 : number])],
                 "kernels": _called(step, kinds),
             }
         )

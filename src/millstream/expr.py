@@ -16,6 +16,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from millstream.classes import Protocol
 from millstream.errors import UsageError
 from millstream.literals import literal_text, quoted
 from millstream.methods import Lists, Methods, Struct, Text, Time
@@ -345,6 +346,50 @@ class Apply(_Node):
     def text(self, binding: int = 0) -> Name:
         text, own = applied_text(self)
         return f"({text})" if own < binding else text
+
+
+class Own(Protocol):
+    """A user's function, as far as expressions know it (`millstream.userfunc`)."""
+
+    name: Name
+
+
+class UserCall(_Node):
+    """A user's function over arguments."""
+
+    __slots__ = ("arguments", "depth", "function", "size")
+    function: Own
+    arguments: tuple[Expr, ...]
+
+    def __init__(self, function: Own, arguments: tuple[Expr, ...]) -> None:
+        _set(self, function=function, arguments=arguments)
+        self._grow(*arguments)
+
+    @property
+    def output_name(self) -> Name | None:
+        return next((one.output_name for one in self.arguments if one.output_name is not None), None)
+
+    @property
+    def columns(self) -> tuple[Name, ...]:
+        return tuple(dict.fromkeys(name for one in self.arguments for name in one.columns))
+
+    def text(self, binding: int = 0) -> Name:
+        return f"{self.function.name}({', '.join(one.text() for one in self.arguments)})"
+
+
+def user_functions(values: Any) -> Iterator[Any]:
+    """The users' functions that are called in expressions, which may stand in tuples; one may come twice."""
+    waiting = [values]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, tuple):
+            waiting += reversed(one)
+        elif isinstance(one, Alias):
+            waiting.append(one.inner)
+        elif isinstance(one, Apply | UserCall):
+            if isinstance(one, UserCall):
+                yield one.function
+            waiting += reversed(one.arguments)
 
 
 class When:

@@ -29,6 +29,7 @@ def file_schema() -> dict[str, Any]:
             "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"},
             "input": _input(),
             "schema": _schema(),
+            "functions": NAMES,
             "steps": {"type": "array", "items": {"anyOf": [_step(kind, one) for kind, one in _steps().items()]}},
             "output": _output(),
         },

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 from millstream import across
@@ -61,6 +64,22 @@ _CALLS: dict[str, Callable[..., Any]] = {
         )
     },
 }  # fmt: skip
+
+
+OWN_NAMES = tuple(_CALLS)
+"""The functions of expressions, whose names no user's function may have."""
+
+_users: ContextVar[Mapping[str, Callable[..., Expr]]] = ContextVar("millstream_users_functions", default=MappingProxyType({}))
+
+
+@contextmanager
+def with_functions(functions: Mapping[str, Callable[..., Expr]]) -> Iterator[None]:
+    """Users' functions may be called by these names in what is parsed meanwhile."""
+    before = _users.set(functions)
+    try:
+        yield
+    finally:
+        _users.reset(before)
 
 
 def parse(text: str) -> Expr:
@@ -205,8 +224,13 @@ class _Reader:
         if isinstance(node, ast.Name):
             if node.id in _CALLS:
                 return _CALLS[node.id]
+            users = _users.get()
+            if node.id in users:
+                return users[node.id]
+            own = f"; your own: {', '.join(users)}" if users else ""
             raise self.refuse(
-                node, f"there is no function {node.id!r}; functions are methods: price.cast('int64'), name.str.to_lowercase()"
+                node,
+                f"there is no function {node.id!r}; functions are methods: price.cast('int64'), name.str.to_lowercase(){own}",
             )
         if not isinstance(node, ast.Attribute):
             raise self.refuse(node, "only methods can be called")

@@ -23,7 +23,7 @@ MEANING = {
     Code.BAD_VALUE: "the text is no value of the type",
     Code.NOT_NULL: "null in a column that is not nullable",
     Code.NO_MATCH: "the lookup has no row for the key",
-    Code.UDF_FAILED: "the function failed for the key",
+    Code.UDF_FAILED: "the function failed",
 }
 """What a code means when a step rejects."""
 

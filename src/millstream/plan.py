@@ -107,6 +107,11 @@ def plan(
     from millstream.optimise import optimised  # it takes the steps of this module apart
 
     steps = tuple(steps)
+    called = written.functions_of(steps)
+    if called:
+        from millstream.userfunc.declared import prepare
+
+        prepare(called)
     columns: dict[str, Type] = {one.name: one.holds for one in schema.values()}
     made: list[Step] = []
     names = set(columns)

@@ -16,7 +16,7 @@ from millstream.classes import dataclass, replace
 from millstream.errors import MillstreamError, PlanError, SpecError, UsageError
 from millstream.expr import Expr, Lit, as_expr
 from millstream.schema import REST, Column, Field, Schema
-from millstream.steps import Drop, DropNulls, Enrich, Filter, Join, Rename, Select, Step, WithColumns
+from millstream.steps import Drop, DropNulls, Enrich, Filter, Join, Rename, Select, Step, WithColumns, functions_of
 from millstream.values import to_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ VERSION = 1
 MOST_BYTES = 1 << 20
 _MOST = 1 << 50
 
-_KEYS = ("version", "name", "input", "schema", "steps", "output")
+_KEYS = ("version", "name", "input", "schema", "functions", "steps", "output")
 INPUT = {
     "format": ("auto", "json", "ndjson", "concatenated", "csv"),
     "compression": ("auto", "none", "gzip", "zlib", "zstd", "bzip2", "lz4"),
@@ -120,14 +120,29 @@ def written(
     name: str, source: Mapping[str, Any], schema: Schema, steps: Iterable[Step], output: Mapping[str, Any], urls: bool = True
 ) -> dict[str, Any]:
     """A pipeline as plain data that `read` takes back; without `urls`, what it says apart from where files are."""
+    steps = tuple(steps)
     return {
         "version": VERSION,
         "name": name,
         "input": dict(source),
         "schema": {one.name: _column(one) for one in schema.values()},
+        **_functions(steps, urls),
         "steps": [{step.name: _step(step, urls)} for step in steps],
         "output": dict(output),
     }
+
+
+def _functions(steps: tuple[Step, ...], urls: bool) -> dict[str, Any]:
+    """Users' functions: the files that they are in; without `urls`, what they are."""
+    called = functions_of(steps)
+    if not called:
+        return {}
+    if not urls:
+        return {"functions": sorted(f"{one.name} {one.digest}" for one in called)}
+    from millstream.userfunc.files import files_of
+
+    files = files_of(called)
+    return {"functions": files[0] if len(files) == 1 else files}
 
 
 def _column(one: Field) -> Any:
@@ -218,13 +233,34 @@ def _parts(said: Any, folder: Path) -> Parts:
         raise SpecError(f"version is {shown(said.get('version'))}; write version: {VERSION}").within("version")
     if "schema" not in said:
         raise SpecError("there is no schema; write schema: {price: float64, …}")
+    own = _under("functions", lambda files: _own_functions(files, folder), said.get("functions"))
     return Parts(
         _under("name", checked_name, said.get("name", "pipeline")),
         _under("input", checked_input, _given(said, "input", {})),
         _under("schema", _schema, said["schema"]),
-        _under("steps", lambda steps: tuple(_read_steps(steps, folder)), _given(said, "steps", [])),
+        _under("steps", lambda steps: _steps(steps, folder, own), _given(said, "steps", [])),
         _under("output", checked_output, _given(said, "output", {})),
     )
+
+
+def _steps(said: Any, folder: Path, own: Mapping[str, Callable[..., Expr]]) -> tuple[Step, ...]:
+    """The steps, whose expressions may call a user's own functions."""
+    if not own:
+        return tuple(_read_steps(said, folder))
+    from millstream.grammar import with_functions
+
+    with with_functions(own):
+        return tuple(_read_steps(said, folder))
+
+
+def _own_functions(said: Any, folder: Path) -> dict[str, Callable[..., Expr]]:
+    """A user's own functions, of the Python files that a pipeline names. Their code is run, as that of a pipeline in Python is."""
+    if said is None:
+        return {}
+    from millstream.grammar import OWN_NAMES
+    from millstream.userfunc.files import functions_of
+
+    return {name: one.of for name, one in functions_of(said, folder, OWN_NAMES).items()}
 
 
 def _under(key: str, read: Callable[[Any], T], said: Any) -> T:

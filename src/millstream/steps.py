@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from millstream.classes import dataclass
-from millstream.expr import Expr
+from millstream.expr import Expr, user_functions
 from millstream.schema import Type
 from millstream.tables import Lookup
 
@@ -147,3 +147,8 @@ class GroupBy:
 
 
 Step = WithColumns | Filter | DropNulls | Select | Drop | Rename | Join | Enrich | Cast | Unique | Expect | Explode | GroupBy
+
+
+def functions_of(steps: Iterable[Step]) -> list[Any]:
+    """The users' functions that the expressions of steps call, each once, in order."""
+    return list(dict.fromkeys(one for step in steps for one in user_functions(tuple(vars(step).values()))))

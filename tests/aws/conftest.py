@@ -167,6 +167,16 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path | Sandbox:
 @pytest.fixture(params=CLIENTS)
 def runtime_version(request: pytest.FixtureRequest, layer: Path | Sandbox) -> str:
     """Each major version of awslambdaric in turn."""
+    return _runs(request, layer)
+
+
+@pytest.fixture(params=[*(pytest.param(one, marks=pytest.mark.long) for one in list(CLIENTS)[:-1]), list(CLIENTS)[-1]])
+def recent_runtime_version(request: pytest.FixtureRequest, layer: Path | Sandbox) -> str:
+    """The newest; the others where all that takes long runs."""
+    return _runs(request, layer)
+
+
+def _runs(request: pytest.FixtureRequest, layer: Path | Sandbox) -> str:
     version: str = request.param
     if version not in (supported(layer.python.minor) if isinstance(layer, Sandbox) else supported()):
         pytest.skip(f"awslambdaric {version} has no wheel for this Python, and no Lambda runtime has both")

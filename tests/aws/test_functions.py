@@ -97,7 +97,7 @@ def payloads(bucket, prefix="bad/"):
 
 
 @pytest.fixture
-def function(lambda_function, runtime_version, aws, bucket):
+def function(lambda_function, recent_runtime_version, aws, bucket):
     """function(handler, **settings) starts one that writes to the bucket; a setting of None leaves one out."""
 
     def start(handler, source="", **settings):
@@ -107,7 +107,7 @@ def function(lambda_function, runtime_version, aws, bucket):
             source,
             handler,
             files={"pipeline.yaml": PIPELINE},
-            version=runtime_version,
+            version=recent_runtime_version,
             environment={"AWS_ENDPOINT_URL": aws, **environment},
         )
 

@@ -1,9 +1,13 @@
 """What sam/README.md says of the template is so."""
 
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
+from millstream.native import build
 from tests.sam.stack import FOLDER, Stack, source
 
 pytestmark = pytest.mark.once
@@ -44,3 +48,22 @@ def test_a_stacks_name_may_be_as_long_as_it_says():
     stack = Stack.of(FifoSource="true")
     names = [one["QueueName"] for one in stack.kind("SQS::Queue").values() if "QueueName" in one]
     assert max(len(name) - len("ms") + most for name in names) == 80
+
+
+def test_its_makefile_compiles_functions_into_the_folder_that_is_deployed(tmp_path):
+    if shutil.which("make") is None or shutil.which("ld") is None:
+        pytest.skip("NOT TESTED: needs make and ld")
+    examples = FOLDER.parent / "examples" / "user_functions"
+    shutil.copytree(FOLDER / "function", tmp_path / "function")
+    shutil.copy(FOLDER / "Makefile", tmp_path)
+    for name in ("pricing.py", "pipeline.yaml"):
+        shutil.copy(examples / name, tmp_path / "function")
+    target = build.host_target()
+    words = ("make", "functions", f"ARCH={target}", f"MILLSTREAM={sys.executable} -m millstream")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "function" / "millstream_udf"
+    assert sorted(str(one.relative_to(made)) for one in made.rglob("*.*")) == [
+        f"{target}/functions.so",
+        f"{target}/manifest.json",
+    ]

@@ -15,6 +15,9 @@ from millstream.native.bind import kernels
 from millstream.native.memory import Memory
 from millstream.schema import STRING, UINT64
 
+_REPEATING = ("add", "subtract", "multiply", "divide")
+"""Verbs whose kernels for floats know of literals on the right."""
+
 
 def _signature(symbol: str, always_float: bool = False) -> Callable[[Sequence[Operand], Mapping[str, Any]], Signature]:
     """The first of texts, times, decimals and numbers that both sides are."""
@@ -49,7 +52,9 @@ def _binary(verb: str, symbol: str) -> Callable[[Call], Memory | Vector]:
         out = call.numbers()
         kernel = getattr(kernels, f"{verb}_{call.type.physical}")
         if call.type.physical == "float64":
-            kernel(left.values, right.values, out)
+            if left.one is not None and verb in ("add", "multiply"):
+                left, right = right, left
+            kernel(left.values, right.one or right.values if verb in _REPEATING else right.values, out)
         else:
             call.fault(kernel, left.values, right.values, out=out)
         return out

@@ -22,8 +22,8 @@ from millstream.functions.function import (
     written_with,
 )
 from millstream.functions.logic import choose, filled
-from millstream.functions.pieces import text_bytes, written
 from millstream.functions.signatures import column_of, common, comparable, described, logical
+from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, from_bytes, from_numbers
 from millstream.schema import BOOL, NULL, STRING

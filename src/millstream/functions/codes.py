@@ -10,8 +10,9 @@ from millstream.columns import Vector, constant, filled_bytes, ones, room_for_te
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.logic import choose
-from millstream.functions.pieces import Signer, text_bytes
+from millstream.functions.pieces import Signer
 from millstream.functions.signatures import column_of, one_of
+from millstream.functions.written import text_bytes
 from millstream.hashing import Table
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, allocate, from_numbers

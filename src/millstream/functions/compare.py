@@ -51,12 +51,13 @@ def _comparison(verb: str, swap: bool, flip: int) -> Callable[[Call], Memory]:
             left, right = right, left
         out = call.bytes()
         if left.type.physical == "string":
-            getattr(kernels, f"{verb}_string")(left.data or EMPTY, left.values, right.data or EMPTY, right.values, flip, out)
+            ones, others = left.one or left.values, right.one or right.values
+            getattr(kernels, f"{verb}_string")(left.data or EMPTY, ones, right.data or EMPTY, others, flip, out)
             return out
         physical = {"bool": "uint8", "uint64": "int64" if verb == "equal" else "uint64"}.get(
             left.type.physical, left.type.physical
         )
-        getattr(kernels, f"{verb}_{physical}")(left.values, right.values, flip, out)
+        getattr(kernels, f"{verb}_{physical}")(left.one or left.values, right.one or right.values, flip, out)
         return out
 
     return compute

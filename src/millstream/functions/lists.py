@@ -9,8 +9,8 @@ from millstream.columns import Vector, filled_bytes, ones, rows_of, take
 from millstream.errors import PlanError
 from millstream.functions.constants import fits
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Policy, Signature, written_with
-from millstream.functions.pieces import text_bytes, written
 from millstream.functions.signatures import described, wide
+from millstream.functions.written import text_bytes, written
 from millstream.hashing import Table
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, from_bytes

@@ -62,7 +62,7 @@ def filled(source: Vector, other: Vector) -> Vector:
         and kernels.greatest_uint8(source.valid) < 2
     ):
         out = allocate(source.length, 8)
-        kernels.choose_int64(source.valid, source.values, other.values, out)
+        kernels.choose_int64(source.valid, source.values, other.one or other.values, out)
         return Vector(source.type, source.length, out)
     return choose(_is_not_null(Call((source,), {}, BOOL, source.length)), source, other)
 
@@ -106,7 +106,7 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
         return Vector(yes.type, length, out, known)
     out = allocate(length, 8)
     if yes.type.physical != "string":
-        kernels.choose_int64(picked, yes.values, no.values, out)
+        kernels.choose_int64(picked, yes.one or yes.values, no.one or no.values, out)
         return Vector(yes.type, length, out, known)
     data = room_for_text(kernels.measure_choice(picked, known or ones(length), yes.values, no.values, out))
     kernels.choose_string(picked, yes.data or EMPTY, yes.values, no.data or EMPTY, no.values, out, data)

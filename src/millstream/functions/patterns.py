@@ -13,8 +13,10 @@ from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.functions.arrow import by_arrow, check_pattern
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
-from millstream.functions.pieces import Signer, text_bytes, written
+from millstream.functions.pieces import Signer
+from millstream.functions.required import required
 from millstream.functions.signatures import one_of
+from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, from_bytes
 from millstream.schema import BOOL, TYPES, Type
@@ -114,7 +116,27 @@ def _contains(call: Call) -> Memory:
         out = call.bytes()
         kernels.contains_string(source.data, source.values, from_bytes(call.options["pattern"].encode()), out)
         return out
-    return by_arrow(call, "match_substring_regex", source, pattern=call.options["pattern"]).values
+    return _matched(call, source, call.options["pattern"])
+
+
+def _matched(call: Call, source: Vector, pattern: str) -> Memory:
+    """Where a regular expression matches. RE2 gets the rows alone that hold what each match holds."""
+    needed = required(pattern)
+    if not needed.text:
+        return by_arrow(call, "match_substring_regex", source, pattern=pattern).values
+    needle, out = from_bytes(needed.text.encode()), call.bytes()
+    if needed.is_all:
+        kernels.contains_string(source.data, source.values, needle, out)
+        return out
+    rows, views = call.numbers(), call.numbers()
+    valid = call.valid or source.validity()
+    count = kernels.find_rows(source.data, source.values, valid, needle, int(needed.begins), rows, views)
+    kernels.fill_uint8(0, out)
+    if count:
+        left = Vector(source.type, count, views.part(0, count, 8), None, source.data)
+        matches = by_arrow(Call((left,), {}, BOOL, count), "match_substring_regex", left, pattern=pattern)
+        kernels.put_uint8(matches.values, rows.part(0, count, 8), out)
+    return out
 
 
 def _count(call: Call) -> Memory:
@@ -127,8 +149,12 @@ def _count(call: Call) -> Memory:
 
 
 def _find(call: Call) -> Memory:
-    name = "find_substring" if call.options["literal"] else "find_substring_regex"
-    found = by_arrow(call, name, call.arguments[0], pattern=call.options["pattern"]).values
+    (source,) = call.arguments
+    if call.options["literal"]:
+        out = call.numbers()
+        call.fault(kernels.find_string, source.data, source.values, from_bytes(call.options["pattern"].encode()), out=out)
+        return out
+    found = by_arrow(call, "find_substring_regex", source, pattern=call.options["pattern"]).values
     call.fault(kernels.refuse_outside, found, 0, (1 << 62), 0)
     return found
 
@@ -176,9 +202,10 @@ FUNCTIONS = (
         _contains,
         (
             Example('s.str.contains("[0-9]{2}$")', _S, [True, False, None]),
+            Example('s.str.contains("a-[0-9]")', _S, [True, False, None]),
             Example('s.str.contains("-1", literal=True)', _S, [True, False, None]),
         ),
-        ("contains_string", "pyarrow.compute.match_substring_regex"),
+        ("contains_string", "find_rows", "pyarrow.compute.match_substring_regex"),
         _PATTERN,
     ),
     Function(
@@ -204,7 +231,7 @@ FUNCTIONS = (
             Example('s.str.find("[0-9]+")', _S, [2, None, None]),
             Example('s.str.find(",", literal=True)', _S, [3, None, None]),
         ),
-        ("pyarrow.compute.find_substring", "pyarrow.compute.find_substring_regex"),
+        ("find_string", "pyarrow.compute.find_substring_regex"),
         _PATTERN,
     ),
     Function(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, room_for_text
+from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.functions.arrow import by_arrow
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import one_of
+from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_bytes
 from millstream.schema import STRING, TYPES
@@ -20,22 +21,6 @@ _EVERYTHING = (1 << 62) - 1
 _AT_START, _AT_END, _AFTER_SIGN = 0, 1, 2
 
 Signer = Callable[[Sequence[Operand], Mapping[str, Any]], Signature]
-
-
-def text_bytes(source: Vector) -> int:
-    """How many bytes the valid strings of a column have."""
-    size: int = kernels.measure_strings(source.values, source.validity(), allocate(source.length + 1, 4))
-    return size
-
-
-def written(guess: int, write: Callable[[Memory], int]) -> Memory:
-    """The bytes that a kernel writes, which returns how many they are; it is called again where the guess was too low."""
-    data = room_for_text(guess)
-    size = write(data)
-    if size > guess:
-        data = room_for_text(size)
-        write(data)
-    return data
 
 
 def _sliced(offset: int, length: int) -> Callable[[Call], Vector]:

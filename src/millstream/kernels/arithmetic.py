@@ -2,6 +2,8 @@
 
 A kernel that can fail takes `valid` as both input and output: it writes a code (or 0, null) where a row that was 1 has no
 result, and returns how many rows it did that to. Rows that are not valid hold anything and are computed all the same.
+
+Where the right side of + - * / has fewer items than there are rows, its first stands for every row.
 """
 
 from math import nan
@@ -10,6 +12,7 @@ from llvmlite import ir
 from numba import float32, float64, int64, types, uint64
 from numba.extending import intrinsic
 
+from millstream.kernels.divide import floor_by, reciprocal
 from millstream.kernels.simd import multiply_high
 from millstream.kernels.spec import F64, I64, INT, U8, U64, inlined, kernel
 
@@ -186,6 +189,11 @@ def modulo_uint64(left: U64, right: U64, valid: U8, out: U64):
 
 @kernel
 def add_float64(left: F64, right: F64, out: F64):
+    if len(right) < len(out):
+        other = right[0]
+        for i in range(len(out)):
+            out[i] = with_one_nan(left[i] + other)
+        return len(out)
     for i in range(len(out)):
         out[i] = with_one_nan(left[i] + right[i])
     return len(out)
@@ -193,6 +201,11 @@ def add_float64(left: F64, right: F64, out: F64):
 
 @kernel
 def subtract_float64(left: F64, right: F64, out: F64):
+    if len(right) < len(out):
+        other = right[0]
+        for i in range(len(out)):
+            out[i] = with_one_nan(left[i] - other)
+        return len(out)
     for i in range(len(out)):
         out[i] = with_one_nan(left[i] - right[i])
     return len(out)
@@ -200,6 +213,11 @@ def subtract_float64(left: F64, right: F64, out: F64):
 
 @kernel
 def multiply_float64(left: F64, right: F64, out: F64):
+    if len(right) < len(out):
+        other = right[0]
+        for i in range(len(out)):
+            out[i] = with_one_nan(left[i] * other)
+        return len(out)
     for i in range(len(out)):
         out[i] = with_one_nan(left[i] * right[i])
     return len(out)
@@ -207,6 +225,11 @@ def multiply_float64(left: F64, right: F64, out: F64):
 
 @kernel
 def divide_float64(left: F64, right: F64, out: F64):
+    if len(right) < len(out):
+        other = right[0]
+        for i in range(len(out)):
+            out[i] = with_one_nan(left[i] / other)
+        return len(out)
     for i in range(len(out)):
         out[i] = with_one_nan(left[i] / right[i])
     return len(out)
@@ -307,8 +330,9 @@ def rescale_int64(source: I64, multiplier: INT, divisor: INT, code: INT, valid: 
     """source * multiplier // divisor, one of which is 1. A product that is no int64 gets `code`."""
     faults = 0
     if multiplier == 1:
+        factor, shift = reciprocal(divisor)
         for i in range(len(out)):
-            out[i] = source[i] // divisor
+            out[i] = floor_by(source[i], divisor, factor, shift)
         return faults
     for i in range(len(out)):
         out[i] = source[i] * multiplier

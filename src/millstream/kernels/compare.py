@@ -2,49 +2,157 @@
 
 `flip` is 0 or 1 and turns the answer round: a <= b is less(b, a) flipped. That holds for floats too, because NaN is equal
 to itself and greater than all else here, as in Polars.
+
+Numbers are compared a block of rows at a time. A side with fewer items than there are rows is one block that holds the same item
+throughout (`columns.REPEATED` of them): it stands for a column of that, and is not read from memory again and again.
 """
 
-from numba import uint64
+from typing import Any
 
-from millstream.kernels.simd import load_word
-from millstream.kernels.spec import F64, I64, INT, U8, U64, helper, kernel
+from llvmlite import ir
+from numba import types, uint64
+from numba.extending import intrinsic
+
+from millstream.kernels.simd import load_word, pointer, refuse_outside
+from millstream.kernels.spec import F64, I64, INT, U8, U64, helper, inlined, kernel
+
+LANES = 32
+_BYTES = ir.VectorType(ir.IntType(8), LANES)
+
+
+def _block(item: Any, test: Any) -> Any:
+    """The typing of an intrinsic: out[at + k] = test(left[left_at + k], right[right_at + k]) ^ flip, for a block of rows."""
+    # LLVM's own vector loop compares four rows at a time, and packs the answers of so few at a loss.
+    items = ir.VectorType(item, LANES)
+
+    def typing(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def side(number: int) -> Any:
+                array_type, array = signature.args[number], args[number]
+                offset = builder.mul(args[number + 1], ir.Constant(ir.IntType(64), 8))
+                refuse_outside(context, builder, array_type, array, offset, 8 * LANES)
+                return builder.load(pointer(context, builder, array_type, array, offset, items), align=8, typ=items)
+
+            answers = builder.zext(test(builder, side(0), side(2)), _BYTES)
+            turns = builder.insert_element(
+                ir.Constant(_BYTES, None), builder.trunc(args[4], _BYTES.element), ir.Constant(ir.IntType(32), 0)
+            )
+            first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            answers = builder.xor(answers, builder.shuffle_vector(turns, turns, first))
+            refuse_outside(context, builder, signature.args[5], args[5], args[6], LANES)
+            builder.store(answers, pointer(context, builder, signature.args[5], args[5], args[6], _BYTES), align=1)
+            return context.get_dummy_value()
+
+        number = types.int64
+        return types.void(left, number, right, number, number, out, number), codegen
+
+    return typing
+
+
+def _less_float(builder: Any, a: Any, b: Any) -> Any:
+    """Where either is NaN: is that the right one alone?"""
+    return builder.and_(builder.fcmp_unordered("<", a, b), builder.fcmp_ordered("ord", a, a))
+
+
+def _equal_float(builder: Any, a: Any, b: Any) -> Any:
+    both = builder.and_(builder.fcmp_unordered("uno", a, a), builder.fcmp_unordered("uno", b, b))
+    return builder.or_(builder.fcmp_ordered("==", a, b), both)
+
+
+@intrinsic
+def equal_words(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("==", a, b))
+    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+
+
+@intrinsic
+def less_signed(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("<", a, b))
+    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+
+
+@intrinsic
+def less_unsigned(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_unsigned("<", a, b))
+    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+
+
+@intrinsic
+def less_doubles(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+    test = _block(ir.DoubleType(), _less_float)
+    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+
+
+@intrinsic
+def equal_doubles(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
+    test = _block(ir.DoubleType(), _equal_float)
+    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+
+
+@inlined
+def place(items, count, at):
+    """Where the item of row `at` is, of a side that has one a row, or one block of the same."""
+    return at if len(items) >= count else at & (LANES - 1)
 
 
 @kernel
 def equal_int64(left: I64, right: I64, flip: INT, out: U8):
-    for i in range(len(out)):
-        out[i] = (1 if left[i] == right[i] else 0) ^ flip
-    return len(out)
+    count = len(out)
+    whole = count & -LANES
+    for at in range(0, whole, LANES):
+        equal_words(left, place(left, count, at), right, place(right, count, at), flip, out, at)
+    for at in range(whole, count):
+        a, b = left[place(left, count, at)], right[place(right, count, at)]
+        out[at] = (1 if a == b else 0) ^ flip
+    return count
 
 
 @kernel
 def less_int64(left: I64, right: I64, flip: INT, out: U8):
-    for i in range(len(out)):
-        out[i] = (1 if left[i] < right[i] else 0) ^ flip
-    return len(out)
+    count = len(out)
+    whole = count & -LANES
+    for at in range(0, whole, LANES):
+        less_signed(left, place(left, count, at), right, place(right, count, at), flip, out, at)
+    for at in range(whole, count):
+        a, b = left[place(left, count, at)], right[place(right, count, at)]
+        out[at] = (1 if a < b else 0) ^ flip
+    return count
 
 
 @kernel
 def less_uint64(left: U64, right: U64, flip: INT, out: U8):
-    for i in range(len(out)):
-        out[i] = (1 if left[i] < right[i] else 0) ^ flip
-    return len(out)
+    count = len(out)
+    whole = count & -LANES
+    for at in range(0, whole, LANES):
+        less_unsigned(left, place(left, count, at), right, place(right, count, at), flip, out, at)
+    for at in range(whole, count):
+        a, b = left[place(left, count, at)], right[place(right, count, at)]
+        out[at] = (1 if a < b else 0) ^ flip
+    return count
 
 
 @kernel
 def equal_float64(left: F64, right: F64, flip: INT, out: U8):
-    for i in range(len(out)):
-        a, b = left[i], right[i]
-        out[i] = (1 if (a == b) | ((a != a) & (b != b)) else 0) ^ flip
-    return len(out)
+    count = len(out)
+    whole = count & -LANES
+    for at in range(0, whole, LANES):
+        equal_doubles(left, place(left, count, at), right, place(right, count, at), flip, out, at)
+    for at in range(whole, count):
+        a, b = left[place(left, count, at)], right[place(right, count, at)]
+        out[at] = (1 if (a == b) | ((a != a) & (b != b)) else 0) ^ flip
+    return count
 
 
 @kernel
 def less_float64(left: F64, right: F64, flip: INT, out: U8):
-    for i in range(len(out)):
-        a, b = left[i], right[i]
-        out[i] = (1 if (a < b) | ((a == a) & (b != b)) else 0) ^ flip
-    return len(out)
+    count = len(out)
+    whole = count & -LANES
+    for at in range(0, whole, LANES):
+        less_doubles(left, place(left, count, at), right, place(right, count, at), flip, out, at)
+    for at in range(whole, count):
+        a, b = left[place(left, count, at)], right[place(right, count, at)]
+        out[at] = (1 if (a < b) | ((a == a) & (b != b)) else 0) ^ flip
+    return count
 
 
 @kernel
@@ -137,8 +245,9 @@ def less_bytes(left, left_at, left_length, right, right_at, right_length):
 
 @kernel
 def equal_string(left_data: U8, left: I64, right_data: U8, right: I64, flip: INT, out: U8):
-    for i in range(len(out)):
-        a, b = left[i], right[i]
+    count = len(out)
+    for i in range(count):
+        a, b = left[place(left, count, i)], right[place(right, count, i)]
         length = a >> 32
         same = 0
         if length == b >> 32:
@@ -149,7 +258,8 @@ def equal_string(left_data: U8, left: I64, right_data: U8, right: I64, flip: INT
 
 @kernel
 def less_string(left_data: U8, left: I64, right_data: U8, right: I64, flip: INT, out: U8):
-    for i in range(len(out)):
-        a, b = left[i], right[i]
+    count = len(out)
+    for i in range(count):
+        a, b = left[place(left, count, i)], right[place(right, count, i)]
         out[i] = less_bytes(left_data, a & 0xFFFFFFFF, a >> 32, right_data, b & 0xFFFFFFFF, b >> 32) ^ flip
     return len(out)

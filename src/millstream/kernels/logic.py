@@ -1,4 +1,9 @@
-"""Validity, three-valued logic and choice. Validity bytes: 1 valid, 0 null, 2 and up an error code, which always wins."""
+"""Validity, three-valued logic and choice. Validity bytes: 1 valid, 0 null, 2 and up an error code, which always wins.
+
+Both sides of a choice are loaded, whichever is taken: a load that depends on a test keeps LLVM from a loop over vectors.
+"""
+
+from numba import int64, uint8
 
 from millstream.kernels.memory import copy_bytes
 from millstream.kernels.spec import I64, INT, U8, inlined, kernel
@@ -21,10 +26,10 @@ def merge_validity(left: U8, right: U8, out: U8):
 
 @kernel
 def greatest_uint8(source: U8):
-    greatest = 0
+    greatest = uint8(0)
     for i in range(len(source)):
-        greatest = max(greatest, int(source[i]))
-    return greatest
+        greatest = max(greatest, source[i])
+    return int64(greatest)
 
 
 @kernel
@@ -83,8 +88,9 @@ def not_uint8(source: U8, out: U8):
 def find_nulls(valid: U8, flip: INT, out: U8, out_valid: U8):
     """1 where null (with `flip`: where not null); errors stay errors."""
     for i in range(len(out)):
-        out[i] = (1 if valid[i] == 0 else 0) ^ flip
-        out_valid[i] = valid[i] if valid[i] > 1 else 1
+        known = valid[i]
+        out[i] = (1 if known == 0 else 0) ^ flip
+        out_valid[i] = known if known > 1 else uint8(1)
     return len(out)
 
 
@@ -92,17 +98,31 @@ def find_nulls(valid: U8, flip: INT, out: U8, out_valid: U8):
 def choose_validity(test: U8, test_valid: U8, yes: U8, no: U8, picked: U8, out_valid: U8):
     """picked: 1 for the `yes` row, 0 for the `no` row, which a null test takes. Only the picked row's null or error counts."""
     for i in range(len(picked)):
-        pick = 1 if (test_valid[i] == 1) & (test[i] == 1) else 0
-        picked[i] = pick
-        of_pick = yes[i] if pick == 1 else no[i]
-        out_valid[i] = test_valid[i] if test_valid[i] > 1 else of_pick
+        known, a, b = test_valid[i], yes[i], no[i]
+        pick = (known == 1) & (test[i] == 1)
+        picked[i] = 1 if pick else 0
+        of_pick = a if pick else b
+        out_valid[i] = known if known > 1 else of_pick
     return len(picked)
 
 
 @kernel
 def choose_int64(picked: U8, yes: I64, no: I64, out: I64):
-    for i in range(len(out)):
-        out[i] = yes[i] if picked[i] == 1 else no[i]
+    """Of a side with fewer items than there are rows the first stands for every row."""
+    if len(no) < len(out):
+        b = no[0]
+        for i in range(len(out)):
+            a = yes[i if len(yes) >= len(out) else 0]
+            out[i] = a if picked[i] == 1 else b
+    elif len(yes) < len(out):
+        a = yes[0]
+        for i in range(len(out)):
+            b = no[i]
+            out[i] = a if picked[i] == 1 else b
+    else:
+        for i in range(len(out)):
+            a, b = yes[i], no[i]
+            out[i] = a if picked[i] == 1 else b
     return len(out)
 
 
@@ -110,15 +130,17 @@ def choose_int64(picked: U8, yes: I64, no: I64, out: I64):
 def choose_int128(picked: U8, yes: I64, no: I64, out: I64):
     """Two words a row."""
     for i in range(len(picked)):
-        out[2 * i] = yes[2 * i] if picked[i] == 1 else no[2 * i]
-        out[2 * i + 1] = yes[2 * i + 1] if picked[i] == 1 else no[2 * i + 1]
+        a, b, c, d = yes[2 * i], yes[2 * i + 1], no[2 * i], no[2 * i + 1]
+        out[2 * i] = a if picked[i] == 1 else c
+        out[2 * i + 1] = b if picked[i] == 1 else d
     return len(picked)
 
 
 @kernel
 def choose_uint8(picked: U8, yes: U8, no: U8, out: U8):
     for i in range(len(out)):
-        out[i] = yes[i] if picked[i] == 1 else no[i]
+        a, b = yes[i], no[i]
+        out[i] = a if picked[i] == 1 else b
     return len(out)
 
 
@@ -127,7 +149,8 @@ def measure_choice(picked: U8, valid: U8, yes: I64, no: I64, out: I64):
     """The views of the chosen strings laid one after another; nulls are empty. Returns the bytes they need."""
     total = 0
     for i in range(len(out)):
-        length = (yes[i] if picked[i] == 1 else no[i]) >> 32
+        a, b = yes[i], no[i]
+        length = (a if picked[i] == 1 else b) >> 32
         length = length if valid[i] == 1 else 0
         out[i] = (total & 0xFFFFFFFF) | length << 32
         total += length
@@ -174,6 +197,14 @@ def scatter_uint8(value: INT, indices: I64, out: U8):
 
 
 @kernel
+def put_uint8(source: U8, indices: I64, out: U8):
+    """out[indices[i]] = source[i]"""
+    for i in range(len(indices)):
+        out[indices[i]] = source[i]
+    return len(indices)
+
+
+@kernel
 def find_missing(indices: I64, flip: INT, out: U8):
     """1 where an index is below 0 (with `flip`: where it is not)."""
     for i in range(len(out)):
@@ -194,8 +225,10 @@ def forgive_errors(before: U8, status: U8):
 
 @kernel
 def replace_uint8(old: INT, new: INT, source: U8, out: U8):
+    before, after = uint8(old), uint8(new)
     for i in range(len(out)):
-        out[i] = new if source[i] == old else source[i]
+        value = source[i]
+        out[i] = after if value == before else value
     return len(out)
 
 

@@ -35,9 +35,16 @@ def pack_bits(source: U8, count: INT, out: U8):
 @kernel
 def unpack_bits(source: U8, first: INT, count: INT, out: U8):
     """Bits from bit `first` on become bytes of 0 or 1."""
-    for i in range(count):
-        bit = first + i
-        out[i] = (source[bit >> 3] >> (bit & 7)) & 1
+    head = min(-first & 7, count)
+    whole = (count - head) >> 3
+    for i in range(head):
+        out[i] = (source[(first + i) >> 3] >> ((first + i) & 7)) & 1
+    for block in range(whole):
+        bits = source[((first + head) >> 3) + block]
+        for lane in range(8):
+            out[head + 8 * block + lane] = (bits >> lane) & 1
+    for i in range(head + 8 * whole, count):
+        out[i] = (source[(first + i) >> 3] >> ((first + i) & 7)) & 1
     return count
 
 

@@ -139,7 +139,8 @@ def sign_int64(source: I64, unsigned: INT, out: I64):
 def clip_int64(source: I64, low: I64, high: I64, out: I64):
     """The number, or the bound that it is beyond; the lower one wins over one that is below it."""
     for i in range(len(out)):
-        out[i] = low[i] if source[i] < low[i] else (high[i] if source[i] > high[i] else source[i])
+        value, least, most = source[i], low[i], high[i]
+        out[i] = least if value < least else (most if value > most else value)
     return len(out)
 
 
@@ -147,5 +148,6 @@ def clip_int64(source: I64, low: I64, high: I64, out: I64):
 def clip_float64(source: F64, low: F64, high: F64, out: F64):
     """As `clip_int64`; NaN stays."""
     for i in range(len(out)):
-        out[i] = low[i] if source[i] < low[i] else (high[i] if source[i] > high[i] else source[i])
+        value, least, most = source[i], low[i], high[i]
+        out[i] = least if value < least else (most if value > most else value)
     return len(out)

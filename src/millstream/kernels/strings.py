@@ -10,7 +10,7 @@ from millstream.kernels.compare import same_bytes
 from millstream.kernels.memory import copy_bytes
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 from millstream.kernels.table import bytes_at, words_at
-from millstream.kernels.text import is_tail
+from millstream.kernels.text import find_bytes, is_tail
 
 
 @inlined
@@ -112,15 +112,13 @@ def count_string(data: U8, views: I64, needle: U8, out: I64):
     """How often a needle, which is not empty, is in each string; no two share a byte."""
     size = len(needle)
     for i in range(len(out)):
-        p = views[i] & 0xFFFFFFFF
-        last = p + (views[i] >> 32) - size
+        start = views[i] & 0xFFFFFFFF
+        end = start + (views[i] >> 32)
         count = int64(0)
-        while p <= last:
-            if found_at(data, p, needle, size):
-                count += 1
-                p += size
-            else:
-                p += 1
+        p = find_bytes(data, start, end, needle)
+        while p >= 0:
+            count += 1
+            p = find_bytes(data, p + size, end, needle)
         out[i] = count
     return len(out)
 
@@ -133,19 +131,16 @@ def replace_string(data: U8, views: I64, valid: U8, needle: U8, other: U8, most:
     for i in range(len(views)):
         begun = at
         if valid[i] == 1:
-            p = views[i] & 0xFFFFFFFF
-            end = p + (views[i] >> 32)
-            copied = p
+            copied = views[i] & 0xFFFFFFFF
+            end = copied + (views[i] >> 32)
             left = most
-            while left != 0 and p + size <= end:
-                if found_at(data, p, needle, size):
-                    at = put(data, copied, p - copied, out, at)
-                    at = put(other, 0, len(other), out, at)
-                    p += size
-                    copied = p
-                    left -= 1
-                else:
-                    p += 1
+            p = find_bytes(data, copied, end, needle) if left != 0 else int64(-1)
+            while p >= 0:
+                at = put(data, copied, p - copied, out, at)
+                at = put(other, 0, len(other), out, at)
+                copied = p + size
+                left -= 1
+                p = find_bytes(data, copied, end, needle) if left != 0 else int64(-1)
             at = put(data, copied, end - copied, out, at)
         out_views[i] = (begun & 0xFFFFFFFF) | (at - begun) << 32
     return at

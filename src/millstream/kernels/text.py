@@ -1,8 +1,16 @@
-"""Text: trimming, searching, ASCII case, whole numbers and truth values in text. Strings are views; none reads outside its view."""
+"""Text: trimming, searching, ASCII case, whole numbers and truth values in text.
 
-from numba import int64, uint64
+Strings are views. What lies around one is read where the column's bytes go on, since whole blocks are read, and never matters.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import int64, types, uint64
+from numba.extending import intrinsic
 
 from millstream.kernels.compare import same_bytes
+from millstream.kernels.simd import above_mask, equal_mask, load_word, pointer, refuse_outside, shift_right, trailing_zeros
 from millstream.kernels.spec import I64, INT, U8, U64, helper, inlined, kernel
 
 BAD_NUMBER, OUT_OF_RANGE, BAD_VALUE = 10, 11, 13
@@ -82,34 +90,121 @@ def ends_string(data: U8, views: I64, needle: U8, out: U8):
     return len(out)
 
 
+@helper
+def find_bytes(data, start, end, needle):
+    """Where a needle is first in data[start:end], or -1: of 64 places at a time those with its first and its last byte."""
+    size = len(needle)
+    if size == 0:
+        return start
+    first, final = int64(needle[0]), int64(needle[size - 1])
+    at = start
+    last = end - size
+    while at <= last and at + size + 63 <= len(data):
+        places = equal_mask(data, at, first) & equal_mask(data, at + size - 1, final)
+        if last - at < 63:
+            places &= (1 << (last - at + 1)) - 1
+        while places != 0:
+            place = at + trailing_zeros(places)
+            if size < 3 or same_bytes(data, place, needle, 0, size) == 1:
+                return place
+            places &= places - 1
+        at += 64
+    while at <= last:
+        if data[at] == needle[0] and same_bytes(data, at, needle, 0, size) == 1:
+            return at
+        at += 1
+    return int64(-1)
+
+
 @kernel
 def contains_string(data: U8, views: I64, needle: U8, out: U8):
-    size = len(needle)
     for i in range(len(out)):
-        at = views[i] & 0xFFFFFFFF
-        last = at + (views[i] >> 32) - size
-        found = 1 if size == 0 else 0
-        while found == 0 and at <= last:
-            if data[at] == needle[0]:
-                found = same_bytes(data, at, needle, 0, size)
-            at += 1
-        out[i] = found
+        start = views[i] & 0xFFFFFFFF
+        out[i] = 1 if find_bytes(data, start, start + (views[i] >> 32), needle) >= 0 else 0
     return len(out)
+
+
+@kernel
+def find_string(data: U8, views: I64, needle: U8, valid: U8, out: I64):
+    """The byte of each string where the needle is first. Where it is nowhere, valid becomes null."""
+    faults = 0
+    for i in range(len(out)):
+        start = views[i] & 0xFFFFFFFF
+        at = find_bytes(data, start, start + (views[i] >> 32), needle)
+        out[i] = at - start if at >= 0 else 0
+        if at < 0 and valid[i] == 1:
+            valid[i] = 0
+            faults += 1
+    return faults
+
+
+@kernel
+def find_rows(data: U8, views: I64, valid: U8, needle: U8, cut: INT, rows: I64, out: I64):
+    """The valid rows that a needle is in, and their strings, with `cut` from where it is first. Returns how many these are."""
+    count = 0
+    for i in range(len(views)):
+        start = views[i] & 0xFFFFFFFF
+        end = start + (views[i] >> 32)
+        at = find_bytes(data, start, end, needle) if valid[i] == 1 else -1
+        if at >= 0:
+            rows[count] = i
+            out[count] = at | (end - at) << 32 if cut == 1 else views[i]
+            count += 1
+    return count
+
+
+@inlined
+def is_ascii(data, start, length):
+    """Are these bytes all below 128?"""
+    at = start
+    end = start + length
+    while at < end and at + 64 <= len(data):
+        high = above_mask(data, at, 127)
+        if end - at < 64:
+            high &= (1 << (end - at)) - 1
+        if high != 0:
+            return False
+        at += 64
+    high = 0
+    for k in range(at, end):
+        high |= int64(data[k])
+    return high < 128
 
 
 @kernel
 def measure_ascii(data: U8, views: I64, valid: U8):
     """The bytes of all valid strings, or -1 where one of them is not ASCII."""
     total = 0
-    high = 0
     for i in range(len(views)):
         if valid[i] == 1:
-            start = views[i] & 0xFFFFFFFF
             length = views[i] >> 32
-            for k in range(length):
-                high |= int64(data[start + k])
+            if not is_ascii(data, views[i] & 0xFFFFFFFF, length):
+                return -1
             total += length
-    return total if high < 128 else -1
+    return total
+
+
+_BLOCK = ir.VectorType(ir.IntType(8), 32)
+
+
+@intrinsic
+def fold_block(typingctx: Any, source: Any, source_at: Any, first: Any, target: Any, target_at: Any) -> Any:
+    """Copy 32 bytes; the 26 letters from `first` on change their case."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        refuse_outside(context, builder, signature.args[0], args[0], args[1], 32)
+        loaded = builder.load(pointer(context, builder, signature.args[0], args[0], args[1], _BLOCK), align=1, typ=_BLOCK)
+        start = builder.insert_element(
+            ir.Constant(_BLOCK, None), builder.trunc(args[2], ir.IntType(8)), ir.Constant(ir.IntType(32), 0)
+        )
+        starts = builder.shuffle_vector(start, start, ir.Constant(ir.VectorType(ir.IntType(32), 32), [0] * 32))
+        letters = builder.icmp_unsigned("<", builder.sub(loaded, starts), ir.Constant(_BLOCK, [26] * 32))
+        folded = builder.select(letters, builder.xor(loaded, ir.Constant(_BLOCK, [0x20] * 32)), loaded)
+        refuse_outside(context, builder, signature.args[3], args[3], args[4], 32)
+        builder.store(folded, pointer(context, builder, signature.args[3], args[3], args[4], _BLOCK), align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, types.int64, target, types.int64), codegen
 
 
 @kernel
@@ -119,12 +214,35 @@ def fold_ascii(data: U8, views: I64, valid: U8, first: INT, out: U8, out_views: 
     for i in range(len(views)):
         start = views[i] & 0xFFFFFFFF
         length = (views[i] >> 32) if valid[i] == 1 else 0
-        for k in range(length):
+        k = int64(0)
+        while k < length and start + k + 32 <= len(data) and total + k + 32 <= len(out):
+            fold_block(data, start + k, first, out, total + k)  # what it writes behind the string the next one overwrites
+            k += 32
+        while k < length:
             byte = int64(data[start + k])
             out[total + k] = byte ^ (0x20 if (byte >= first) & (byte < first + 26) else 0)
+            k += 1
         out_views[i] = total | length << 32
         total += length
     return total
+
+
+_ZEROS = 0x3030303030303030
+
+
+@inlined
+def eight_digits(data, start, count):
+    """The value of 1 to 8 bytes that are digits, or -1. Eight can be read."""
+    text = load_word(data, start)
+    if count < 8:  # zeros in front: the first digit is the lowest byte
+        text = text << 8 * (8 - count) | shift_right(_ZEROS, 8 * count)
+    high = ~0x0F0F0F0F0F0F0F0F
+    if (text & high) != _ZEROS or ((text + 0x0606060606060606) & high) != _ZEROS:
+        return int64(-1)
+    pairs = text - _ZEROS
+    pairs = (pairs * 10 + shift_right(pairs, 8)) & 0x00FF00FF00FF00FF
+    fours = (pairs * 100 + shift_right(pairs, 16)) & 0x0000FFFF0000FFFF
+    return (fours * 10000 + shift_right(fours, 32)) & 0xFFFFFFFF
 
 
 @helper
@@ -132,6 +250,13 @@ def digits_value(data, start, end):
     """The whole number written in data[start:end], digits only: (0 or a code, uint64)."""
     if start >= end:
         return BAD_NUMBER, uint64(0)
+    length = end - start
+    if length <= 16 and start + 16 <= len(data):
+        first = length - 8 if length > 8 else length
+        upper = eight_digits(data, start, first)
+        lower = eight_digits(data, start + first, 8) if length > 8 else int64(0)
+        if (upper | lower) >= 0:
+            return 0, uint64(upper * 100_000_000 + lower if length > 8 else upper)
     value = uint64(0)
     code = 0
     for k in range(start, end):

@@ -4,6 +4,7 @@ from numba import int64
 
 from millstream.kernels.arithmetic import product_overflows
 from millstream.kernels.calendar import civil_from_days, days_from_civil, days_in_month
+from millstream.kernels.divide import floor_by, reciprocal
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 
 OUT_OF_RANGE = 11
@@ -13,16 +14,6 @@ OUT_OF_RANGE = 11
 def days_of_month(months):
     """Days since 1970-01-01 of the first day of the month that is `months` after January 1970."""
     return days_from_civil(1970 + months // 12, months % 12 + 1, 1)
-
-
-@inlined
-def day_of(value, ticks):
-    """value // ticks, the ticks of a day: a multiplication where they are known when this is compiled."""
-    if ticks == 86_400_000_000:
-        return value // 86_400_000_000
-    if ticks == 86_400_000:
-        return value // 86_400_000
-    return value if ticks == 1 else value // ticks
 
 
 # The parts that `calendar_part` knows.
@@ -53,8 +44,9 @@ def part_of_day(days, part):
 @kernel
 def calendar_part(source: I64, ticks: INT, part: INT, out: I64):
     """A part of each date, of which `ticks` of the source make a day. Starts and ends of months are days since 1970-01-01."""
+    factor, shift = reciprocal(ticks)
     for i in range(len(out)):
-        out[i] = day_of(source[i], ticks)
+        out[i] = floor_by(source[i], ticks, factor, shift)
     if part <= DAY:  # what is asked most, in a loop without the other parts
         for i in range(len(out)):
             year, month, day = civil_from_days(out[i])
@@ -68,8 +60,11 @@ def calendar_part(source: I64, ticks: INT, part: INT, out: I64):
 @kernel
 def clock_part(source: I64, modulus: INT, multiplier: INT, divisor: INT, out: I64):
     """What is left of each row by `modulus`, times `multiplier`, by `divisor`: hours of a day, milliseconds of a second."""
+    factor, shift = reciprocal(modulus)
+    by, places = reciprocal(divisor)
     for i in range(len(out)):
-        out[i] = source[i] % modulus * multiplier // divisor
+        rest = source[i] - floor_by(source[i], modulus, factor, shift) * modulus
+        out[i] = floor_by(rest * multiplier, divisor, by, places)
     return len(out)
 
 
@@ -107,11 +102,11 @@ def add_months(source: I64, ticks: INT, months: INT, valid: U8, out: I64):
 def truncate_ticks(source: I64, every: INT, origin: INT, valid: U8, out: I64):
     """The start of each row's window of `every` ticks, where one starts at `origin`. Before the first int64: OUT_OF_RANGE."""
     faults = 0
+    factor, shift = reciprocal(every)
+    later = origin % every
     for i in range(len(out)):
-        rest = source[i] % every
-        if origin != 0:
-            rest = (rest - origin % every) % every
-        start = source[i] - rest
+        rest = source[i] - floor_by(source[i], every, factor, shift) * every - later
+        start = source[i] - (rest + every if rest < 0 else rest)
         out[i] = start
         if start > source[i] and valid[i] == 1:
             valid[i] = OUT_OF_RANGE
@@ -123,8 +118,9 @@ def truncate_ticks(source: I64, every: INT, origin: INT, valid: U8, out: I64):
 def truncate_months(source: I64, ticks: INT, every: INT, valid: U8, out: I64):
     """The start of each row's window of `every` months, counted from January 1970; `ticks` make a day."""
     faults = 0
+    factor, shift = reciprocal(ticks)
     for i in range(len(out)):
-        year, month, _day = civil_from_days(day_of(source[i], ticks))
+        year, month, _day = civil_from_days(floor_by(source[i], ticks, factor, shift))
         months = (year - 1970) * 12 + month - 1
         days = days_of_month(months // every * every)
         out[i] = days * ticks

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import MillstreamError, SpecError, UsageError
+from millstream.errors import SpecError, UsageError
 
 
 def load_pipeline(text: str) -> Any:
@@ -25,7 +22,9 @@ def load_pipeline(text: str) -> Any:
     if path.suffix != ".py":
         raise UsageError(f"a pipeline is file.yaml or file.py:name, not {text!r}")
     _check_readable(path)
-    module = _imported(path)
+    from millstream.userfunc.files import imported
+
+    module = imported(path)
     found = {key: value for key, value in vars(module).items() if isinstance(value, Pipeline)}
     if name in found:
         return found[name]
@@ -48,40 +47,3 @@ def _check_readable(path: Path) -> None:
         path.read_bytes()
     except OSError as error:
         raise SpecError(f"cannot read the pipeline {path}: {error.strerror}") from None
-
-
-def _imported(path: Path) -> Any:
-    """Import a file by its path; its folder is searched for what it imports itself."""
-    spec = importlib.util.spec_from_file_location(f"millstream_pipeline_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    sys.modules[spec.name] = module
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the report
-            spec.loader.exec_module(module)
-    except MillstreamError:
-        raise
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise SpecError(f"{path}{line}: {error.msg}") from None
-    except SystemExit as error:
-        raise SpecError(f"{path}{_line_of(error, path)}: it ends the program when it is imported") from None
-    except Exception as error:
-        line = _line_of(error, path)
-        raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
-    return module
-
-
-def _line_of(error: BaseException, path: Path) -> str:
-    """Where in the file an error came from."""
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
-            line = f", line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line

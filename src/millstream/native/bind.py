@@ -312,6 +312,25 @@ _QUICK: dict[tuple[bool, ...], Callable[[Any], Callable[..., int]]] = {
     (_A, _A, _A, _A): lambda f: (
         lambda a, b, c, d: f(a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count)
     ),
+    (_A, _A, _A, _A, _A): lambda f: (
+        lambda a, b, c, d, e: f(
+            a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, e.address, e.count
+        )
+    ),
+    (_S, _A, _A): lambda f: lambda s, a, b: f(s, a.address, a.count, b.address, b.count),
+    (_A, _S, _A, _A): lambda f: lambda a, s, b, c: f(a.address, a.count, s, b.address, b.count, c.address, c.count),
+    (_A, _A, _S, _A): lambda f: lambda a, b, s, c: f(a.address, a.count, b.address, b.count, s, c.address, c.count),
+    (_A, _A, _S, _A, _A): lambda f: (
+        lambda a, b, s, c, d: f(a.address, a.count, b.address, b.count, s, c.address, c.count, d.address, d.count)
+    ),
+    (_A, _A, _A, _A, _S, _A): lambda f: (
+        lambda a, b, c, d, s, e: f(
+            a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, s, e.address, e.count
+        )
+    ),
+    (_A, _S, _S, _A): lambda f: lambda a, s, t, b: f(a.address, a.count, s, t, b.address, b.count),
+    (_A, _S, _S, _A, _A): lambda f: lambda a, s, t, b, c: f(a.address, a.count, s, t, b.address, b.count, c.address, c.count),
+    (_A, _S, _S, _S, _A): lambda f: lambda a, s, t, u, b: f(a.address, a.count, s, t, u, b.address, b.count),
 }
 """Callers of the shapes that come most often, array or scalar: without a loop they take half the time."""
 
