@@ -51,12 +51,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def clock(request: pytest.FixtureRequest) -> Callable[[], float]:
-    """The clock that was chosen, for a case that takes times itself."""
-    return measure.CLOCKS[request.config.getoption("clock")]
-
-
-@pytest.fixture
 def told(request: pytest.FixtureRequest) -> measure.Told:
     """The clock of a case whose runs are processes that tell what they took."""
     return measure.Told(request.config.getoption("clock"))

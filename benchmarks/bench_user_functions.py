@@ -1,27 +1,29 @@
 """A user's function over 1,000,000 rows: compiled here, in a loop by Numba, vectorised by hand with numpy, and row by row in Polars.
 
-    python benchmarks/user_functions.py
-
 Everybody gets the same columns, in memory. Every result is compared with Python's before anything is measured.
 """
 
 import math
-import statistics
-import time
-from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pytest
 
 from millstream import udf
 from millstream.columns import open_array
 from millstream.types import FLOAT64
 
 ROWS = 1_000_000
-ROUNDS = 15
 RATE = 0.25
+NAMES = {
+    "millstream_nulls": "millstream, a tenth null",
+    "numba": "numba, a loop",
+    "numpy": "numpy, vectorised by hand",
+    "polars": "polars, map_elements",
+}
 
 
 @udf("float64(float64, int64)")
@@ -46,13 +48,8 @@ def tiered_by_numpy(price, qty):
     return np.where(total > 100.0, total * 0.9 - np.sqrt(total), total + 1.0 / (qty + 1))
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def compare(function, vectorised) -> None:
+@pytest.mark.parametrize(("function", "vectorised"), [(tax, tax_by_numpy), (tiered, tiered_by_numpy)], ids=["tax", "tiered"])
+def bench_user_function(function: Any, vectorised: Any, contest: Any) -> None:
     chance = np.random.default_rng(1)
     price, qty = chance.uniform(0, 100, ROWS), chance.integers(0, 10, ROWS)
     plain, inner = function.__wrapped__, numba.njit(error_model="python")(function.__wrapped__)
@@ -68,29 +65,15 @@ def compare(function, vectorised) -> None:
     with_nulls = [open_array(pa.array(price, mask=chance.random(ROWS) < 0.1)), columns[1]]
     frame = pl.DataFrame({"price": price, "qty": qty})
     by_row = pl.struct("price", "qty").map_elements(lambda row: plain(row["price"], row["qty"]), return_dtype=pl.Float64)
-    ways: dict[str, Callable[[], object]] = {
+    runs = {
         "millstream": lambda: function.bound.evaluate(columns, {}, FLOAT64, ROWS),
-        "millstream, a tenth null": lambda: function.bound.evaluate(with_nulls, {}, FLOAT64, ROWS),
-        "numba, a loop": lambda: loop(price, qty),
-        "numpy, vectorised by hand": lambda: vectorised(price, qty),
-        "polars, map_elements": lambda: frame.select(by_row),
+        "millstream_nulls": lambda: function.bound.evaluate(with_nulls, {}, FLOAT64, ROWS),
+        "numba": lambda: loop(price, qty),
+        "numpy": lambda: vectorised(price, qty),
+        "polars": lambda: frame.select(by_row),
     }
     expected = [plain(a, b) for a, b in zip(price.tolist(), qty.tolist(), strict=True)]
     ours = function.bound.evaluate(columns, {}, FLOAT64, ROWS).values.tolist("d")
     for found in (ours, loop(price, qty).tolist(), vectorised(price, qty).tolist(), frame.select(by_row).to_series().to_list()):
         assert all(math.isclose(a, b, rel_tol=1e-12) for a, b in zip(found, expected, strict=True))
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(ROUNDS):
-        for name, call in ways.items():
-            if number < 3 or "map_elements" not in name:
-                taken[name].append(seconds(call))
-    medians = {name: statistics.median(times) for name, times in taken.items()}
-    print(f"\n{function.name}, {ROWS:,} rows".ljust(46) + "median    times ours")
-    for name, median in medians.items():
-        print(f"  {name:<38}{median * 1e3:>9.2f} ms  {median / medians['millstream']:>9.2f}")
-
-
-if __name__ == "__main__":
-    print(f"numba {numba.__version__}, polars {pl.__version__}, numpy {np.__version__}, one thread")
-    compare(tax, tax_by_numpy)
-    compare(tiered, tiered_by_numpy)
+    contest(f"{function.name}, {ROWS:,} rows", runs, names=NAMES, seconds=4, rounds=(5, 31))
