@@ -34,7 +34,7 @@ def bench_steps(
     assert len(pipeline.steps) == 30
 
     def figures(taken: Any) -> dict[str, float]:
-        found = steps.stages(pipeline, lines, 31)
+        found = steps.stages(pipeline, lines, 101)
         return {SHARE: 100 * found["outside"] / found["wall"], "calls of kernels": found["calls"]}
 
     run: Callable[[], Any] = lambda: steps.written(pipeline.run(lines))  # noqa: E731
