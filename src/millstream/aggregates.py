@@ -214,14 +214,19 @@ def _finish_mean(states: Sequence[Vector], kind: Type) -> Vector:
     state, counts = states
     if kind.family == "float":
         return _divided(_finish_sum([state], kind), counts)
-    return _divided(_settled(_copied(_words(state, _INTEGER))), counts, kind.scale)
+    return _divided(_dividend(_copied(_words(state, _INTEGER)), kind), counts, kind.scale)
 
 
 def _mean(column: Vector, groups: Groups) -> Vector:
     counts = _count(column.validity(), groups)
     if column.type.family == "float":
         return _divided(_sum(column, groups), counts)
-    return _divided(_settled(_start_integers(column, groups)), counts, column.type.scale)
+    return _divided(_dividend(_start_integers(column, groups), column.type), counts, column.type.scale)
+
+
+def _dividend(state: Memory, kind: Type) -> Vector:
+    """Sums as whole numbers: of decimals what a decimal holds, of integers what 128 bits do, which is any."""
+    return _sum_of_integers(state, kind) if kind.family == "decimal" else _settled(state)
 
 
 def _divided(sums: Vector, counts: Vector, scale: int = 0) -> Vector:

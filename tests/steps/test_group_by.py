@@ -160,6 +160,16 @@ def test_a_sum_of_floats_is_exact_and_knows_no_order(values: list[float], random
     assert all(same(one, other) for found in sums for one, other in zip(found, wanted, strict=True))
 
 
+@pytest.mark.parametrize(("cent", "kept"), [("0.00", 2), ("0.01", 0), ("0.02", 0)])
+@pytest.mark.parametrize("function", ["sum", "mean"])
+def test_a_sum_of_decimals_beyond_their_digits_rejects_its_group(function: str, cent: str, kept: int) -> None:
+    """10**36 has one digit more than decimal128(38, 2) holds, and is a mean's sum no more than a sum."""
+    records = [b'{"d": %s}' % one.encode() for one in ("9" * 36 + ".99", cent)]
+    pipeline = Pipeline({"k": "int64", "d": "decimal128(38, 2)"}).group_by("k").agg(a=getattr(col("d"), function)())
+    counts = pipeline.run(records).counts
+    assert (counts["kept"], counts["rejected_by_code"]) == (kept, {} if kept else {"OUT_OF_RANGE": 2})
+
+
 def test_many_groups_of_floats() -> None:
     """More than are summed at a time."""
     count = 1500
