@@ -48,7 +48,8 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     """Our suite's settings over another suite."""
     (folder / "pytest.ini").write_text((BENCHMARKS / "pytest.ini").read_text())
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:xdist", "-p", "no:hypothesispytest", *arguments]
-    base = {name: value for name, value in os.environ.items() if name != "MILLSTREAM_BACKEND"}
+    ours = ("MILLSTREAM_BACKEND", "PYTEST_")  # in one of several processes of tests nothing would be measured
+    base = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = {"PYTHONPATH": os.pathsep.join((str(BENCHMARKS), str(ROOT / "src"), str(ROOT)))}
     return subprocess.run(command, cwd=folder, env=base | path | environment, capture_output=True, text=True, check=False)
 

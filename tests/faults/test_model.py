@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import SHARE
 from tests.faults.model.explore import explore
 from tests.faults.model.state import Rules
 from tests.faults.model.table import OMISSIONS, QUICK, SAFETY
@@ -20,7 +21,7 @@ LEAST_STATES = {
 }
 NEEDED = {name: one for name, one in OMISSIONS.items() if one.breaks}
 NOT_NEEDED = {name: one for name, one in OMISSIONS.items() if not one.breaks}
-SMALL = ("alone", "compaction", "late")
+SMALL = ("alone", "compaction", "late") if SHARE == 1 else ("alone", "late")
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -121,7 +121,8 @@ def _never_called_from_python() -> None:
 
 
 def compile_family(family: str, checked: bool) -> dict[str, Any]:
-    """The unoptimised LLVM module of one family's kernels, its functions never to inline, and the manifest's word on each kernel."""
+    """The unoptimised LLVM module of the kernels of one family and of those that go with it, its functions never to inline, and the
+    manifest's word on each kernel."""
     import gc
     import importlib
 
@@ -134,11 +135,11 @@ def compile_family(family: str, checked: bool) -> dict[str, Any]:
         raise RuntimeError("MILLSTREAM_KERNELS_CHECKED was not set for this process")
     gc.disable()  # the process ends with this family: nearly all that it makes stays until then
     _never_called_from_python()
-    name = importlib.import_module(f"millstream.kernels.{family}").__name__
+    own = {importlib.import_module(f"millstream.kernels.{name}").__name__ for name in members(family)}
     whole: Any = None  # linked here already: it takes time by the size of what is linked into
     entries: dict[str, Any] = {}
     for one in KERNELS.values():
-        if one.function.__module__ != name:
+        if one.function.__module__ not in own:
             continue  # another family's, imported for its helpers
         compiled = njit(
             _numba_signature(one.parameters), _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
@@ -153,12 +154,19 @@ def compile_family(family: str, checked: bool) -> dict[str, Any]:
     return {"module": str(whole), "outlined": outlined, "kernels": entries}
 
 
+def members(family: str) -> tuple[str, ...]:
+    """A family, and those that are compiled with it."""
+    from millstream import kernels
+
+    return family, *kernels.WITH.get(family, ())
+
+
 def sources(family: str) -> list[Path]:
-    """The file of a family and those of its folder that it imports, and they in turn."""
+    """The files of a family and of those that go with it, and those of their folder that they import, and they in turn."""
     import re
 
     found: dict[str, Path] = {}
-    waiting = [family]
+    waiting = list(members(family))
     while waiting:
         name = waiting.pop()
         if name not in found:
