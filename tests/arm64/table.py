@@ -18,11 +18,9 @@ import json
 import math
 import os
 import random
-import re
 import struct
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import date, datetime, time, timedelta
@@ -246,22 +244,12 @@ def draw_inputs() -> dict[str, list[bytes]]:
 
 
 def some(inputs: dict[str, list[bytes]], share: float) -> dict[str, list[bytes]]:
-    """A share of each case's inputs, one at least, not the same ones of cases that follow each other; and of the expressions, which
-    have two inputs each, as large a share, those of functions that few of them call among it.
-    """
+    """A share of each case's inputs, one at least; not the same ones of cases that follow each other."""
     step = max(1, round(1 / share))
-    if step == 1:
-        return inputs
-    called: Counter[str] = Counter()
-    found = {}
-    for number, (name, given) in enumerate(inputs.items()):
-        if name.startswith("expression/"):
-            words = set(re.findall(r"[a-z_]{3,}(?=\()|[-+*/%<>=!&|~]+", name.partition(" ")[2]))
-            if words and min(called[word] for word in words) >= 2 and number % step:
-                continue
-            called.update(words)
-        found[name] = given[number % min(step, len(given)) :: step]
-    return found
+    return {
+        name: given[number % min(step, len(given)) :: step] if step > 1 else given
+        for number, (name, given) in enumerate(inputs.items())
+    }
 
 
 def coded(data: bytes) -> tuple[bytes, ...]:
