@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels.load()'
 
 # The share of the examples that property tests draw here: `make test EXAMPLES=1` draws all that they name.
-EXAMPLES ?= 0.25
+EXAMPLES ?= 0.2
 # What runs kernels with range checks: those that call them, and whatever brings them hostile input.
 CHECKED := tests/kernels tests/native tests/decode tests/encode tests/fuzz tests/sinks tests/lookups tests/steps tests/functions/test_cases.py \
   tests/functions/test_every_type.py tests/test_columns.py tests/test_engine.py tests/test_engine_types.py tests/aws/test_envelope.py \
