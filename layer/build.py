@@ -25,7 +25,7 @@ from layer import ARCHES, DIST, PYTHONS, ROOT, LayerError, Target, elf, fetch, g
 
 SOURCE = ROOT / "src" / "millstream"
 # Not of use in a function: the kernels' sources, which only their build imports, and the command line.
-LEFT_OUT = ("kernels", "sizing", "cli.py", "__main__.py")
+LEFT_OUT = ("kernels", "sizing", "arguments.py", "cli.py", "__main__.py")
 _MODULE = re.compile(r"(?P<name>[^.]+)(?:\.py|\.cpython-\w+-[\w-]+\.so|\.abi3\.so|\.so)")
 _ABOUT = re.compile(r"[^/]+\.dist-info/(METADATA|LICEN[CS]E\S*|NOTICE\S*|licenses/.+|sboms/.+)")
 

@@ -220,9 +220,9 @@ def is_there(named: str | None) -> bool:
     if named is None:
         return True
     if " " in named:
-        from millstream.cli import _parser
+        from millstream.arguments import parser
 
-        return any(named.split()[1] in (action.choices or ()) for action in _parser()._actions)
+        return any(named.split()[1] in (action.choices or ()) for action in parser()._actions)
     module, _, name = named.rpartition(".")
     return hasattr(importlib.import_module(module), name)
 

@@ -34,6 +34,7 @@ ROWS = (
     ("sinks", "ledger", "remote"),
     ("aws", "local"),
     ("sizing", "doctor", "publish", "glue", "explain"),
+    ("arguments",),
     ("cli", "__main__"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

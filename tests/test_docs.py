@@ -19,7 +19,7 @@ import yaml
 from botocore import xform_name
 from botocore.session import get_session
 
-from millstream.cli import _parser
+from millstream.arguments import parser as arguments_parser
 from tests.pages import ROOT, Page, Shell, commands, fits, is_there, pages
 
 pytestmark = pytest.mark.once
@@ -154,7 +154,7 @@ NOT_RUN = [
 
 def options_of(words: list[str]) -> set[str]:
     """What a subcommand of millstream takes. Raises KeyError where there is none of that name."""
-    parser, found = _parser(), set()
+    parser, found = arguments_parser(), set()
     while parser:
         found |= {name for action in parser._actions for name in action.option_strings}
         below = next((one for one in parser._actions if isinstance(one, argparse._SubParsersAction)), None)

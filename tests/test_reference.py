@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from millstream import across
+from millstream.arguments import parser as arguments_parser
 from millstream.aws import observe
 from millstream.aws.settings import SETTINGS
-from millstream.cli import _parser
 from millstream.errors import UsageError
 from millstream.functions import CATALOGUE, Form
 from millstream.functions.told import written_as
@@ -191,7 +191,7 @@ def options(parser: argparse.ArgumentParser) -> list[str]:
 
 def cli() -> str:
     """The page of all commands."""
-    parser = _parser()
+    parser = arguments_parser()
     lines = [
         "# The command line",
         "",
@@ -221,7 +221,7 @@ def test_the_page_of_commands_tells_what_is() -> None:
 
 
 def test_more_is_told_of_commands_that_are() -> None:
-    assert MORE.keys() <= subcommands(_parser()).keys()
+    assert MORE.keys() <= subcommands(arguments_parser()).keys()
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {

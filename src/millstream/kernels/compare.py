@@ -20,33 +20,34 @@ LANES = 32
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
-def _block(item: Any, test: Any) -> Any:
-    """The typing of an intrinsic: out[at + k] = test(left[left_at + k], right[right_at + k]) ^ flip, for a block of rows."""
+def _compared(item: Any, test: Any) -> Any:
+    """An intrinsic over a block of rows: out[at + k] = test(left[left_at + k], right[right_at + k]) ^ flip."""
     # LLVM's own vector loop compares four rows at a time, and packs the answers of so few at a loss.
     items = ir.VectorType(item, LANES)
 
-    def typing(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            def side(number: int) -> Any:
-                array_type, array = signature.args[number], args[number]
-                offset = builder.mul(args[number + 1], ir.Constant(ir.IntType(64), 8))
-                refuse_outside(context, builder, array_type, array, offset, 8 * LANES)
-                return builder.load(pointer(context, builder, array_type, array, offset, items), align=8, typ=items)
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def side(number: int) -> Any:
+            array_type, array = signature.args[number], args[number]
+            offset = builder.mul(args[number + 1], ir.Constant(ir.IntType(64), 8))
+            refuse_outside(context, builder, array_type, array, offset, 8 * LANES)
+            return builder.load(pointer(context, builder, array_type, array, offset, items), align=8, typ=items)
 
-            answers = builder.zext(test(builder, side(0), side(2)), _BYTES)
-            turns = builder.insert_element(
-                ir.Constant(_BYTES, None), builder.trunc(args[4], _BYTES.element), ir.Constant(ir.IntType(32), 0)
-            )
-            first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            answers = builder.xor(answers, builder.shuffle_vector(turns, turns, first))
-            refuse_outside(context, builder, signature.args[5], args[5], args[6], LANES)
-            builder.store(answers, pointer(context, builder, signature.args[5], args[5], args[6], _BYTES), align=1)
-            return context.get_dummy_value()
+        answers = builder.zext(test(builder, side(0), side(2)), _BYTES)
+        turns = builder.insert_element(
+            ir.Constant(_BYTES, None), builder.trunc(args[4], _BYTES.element), ir.Constant(ir.IntType(32), 0)
+        )
+        first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        answers = builder.xor(answers, builder.shuffle_vector(turns, turns, first))
+        refuse_outside(context, builder, signature.args[5], args[5], args[6], LANES)
+        builder.store(answers, pointer(context, builder, signature.args[5], args[5], args[6], _BYTES), align=1)
+        return context.get_dummy_value()
 
+    @intrinsic
+    def compared(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
         number = types.int64
         return types.void(left, number, right, number, number, out, number), codegen
 
-    return typing
+    return compared
 
 
 def _less_float(builder: Any, a: Any, b: Any) -> Any:
@@ -59,34 +60,11 @@ def _equal_float(builder: Any, a: Any, b: Any) -> Any:
     return builder.or_(builder.fcmp_ordered("==", a, b), both)
 
 
-@intrinsic
-def equal_words(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("==", a, b))
-    return test(typingctx, left, left_at, right, right_at, flip, out, at)
-
-
-@intrinsic
-def less_signed(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("<", a, b))
-    return test(typingctx, left, left_at, right, right_at, flip, out, at)
-
-
-@intrinsic
-def less_unsigned(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-    test = _block(ir.IntType(64), lambda builder, a, b: builder.icmp_unsigned("<", a, b))
-    return test(typingctx, left, left_at, right, right_at, flip, out, at)
-
-
-@intrinsic
-def less_doubles(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-    test = _block(ir.DoubleType(), _less_float)
-    return test(typingctx, left, left_at, right, right_at, flip, out, at)
-
-
-@intrinsic
-def equal_doubles(typingctx: Any, left: Any, left_at: Any, right: Any, right_at: Any, flip: Any, out: Any, at: Any) -> Any:
-    test = _block(ir.DoubleType(), _equal_float)
-    return test(typingctx, left, left_at, right, right_at, flip, out, at)
+equal_words = _compared(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("==", a, b))
+less_signed = _compared(ir.IntType(64), lambda builder, a, b: builder.icmp_signed("<", a, b))
+less_unsigned = _compared(ir.IntType(64), lambda builder, a, b: builder.icmp_unsigned("<", a, b))
+less_doubles = _compared(ir.DoubleType(), _less_float)
+equal_doubles = _compared(ir.DoubleType(), _equal_float)
 
 
 @inlined

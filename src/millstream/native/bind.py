@@ -237,27 +237,34 @@ class Kernels:
             raise BackendError(f"cannot read {path}: {error.strerror}; {_remedy(folder)}") from None
         if hashlib.sha256(code).hexdigest() != manifest["shared" if use_shared else "object"]:
             raise BackendError(f"{path} is not the file its manifest describes: it was changed or cut short; {_remedy(folder)}")
-        if use_shared:
-            try:
-                library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
-            except OSError as error:
-                raise BackendError(f"the system cannot load {path}: {error}") from None
-            self._keep = library
-            return lambda symbol: ctypes.cast(library[symbol], ctypes.c_void_p).value or 0
-        try:
-            import llvmlite.binding as llvm
-        except ImportError:
-            raise BackendError(
-                "kernels.o is loaded by llvmlite, which is not installed: pip install 'millstream[udf]', "
-                "or install a linker (binutils)"
-            ) from None
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        self._keep = engine
-        return lambda symbol: int(engine.get_function_address(symbol))
+        self._keep, address = by_system(path) if use_shared else by_llvm(path, code)
+        return address
+
+
+def by_system(path: Path) -> tuple[Any, Callable[[str], int]]:
+    """A shared object that the system's loader opens, and what tells a symbol's address. Raises BackendError."""
+    try:
+        library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
+    except OSError as error:
+        raise BackendError(f"the system cannot load {path}: {error}") from None
+    return library, lambda symbol: ctypes.cast(library[symbol], ctypes.c_void_p).value or 0
+
+
+def by_llvm(path: Path, code: bytes) -> tuple[Any, Callable[[str], int]]:
+    """The same of an object file's bytes, by llvmlite's linker. Raises BackendError."""
+    try:
+        import llvmlite.binding as llvm
+    except ImportError:
+        raise BackendError(
+            f"{path.name} is loaded by llvmlite, which is not installed: pip install 'millstream[udf]', "
+            "or install a linker (binutils)"
+        ) from None
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine, lambda symbol: int(engine.get_function_address(symbol))
 
 
 def _caller(name: str, parameters: list[list[str]], address: int, checked: bool) -> Callable[..., int]:

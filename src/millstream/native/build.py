@@ -14,6 +14,7 @@ the whole for the target.
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -294,8 +295,11 @@ def joined(families: list[dict[str, Any]]) -> Any:
     return whole
 
 
-def emit(module: Any, target: str) -> tuple[bytes, str]:
-    """Optimise for a target; the object's bytes and the name of the CPU it needs."""
+def optimised(text: str, target: str, prepare: Callable[[Any], None] | None = None) -> tuple[Any, Any, str]:
+    """A module's IR optimised for a target: the machine that emits it, the module, and the name of the CPU it needs.
+
+    prepare: called with the module before LLVM's passes.
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_all_targets()
@@ -305,33 +309,43 @@ def emit(module: Any, target: str) -> tuple[bytes, str]:
     else:  # macOS, Windows: only ever loaded on the machine that made it
         triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="default")
-    module = llvm.parse_assembly(str(module))
+    module = llvm.parse_assembly(text)
     module.triple = triple
     module.data_layout = str(machine.target_data)
+    if prepare is not None:
+        prepare(module)
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = True
     passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(module, passes)
+    return machine, module, cpu
+
+
+def emit(module: Any, target: str) -> tuple[bytes, str]:
+    """Optimise for a target; the object's bytes and the name of the CPU it needs."""
+    machine, module, cpu = optimised(str(module), target)
     wanted = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if wanted - ALLOWED_SYMBOLS:
         raise SystemExit(f"the kernels need symbols that no function has: {', '.join(sorted(wanted - ALLOWED_SYMBOLS))}")
     return machine.emit_object(module), cpu
 
 
-def link(obj: Path, shared: Path, target: str) -> bool:
-    """Make a shared object with whatever linker is there; False where there is none."""
+def linkers(target: str) -> list[str]:
+    """The linkers for a target that are on this machine: a bare one is enough."""
     import shutil
-    import subprocess
 
     triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
-    native = target == host_target()
-    # A bare linker is enough: the few symbols needed are in the process already.
-    names = (["ld", "cc", "gcc", "clang"] if native else []) + [f"{triple}-ld", f"{triple}-gcc", "ld.lld"]
-    for name in names:
-        found = shutil.which(name)
-        if not found:
-            continue
-        start = "-Wl," if name.endswith(("cc", "clang")) else ""
+    own = ["ld", "cc", "gcc", "clang"] if target == host_target() else []
+    found = (shutil.which(name) for name in [*own, f"{triple}-ld", f"{triple}-gcc", "ld.lld"])
+    return [path for path in found if path]
+
+
+def link(obj: Path, shared: Path, target: str) -> bool:
+    """Make a shared object with whatever linker is there; False where there is none."""
+    import subprocess
+
+    for found in linkers(target):
+        start = "-Wl," if found.endswith(("cc", "clang")) else ""
         flags = [f"{start}-z,noexecstack", f"{start}--build-id=none"] if start else ["-z", "noexecstack", "--build-id=none"]
         extra = ["-nostdlib"] if start else []
         command = [found, "-shared", "-s", *extra, *flags, "-o", str(shared), str(obj)]

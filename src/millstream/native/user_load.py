@@ -149,7 +149,7 @@ def _cached(digest: str) -> Path:
 
     if not _source:
         here = Path(user_build.__file__).parent
-        sources = [*sorted(here.glob("user_*.py")), *sorted((here.parent / "kernels" / "user").glob("*.py"))]
+        sources = [here / "build.py", *sorted(here.glob("user_*.py")), *sorted((here.parent / "kernels" / "user").glob("*.py"))]
         _source.append(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest())
     told = f"{digest} {_source[0]} {_numba_version()}"
     return bind.cache_folder() / "functions" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}-{build.host_target()}"
@@ -236,7 +236,7 @@ class _Object:
             raise BackendError(
                 f"{self._path} is not the file its manifest describes: it was changed or cut short; run `millstream build` again"
             )
-        self._keep, self._address = _by_system(self._path) if by_system else _by_llvm(code)
+        self._keep, self._address = bind.by_system(self._path) if by_system else bind.by_llvm(self._path, code)
 
     def address(self, symbol: str) -> int:
         try:
@@ -246,29 +246,6 @@ class _Object:
         if not found:
             raise BackendError(f"{self._path} has no {symbol}, which its manifest names; run `millstream build` again")
         return found
-
-
-def _by_system(path: Path) -> tuple[Any, Callable[[str], int]]:
-    try:
-        library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
-    except OSError as error:
-        raise BackendError(f"the system cannot load {path}: {error}") from None
-    return library, lambda symbol: ctypes.cast(library[symbol], ctypes.c_void_p).value or 0
-
-
-def _by_llvm(code: bytes) -> tuple[Any, Callable[[str], int]]:
-    try:
-        import llvmlite.binding as llvm
-    except ImportError:
-        raise BackendError(
-            "functions.o is loaded by llvmlite, which is not installed: pip install 'millstream[udf]', or install a linker (binutils)"
-        ) from None
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine, lambda symbol: int(engine.get_function_address(symbol))
 
 
 functions = _Functions()

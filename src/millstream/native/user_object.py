@@ -6,8 +6,9 @@ Mathematical functions are libm's, which every Lambda has. Nothing else may be a
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from millstream.native.build import ALLOWED_SYMBOLS, TARGETS, host_target
+from millstream.native.build import ALLOWED_SYMBOLS, TARGETS, host_target, linkers, optimised
 
 _MATH = (
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh", "erf", "erfc", "exp", "exp2",
@@ -25,32 +26,22 @@ class CompileError(Exception):
 
 def emit(text: str, target: str) -> tuple[bytes, str]:
     """A module optimised for a target: its object's bytes, and the name of the CPU it needs. Raises CompileError."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    if target in TARGETS:
-        triple, cpu = TARGETS[target]
-    else:  # macOS, Windows: only ever loaded on the machine that made it
-        triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
-    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="default")
-    module = llvm.parse_assembly(text)
-    module.triple, module.data_layout = triple, str(machine.target_data)
-    for one in (*module.functions, *module.global_variables):
-        outside = one.name.startswith("ms_udf_") and not one.name.endswith("_row")
-        if not one.is_declaration and not outside:
-            one.linkage = "internal"
-    module.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = True
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(module, passes)
+    machine, module, cpu = optimised(text, target, _hide)
     code = machine.emit_object(module)
     declared = {one.name for one in (*module.functions, *module.global_variables) if one.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.")} - ALLOWED_SYMBOLS - LIBM
     if foreign:
         raise CompileError(_needs(foreign))
     return code, cpu
+
+
+def _hide(module: Any) -> None:
+    """All but the loops is seen from inside alone."""
+    for one in (*module.functions, *module.global_variables):
+        outside = one.name.startswith("ms_udf_") and not one.name.endswith("_row")
+        if not one.is_declaration and not outside:
+            one.linkage = "internal"
+    module.verify()
 
 
 def _needs(foreign: Iterable[str]) -> str:
@@ -62,16 +53,6 @@ def _needs(foreign: Iterable[str]) -> str:
         return "it calls Python itself, as print does: leave that out"
     called = [f"math.{name.removeprefix('numba_')}" for name in names if name.startswith("numba_")]
     return f"it uses {', '.join(called or names)}, which needs Numba when it runs: write it with other functions of math"
-
-
-def linkers(target: str) -> list[str]:
-    """The linkers for a target that are on this machine."""
-    import shutil
-
-    triple = TARGETS.get(target, ("", ""))[0].replace("unknown-", "")
-    own = ["ld", "cc", "gcc", "clang"] if target == host_target() else []
-    found = (shutil.which(name) for name in [*own, f"{triple}-ld", f"{triple}-gcc", "ld.lld"])
-    return [path for path in found if path]
 
 
 def link(work: Path, names: list[str], target: str) -> bool:

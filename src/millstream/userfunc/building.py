@@ -8,10 +8,9 @@ from typing import Any
 
 from millstream.classes import dataclass
 from millstream.errors import BackendError, PlanError, UsageError
-from millstream.native.build import TARGETS
+from millstream.native.build import TARGETS, linkers
 from millstream.native.user_build import Folder, build_in_child
 from millstream.native.user_load import BUILT
-from millstream.native.user_object import linkers
 from millstream.userfunc.declared import UserFunction
 
 _ALSO = {"arm64": "aarch64", "amd64": "x86_64"}
