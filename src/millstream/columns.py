@@ -297,7 +297,7 @@ def room_for_text(size: int, most: int = VIEWED) -> Memory:
 
 
 def close(vector: Vector) -> pa.Array:
-    """An engine column as an Arrow array. Every validity byte is 0 or 1: rows with error codes were rejected before.
+    """An engine column as an Arrow array. A row whose validity byte is not 1 is null.
 
     Raises RunError where the strings hold more than 2 GiB - 1, or the lists more than 2**31 - 1 items.
     """

@@ -43,6 +43,8 @@ def bits(kind, a, b):
         return a**b
     if kind == 4:
         return abs(a) ^ b
+    if kind == 5:
+        return math.gcd(a, b)
     q, r = divmod(a, b)
     return q - r
 

@@ -64,6 +64,7 @@ def test_what_may_be_returned(signature: str, give, result) -> None:  # type: ig
         ("int64(int64)", lambda x: None, "gave NoneType; return an Array of 3 values"),
         ("string(int64)", lambda x: "abc", "gave str; return an Array"),
         ("int64(int64)", lambda x: ["secret", 1, 2], "gave values that are no int64"),
+        ("int64(int64)", lambda x: (1 // (one.as_py() and 0) for one in x), "gave values that are no int64"),
         ("int8(int64)", lambda x: [1000, 1, 2], "gave values that are no int8"),
         ("int64(int64)", lambda x: {}["secret"], "the function function raised KeyError (test_batch.py, line "),
     ],

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from millstream.native.build import _never_called_from_python
 from millstream.native.user_loop import Value, loop
-from millstream.native.user_object import CompileError, emit, link
+from millstream.native.user_object import MEMORY, CompileError, emit, link
 
 MANIFEST_VERSION = 1
 
@@ -230,7 +230,9 @@ def _write(folder: Folder, functions: Mapping[str, Any], objects: Mapping[tuple[
         work.chmod(0o755)
         try:
             work.rename(out)
-        except OSError:  # an old one stands there, or another process was faster
+        except OSError:  # another process was faster, or an old one stands there
+            if (out / "manifest.json").exists() and json.loads((out / "manifest.json").read_text()) == manifest:
+                return linked
             shutil.rmtree(out)
             work.rename(out)
         return linked
@@ -239,9 +241,6 @@ def _write(folder: Folder, functions: Mapping[str, Any], objects: Mapping[tuple[
 
 
 # --- Numba's reasons -----------------------------------------------------------------------------------------------------
-
-
-_MEMORY = "it makes something that takes memory, such as text, a list or an array: compute with numbers and truth values alone"
 
 
 def _reason(said: str) -> str:
@@ -258,7 +257,7 @@ def _reason(said: str) -> str:
     elif "exception_match" in said:
         first = "except cannot tell kinds of errors apart here: write except Exception, or test before"
     elif "NRT required" in said or "NRT_" in said:
-        first = _MEMORY
+        first = MEMORY
     elif first.startswith("No implementation of function") and tried:
         operator, given = SHOWN.get(tried[1]), _types(tried[2])
         first = f"{tried[1]}({', '.join(given)}) cannot be computed"

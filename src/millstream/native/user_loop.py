@@ -23,7 +23,6 @@ def loop(symbol: str, parameters: list[list[Any]], result: Mapping[str, Any], va
     """
     llvm = {"int64": "i64", "uint64": "i64", "float64": "double", "bool": "i8"}
     takes = "".join(f", ptr %a{i}, ptr %v{i}" for i in range(len(parameters)))
-    gives = "".join(f", ptr %a{i}, ptr %v{i}" for i in range(len(parameters)))
     loads, passed = [], ["ptr %ret", "ptr %exc"]
     for i, (kind, null) in enumerate(parameters):
         loads.append(f"%p{i} = getelementptr {llvm[kind]}, ptr %a{i}, i64 %i")
@@ -66,7 +65,7 @@ some:
 each:
   %i = phi i64 [ 0, %some ], [ %i1, %each ]
   %n = phi i64 [ 0, %some ], [ %n1, %each ]
-  %code = call i8 @{symbol}_row(i64 %i, ptr %out{gives})
+  %code = call i8 @{symbol}_row(i64 %i, ptr %out{takes})
   %at = getelementptr i8, ptr %valid, i64 %i
   store i8 %code, ptr %at
   %off = icmp ne i8 %code, 1
@@ -85,7 +84,7 @@ look:
   %is = icmp eq i8 %before, 1
   br i1 %is, label %call, label %skip
 call:
-  %made = call i8 @{symbol}_row(i64 %j, ptr %out{gives})
+  %made = call i8 @{symbol}_row(i64 %j, ptr %out{takes})
   store i8 %made, ptr %vat
   br label %next
 skip:
@@ -116,10 +115,12 @@ def _brought(value: Value, result: Mapping[str, Any]) -> str:
             lines = [f"%wide = {'sitofp' if value.signed else 'uitofp'} {value.llvm} %value to double"]
         else:
             lines = [f"%wide = {'fpext float %value to double' if value.bits == 32 else 'fadd double %value, -0.0'}"]
+        # NaN is one, as of all kernels: what x86-64 makes of infinity less infinity has another sign than arm64's.
+        lines += ["%number = fcmp ord double %wide, %wide", "%one = select i1 %number, double %wide, double 0x7FF8000000000000"]
         if result["bits"] == 32:
-            lines += ["%narrow = fptrunc double %wide to float", "%stored = fpext float %narrow to double"]
+            lines += ["%narrow = fptrunc double %one to float", "%stored = fpext float %narrow to double"]
         else:
-            lines.append("%stored = select i1 true, double %wide, double %wide")
+            lines.append("%stored = select i1 true, double %one, double %one")
         return "\n  ".join([*lines, always])
     extend = f"{'sext' if value.signed else 'zext'} {value.llvm} %value to i64" if value.bits < 64 else "add i64 %value, 0"
     low, high = result["low"], result["high"]

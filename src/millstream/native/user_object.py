@@ -20,6 +20,9 @@ LIBM = frozenset(name + kind for name in _MATH for kind in ("", "f"))
 _LIBM_NAME = "libm.so.6"
 
 
+MEMORY = "it makes something that takes memory, such as text, a list or an array: compute with numbers and truth values alone"
+
+
 class CompileError(Exception):
     """A function that Numba cannot compile. Its text says why, in plain words."""
 
@@ -48,7 +51,7 @@ def _needs(foreign: Iterable[str]) -> str:
     """What a function does that cannot be compiled ahead of time, told by the symbols that it would need."""
     names = sorted(foreign)
     if any(name.startswith("NRT_") for name in names):
-        return "it makes something that takes memory, such as text, a list or an array: compute with numbers and truth values alone"
+        return MEMORY
     if any(name.startswith(("Py", "_Py", "numba_gil")) for name in names):
         return "it calls Python itself, as print does: leave that out"
     called = [f"math.{name.removeprefix('numba_')}" for name in names if name.startswith("numba_")]
@@ -69,11 +72,12 @@ def link(work: Path, names: list[str], target: str) -> bool:
             return subprocess.run([*whole, *arguments], cwd=work, capture_output=True, check=False).returncode == 0
 
         # A libm for the other CPU need not be here: one that has the names is enough for the object to say that it needs it.
-        stub = [_LIBM_NAME] if target in TARGETS and _has_glibc(target) else []
-        for one in stub:
+        stub: list[str] = []
+        if target in TARGETS and _has_glibc(target):
             (work / "libm.o").write_bytes(_names_alone(target))
-            soname = f"-Wl,-soname,{one}" if driver else f"-soname={one}"
-            stub = stub if run(soname, "-o", one, "libm.o") else []
+            soname = f"-Wl,-soname,{_LIBM_NAME}" if driver else f"-soname={_LIBM_NAME}"
+            if run(soname, "-o", _LIBM_NAME, "libm.o"):
+                stub = [_LIBM_NAME]
         done = run("-o", "functions.so", *names, *stub)
         for one in ("libm.o", _LIBM_NAME):
             (work / one).unlink(missing_ok=True)

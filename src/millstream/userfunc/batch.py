@@ -10,11 +10,10 @@ from millstream.columns import Vector, close, nulls, open_array
 from millstream.errors import RunError
 from millstream.functions.function import Call, Form, Function, Policy, merged_validity
 from millstream.lookups.matching import is_rehearsal
-from millstream.native.bind import kernels
-from millstream.native.memory import allocate
 from millstream.types import Type, from_arrow
 from millstream.userfunc.arguments import brought
-from millstream.userfunc.scalar import PREFIX
+from millstream.userfunc.scalar import PREFIX, errors_alone
+from millstream.userfunc.source import line_of
 
 if TYPE_CHECKING:
     from millstream.userfunc.declared import UserFunction
@@ -29,10 +28,8 @@ def bound(one: UserFunction) -> Function:
             return nulls(result, over.length)
         arrays = [close(vector) for vector in over.arguments]
         made = open_array(_checked(one, _called(one, arrays), over.length))
-        errors = _errors(over)
-        if errors is None:
-            return Vector(result, over.length, made.values, made.valid, made.data, made.children)
-        valid = merged_validity([made, errors], over.length)
+        # Rows that an argument is in error for stay so; their values are null to the function.
+        valid = merged_validity([made, *map(errors_alone, over.arguments)], over.length)
         return Vector(result, over.length, made.values, valid, made.data, made.children)
 
     takes = f"{', '.join(str(value) for value in one.signature.parameters)} -> {result}"
@@ -40,20 +37,6 @@ def bound(one: UserFunction) -> Function:
         PREFIX + one.name, takes, one.__doc__ or "", brought(one.name, one.signature), compute, (), (), policy=Policy.INSPECT,
         form=Form.FUNCTION,
     )  # fmt: skip
-
-
-def _errors(over: Call) -> Vector | None:
-    """Which rows an argument is in error for; None where there is none. Their values are null to the function."""
-    bad = [one for one in over.arguments if one.valid is not None and kernels.greatest_uint8(one.valid) > 1]
-    marked = []
-    for one in bad:
-        assert one.valid is not None
-        valid = allocate(over.length, 1)
-        kernels.replace_uint8(0, 1, one.valid, valid)
-        marked.append(Vector(one.type, over.length, one.values, valid))
-    if not marked:
-        return None
-    return Vector(marked[0].type, over.length, marked[0].values, merged_validity(marked, over.length))
 
 
 def _called(one: UserFunction, arrays: list[pa.Array]) -> Any:
@@ -65,13 +48,8 @@ def _called(one: UserFunction, arrays: list[pa.Array]) -> Any:
 
 
 def _place(error: Exception, one: UserFunction) -> str:
-    trace, line = error.__traceback__, ""
-    file = one.file
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == getattr(getattr(one.__wrapped__, "__code__", None), "co_filename", None):
-            line = f" ({file.name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return line
+    line = line_of(error, one.file)
+    return f" ({one.file.name}{line})" if line else ""
 
 
 def _checked(one: UserFunction, given: Any, length: int) -> pa.Array:
@@ -84,7 +62,7 @@ def _checked(one: UserFunction, given: Any, length: int) -> pa.Array:
             raise RunError(f"the function {one.name} gave {type(given).__name__}; return an Array of {length:,} values")
         try:
             given = pa.array(given, kind.arrow)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        except Exception:  # a generator's own errors among them
             raise RunError(f"the function {one.name} gave values that are no {kind}; return an Array of that type") from None
     if len(given) != length:
         raise RunError(

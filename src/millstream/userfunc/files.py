@@ -13,6 +13,7 @@ from typing import Any
 
 from millstream.errors import MillstreamError, SpecError
 from millstream.userfunc.declared import UserFunction
+from millstream.userfunc.source import line_of
 
 
 def imported(path: Path) -> Any:
@@ -33,24 +34,14 @@ def imported(path: Path) -> Any:
         line = f", line {error.lineno}" if error.lineno else ""
         raise SpecError(f"{path}{line}: {error.msg}") from None
     except SystemExit as error:
-        raise SpecError(f"{path}{_line_of(error, path)}: it ends the program when it is imported") from None
+        raise SpecError(f"{path}{line_of(error, path)}: it ends the program when it is imported") from None
     except Exception as error:
-        line = _line_of(error, path)
+        line = line_of(error, path)
         raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
         linecache.checkcache(str(path))  # or functions would be told by the text that an earlier import saw
     return module
-
-
-def _line_of(error: BaseException, path: Path) -> str:
-    """Where in the file an error came from."""
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
-            line = f", line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
 
 
 def functions_of(said: Any, folder: Path, taken: Sequence[str]) -> dict[str, UserFunction]:

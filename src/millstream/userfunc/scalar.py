@@ -51,7 +51,7 @@ def bound(one: UserFunction) -> Function:
     def compute_nulls(over: Call) -> Vector:
         """Where None is taken only errors keep the function from being called, and nulls of the arguments that do not take it."""
         over.valid = merged_validity(
-            [_errors_alone(vector) if null else vector for vector, null in zip(over.arguments, optional, strict=True)],
+            [errors_alone(vector) if null else vector for vector, null in zip(over.arguments, optional, strict=True)],
             over.length,
         )
         out = compute(over)
@@ -71,7 +71,7 @@ def bound(one: UserFunction) -> Function:
     )
 
 
-def _errors_alone(vector: Vector) -> Vector:
+def errors_alone(vector: Vector) -> Vector:
     """The same with nulls valid, and rows in error as they are."""
     if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
         return Vector(vector.type, vector.length, vector.values)

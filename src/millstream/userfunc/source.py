@@ -214,3 +214,13 @@ def _constant(value: Any) -> list[Any] | None:
         items = [_constant(one) for one in value]
         return None if None in items else ["tuple", items]
     return None
+
+
+def line_of(error: BaseException, path: Path) -> str:
+    """Where in a file an error came from, as `, line 3`; nothing where it came from elsewhere."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
+            line = f", line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

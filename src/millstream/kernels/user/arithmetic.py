@@ -237,7 +237,7 @@ def _power(a, b):
 
 @njit(**JIT)
 def _square(a):
-    """What pow gives, and quick."""
+    """pow(a, 2), rounded once, which libm's is not always."""
     result = a * a
     if math.isinf(result) and math.isfinite(a):
         raise OverflowError("the result is too large")

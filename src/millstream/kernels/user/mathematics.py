@@ -7,7 +7,7 @@ from typing import Any
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from millstream.kernels.user.arithmetic import JIT, TOO_LARGE, float_power, is_whole
+from millstream.kernels.user.arithmetic import JIT, TOO_LARGE, absolute, float_power, is_whole
 
 
 def _of_one(name: str) -> Any:
@@ -91,6 +91,15 @@ def _log_of(x, base=None):
     return lambda x, base=None: _log_of_one(x) / _log_of_one(base)
 
 
+def _gcd(a, b):
+    return math.gcd(a, b)
+
+
+@overload(_gcd)
+def _gcd_of(a, b):
+    return lambda a, b: absolute(math.gcd(a, b))  # of the least int64 and 0 it is one more than the greatest
+
+
 _ONES = (
     "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "erf", "erfc", "exp", "expm1", "gamma",
     "lgamma", "log10", "log1p", "log2", "sin", "sinh", "sqrt", "tan", "tanh",
@@ -105,7 +114,6 @@ _AS_THEY_ARE = (
     "isfinite",
     "isinf",
     "isnan",
-    "gcd",
     "pi",
     "e",
     "tau",
@@ -118,6 +126,7 @@ MATH: dict[str, Any] = {
     **{name: _of_whole(name) for name in ("floor", "ceil", "trunc")},
     **{name: getattr(math, name) for name in _AS_THEY_ARE},
     "fmod": _fmod,
+    "gcd": _gcd,
     "pow": _power_of_floats,
     "log": _log,
 }
