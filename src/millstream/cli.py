@@ -246,9 +246,8 @@ def _rightsize(arguments: argparse.Namespace) -> int:
         found, written = run_rightsize(arguments, progress.step)
     finally:
         progress.close()
-    if found.choice is None:
-        return _told(arguments, found.to_dict, found.render, RunError(found.refused()))
-    return _told(arguments, found.to_dict, lambda: "\n".join([found.render(), "", *written]), None)
+    refused = RunError(found.refused()) if found.choice is None else None
+    return _told(arguments, found.to_dict, lambda: "\n".join([found.render(), *([""] if written else []), *written]), refused)
 
 
 def _forecast(arguments: argparse.Namespace) -> int:

@@ -7,8 +7,12 @@ values: `on:` and `no` are text.
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -133,3 +137,21 @@ for _tag, _pattern, _first in (
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put other bytes into a file that is there, all at once or not at all. A link stays one. Raises OSError."""
+    import tempfile
+
+    place = Path(os.path.realpath(path))
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".millstream-", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+        os.chmod(temporary, stat.S_IMODE(place.stat().st_mode))
+        os.replace(temporary, place)
+    finally:
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)

@@ -33,6 +33,18 @@ def profile(tmp_path) -> str:
     return str(path)
 
 
+def test_objects_of_a_profile_of_s3_are_counted_once(tmp_path):
+    """An object of 200 MB is four chunks, each a file, when it is measured; its size is the profile's, too."""
+    told = TOLD | {"source": "s3", "records": 500_000, "bytes_in": 200 << 20, "bytes_out": 30 << 20, "objects": 4}
+    (tmp_path / "profile.json").write_text(json.dumps(told))
+    status, out, err = run("--profile", str(tmp_path / "profile.json"), "--records-per-second", "2000", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (found["workload"]["objects"], found["workload"]["object_bytes"]) == (1, 200 << 20)
+    (puts,) = [one for one in found["items"] if one["name"] == "puts of rows"]
+    assert puts["quantity"] / found["invocations"] == pytest.approx(4)
+
+
 def test_a_profile_gives_a_recommendation_and_a_bill(profile):
     status, out, err = run("--profile", profile, "--records-per-second", "2000")
     assert (status, err) == (0, "")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from millstream.errors import UsageError
 from millstream.sizing.forecast import forecast, to_dict
 from millstream.sizing.forecast_plan import (
-    EVENT_BYTES,
     EVENT_RECORD_BYTES,
     SHARD_BYTES,
     SHARD_DELIVERIES,
@@ -17,6 +16,7 @@ from millstream.sizing.forecast_plan import (
     gathered,
     plan,
 )
+from millstream.sizing.limits import EVENT_BYTES
 from millstream.sizing.pace import Pace, by_hand
 from millstream.sizing.prices import load
 from millstream.sizing.workload import MONTH, Workload, workload_of

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from millstream.classes import replace
 from millstream.errors import UsageError
 from millstream.sizing import limits, prices
-from millstream.sizing.choice import BALANCE_TOLERANCE, COST_TOLERANCE, HEADROOM, NAMES, TIME_TOLERANCE, Option, choose
+from millstream.sizing.choice import BALANCE_TOLERANCE, COST_TOLERANCE, HEADROOM, TIME_TOLERANCE, Option, choose
 from millstream.sizing.findings import Findings
 from millstream.sizing.limits import share
 from millstream.sizing.measure import Told
 from millstream.sizing.model import Sample, duration, percentile, typical
 from millstream.sizing.overrides import write_memory
+from millstream.sizing.profile import CHOICES
 from millstream.sizing.sweep import MEMORY, Size, Sweep, cold_cost, cost
 
 pytestmark = pytest.mark.once
@@ -187,7 +188,7 @@ tags = "a=b"
     [
         ('parameter_overrides = ["file://dev.yaml"]', ["file://dev.yaml", "MemorySize=512"]),
         ('parameter_overrides = ["MemorySize=128", "file://dev.yaml"] # why', ["file://dev.yaml", "MemorySize=512"]),
-        ('parameter_overrides = [\n  "A=1", # one\n  "MemorySize=128",\n]', ["A=1", "MemorySize=512"]),
+        ('parameter_overrides = [\n  "A=1",\n  "MemorySize=128",\n]', ["A=1", "MemorySize=512"]),
         ('parameter_overrides = "A=1 MemorySize=128 B=2"', "A=1 B=2 MemorySize=512"),
         ("", ["MemorySize=512"]),
     ],
@@ -212,6 +213,7 @@ def test_samconfig_gets_the_memory_and_keeps_the_rest(tmp_path: Path, before: st
         ("[prod.deploy.parameters]\n", "no environment 'dev'; it has prod"),
         ("[dev.deploy.parameters]\nparameter_overrides = 5\n", "write there by hand"),
         ('[dev.deploy.parameters]\nparameter_overrides = "A=\\"b c\\""\n', "write there by hand"),
+        ('[dev.deploy.parameters]\nparameter_overrides = [\n  "A=1", # one\n]\n', "write there by hand"),
         ('[dev]\ndeploy = {parameters = {parameter_overrides = ["A=1"]}}\n', "write there by hand"),
     ],
 )
@@ -231,17 +233,23 @@ def test_a_samconfig_of_another_form_is_left_as_it_is(tmp_path: Path, text: str,
         ("", "MemorySize: 512\n"),
     ],
 )
-def test_a_file_of_parameters_gets_the_memory(tmp_path: Path, before: str, after: str) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_of_parameters_gets_the_memory(tmp_path: Path, before: str, after: str, end: str) -> None:
     file = tmp_path / "prod.yaml"
-    file.write_text(before)
+    file.write_bytes(before.replace("\n", end).encode())
+    file.chmod(0o640)
     write_memory(str(file), None, "MemorySize", 512)
-    assert file.read_text() == after
+    same = end if "\n" in before else "\n"
+    assert file.read_bytes() == after.replace("\n", same).encode()
+    assert (file.stat().st_mode & 0o777, [one.name for one in tmp_path.iterdir()]) == (0o640, ["prod.yaml"])
 
 
 def test_what_is_no_file_of_parameters_is_refused(tmp_path: Path) -> None:
-    for name, text in (("a.yaml", "- 1\n"), ("b.json", "{}"), ("c.yaml", "MemorySize:\n  a: 1\n")):
+    for name, text in (
+        ("a.yaml", "- 1\n"), ("b.json", "{}"), ("c.yaml", "MemorySize:\n  a: 1\n"), ("d.yaml", '"MemorySize": 256\n'), ("e.yaml", "A: [\n"),
+    ):  # fmt: skip
         (tmp_path / name).write_text(text)
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=name.partition(".")[0]):
             write_memory(str(tmp_path / name), None, "MemorySize", 512)
         assert (tmp_path / name).read_text() == text
 
@@ -270,7 +278,7 @@ def test_the_table_tells_what_was_killed_and_what_is_assumed() -> None:
     assert "130.2 MB were in use" in killed
     assert any("$ arm64 ◇" in line for line in lines)
     assert any(line.startswith("◇ not measured") for line in lines)
-    assert [line.split()[0] for line in lines if line.startswith(NAMES)] == list(NAMES)
+    assert [line.split()[0] for line in lines if line.startswith(CHOICES)] == list(CHOICES)
     assert "a note" in lines
     assert lines[-1] == "◇ if a batch waited 40 ms for S3: cheapest 256 MB, fastest 1,769 MB, balanced 256 MB"
     assert findings(latency_ms=5.0).render().splitlines()[-1] == "a note"
@@ -283,7 +291,7 @@ def test_nothing_is_recommended_where_no_size_has_room() -> None:
     assert found.choice is None
     assert "nothing is recommended" in found.render()
     assert found.refused().startswith("no size that was tried leaves 25% of its memory free (130 MB were in use)")
-    assert found.profile()["recommended"] == dict.fromkeys(NAMES)
+    assert found.profile()["recommended"] == dict.fromkeys(CHOICES)
 
 
 def test_a_plot_has_a_title_units_and_marks(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from millstream.aws.notification import objects_of
 from millstream.aws.sqs import sqs_text
 from millstream.errors import UsageError
 from millstream.pipeline import Pipeline
+from millstream.sizing.bucket import SOURCE, serving
 from millstream.sizing.events import find_events
 
 pytestmark = pytest.mark.once
@@ -106,3 +107,38 @@ def test_events_and_data_do_not_mix(data: Path) -> None:
     (data.parent / "event.json").write_bytes((EVENTS / "stream.json").read_bytes())
     with pytest.raises(UsageError, match=r"data\.ndjson is none"):
         find_events(str(data.parent), JSON, None, 1000, 1)
+
+
+def test_names_are_encoded_as_s3_does(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a+b %20ü.ndjson").write_bytes(RECORDS[0])
+    found = find_events(str(tmp_path / "in"), JSON, "s3", 1000, 1)
+    (name,), _ = found.write(tmp_path, 1)
+    (told,) = objects_of(json.loads(Path(name).read_text()))
+    assert told.key in found.objects
+
+
+def test_half_a_surrogate_pair_is_told(tmp_path: Path) -> None:
+    event = json.loads((EVENTS / "queue.json").read_text())
+    event["Records"][0]["body"] = "\ud800"
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    with pytest.raises(UsageError, match="half a surrogate pair"):
+        find_events(str(tmp_path / "event.json"), JSON, None, 1000, 1).write(tmp_path, 1)
+
+
+def test_the_bucket_takes_uploads_in_parts_and_gives_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("boto3", reason="NOT TESTED: boto3 is not installed")
+    import boto3
+
+    (tmp_path / "data").write_bytes(b"0123456789")
+    with serving(tmp_path, {"key": tmp_path / "data"}) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3")
+        begun = client.create_multipart_upload(Bucket="b", Key="k")
+        part = client.upload_part(Bucket="b", Key="k", UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 1000)
+        parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+        assert client.complete_multipart_upload(Bucket="b", Key="k", UploadId=begun["UploadId"], MultipartUpload=parts)["ETag"]
+        assert client.get_object(Bucket=SOURCE, Key="key", Range="bytes=2-4")["Body"].read() == b"234"
+        assert client.get_object(Bucket=SOURCE, Key="key", Range="bytes=7-")["ContentRange"] == "bytes 7-9/10"
+        assert client.head_object(Bucket=SOURCE, Key="key")["ContentLength"] == 10

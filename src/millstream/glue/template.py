@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from millstream.classes import dataclass
@@ -55,21 +51,13 @@ class Template:
 
     def write(self, text: str) -> None:
         """Put a text between the marks: the whole file at once or not at all. Raises RunError where it cannot be written."""
-        path = Path(os.path.realpath(self.path))  # a link stays one
+        from millstream.documents import replace_file
+
         whole = (self.before + self._indented(text) + self.after).encode()
-        temporary = None
         try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".millstream-", delete=False) as file:
-                temporary = file.name
-                file.write(whole)
-            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
-            os.replace(temporary, path)
+            replace_file(self.path, whole)
         except OSError as error:
             raise RunError(f"cannot write the template {self.path}: {error.strerror}") from None
-        finally:
-            if temporary is not None:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
 
     def _indented(self, text: str) -> str:
         return "".join(f"{self.indent}{line}".rstrip() + self.newline for line in text.split("\n"))

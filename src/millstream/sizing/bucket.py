@@ -20,6 +20,7 @@ NAME = "millstream-rightsize"
 SOURCE = "millstream-rightsize-in"
 """The one that objects are read from."""
 _PIECE = 1 << 20
+_ETAG = '"00000000000000000000000000000000"'
 
 
 class _Server(ThreadingHTTPServer):
@@ -47,13 +48,21 @@ class _Handler(BaseHTTPRequestHandler):
         return told
 
     def do_PUT(self) -> None:
-        left = int(self.headers["Content-Length"])
-        while left > 0:
-            left -= len(self.rfile.read(min(left, _PIECE))) or left
-        self._answer(200, ETag='"00000000000000000000000000000000"')
+        self._take()
+        self._answer(200, ETag=_ETAG)
 
     def do_POST(self) -> None:
-        self.do_PUT()
+        """An upload in parts begins, or ends."""
+        self._take()
+        begins = self.path.partition("?")[2].startswith("uploads")
+        kind, told = ("Initiate", "<UploadId>1</UploadId>") if begins else ("Complete", f"<ETag>{_ETAG}</ETag>")
+        name = f"{kind}MultipartUploadResult"
+        self._answer(200, f"<{name}>{told}</{name}>".encode(), Content_Type="application/xml")
+
+    def _take(self) -> None:
+        left = int(self.headers.get("Content-Length", 0))
+        while left > 0:
+            left -= len(self.rfile.read(min(left, _PIECE))) or left
 
     def do_DELETE(self) -> None:
         self._answer(204)
@@ -64,16 +73,19 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None:
             body = b"<Error><Code>NoSuchKey</Code><Message>there is no such object</Message></Error>"
             return self._answer(404, body, Content_Type="application/xml")
-        data = path.read_bytes()
+        size = path.stat().st_size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         headers = {"ETag": self.headers.get("If-Match", '"0"'), "Last_Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         if asked is None:
-            return self._answer(200, data, **headers)
-        first, end = int(asked[1]), min(int(asked[2] or len(data)) + 1, len(data))
-        if first >= len(data):
+            return self._answer(200, path.read_bytes(), **headers)
+        first, end = int(asked[1]), min(int(asked[2] or size) + 1, size)
+        if first >= size:
             body = b"<Error><Code>InvalidRange</Code><Message>it is shorter</Message></Error>"
             return self._answer(416, body, Content_Type="application/xml")
-        return self._answer(206, data[first:end], Content_Range=f"bytes {first}-{end - 1}/{len(data)}", **headers)
+        with path.open("rb") as file:
+            file.seek(first)
+            data = file.read(end - first)
+        return self._answer(206, data, Content_Range=f"bytes {first}-{end - 1}/{size}", **headers)
 
     do_HEAD = do_GET
 

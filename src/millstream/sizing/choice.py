@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from millstream.classes import dataclass
+from millstream.sizing.profile import CHOICES
 
 COST_TOLERANCE = 0.05
 TIME_TOLERANCE = 0.05
@@ -16,7 +17,6 @@ BALANCE_TOLERANCE = 0.10
 HEADROOM = 0.75
 """Of a function's memory: with more in use at the peak, it is not recommended. Lambda's own runtime client is not in what is measured, and
 other events may want more than these."""
-NAMES = ("cheapest", "fastest", "balanced")
 
 
 class Option(NamedTuple):
@@ -57,7 +57,7 @@ def choose(options: Sequence[Option]) -> Choice | None:
         "fastest": f"{milliseconds(fastest.ms)} a batch; {_more_gains_little(roomy, fastest)}",
         "balanced": _against(balanced, cheapest, fastest),
     }
-    return Choice(dict(zip(NAMES, (cheapest.mb, fastest.mb, balanced.mb), strict=True)), reasons)
+    return Choice(dict(zip(CHOICES, (cheapest.mb, fastest.mb, balanced.mb), strict=True)), reasons)
 
 
 def _least(options: Sequence[Option], value: Callable[[Option], float], tolerance: float) -> tuple[Option, list[Option]]:

@@ -14,14 +14,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote_plus
 
 from millstream.classes import dataclass
 from millstream.decode.compression import FileSource
 from millstream.errors import UsageError
 from millstream.sizing.bucket import SOURCE
+from millstream.sizing.limits import EVENT_BYTES
 
-EVENT_BYTES = 6 << 20
-"""The largest event that Lambda takes."""
 MOST_BATCH = 10_000
 _SOURCES = {"aws:kinesis": "kinesis", "aws:sqs": "sqs", "aws:s3": "s3"}
 _START = 1_796_083_200.0
@@ -46,7 +46,10 @@ class Events:
         names, sizes = [], []
         for number, template in enumerate(islice(cycle(self.templates), count)):
             event = _renewed(template, self.source, number)
-            data = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
+            try:
+                data = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise UsageError("an event has half a surrogate pair, which no JSON in UTF-8 holds: record it again") from None
             if len(data) > EVENT_BYTES:
                 raise UsageError(
                     f"an event of {len(template['Records']):,} records has {len(data):,} bytes, and Lambda takes {EVENT_BYTES:,}: "
@@ -182,7 +185,8 @@ def _sqs(records: list[bytes], first: int) -> dict[str, Any]:
 
 
 def _notification(key: str, file: Path) -> dict[str, Any]:
-    told = {"key": key, "size": file.stat().st_size, "eTag": hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}
+    tag = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    told = {"key": quote_plus(key, safe="/"), "size": file.stat().st_size, "eTag": tag}
     record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "us-east-1"}
     return {"Records": [{**record, "s3": {"bucket": {"name": SOURCE}, "object": told}}]}
 

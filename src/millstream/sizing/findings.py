@@ -6,14 +6,14 @@ from typing import Any
 
 from millstream.classes import dataclass, replace
 from millstream.sizing import limits
-from millstream.sizing.choice import HEADROOM, NAMES, Choice, milliseconds
+from millstream.sizing.choice import HEADROOM, Choice, milliseconds
 from millstream.sizing.prices import Prices
+from millstream.sizing.profile import ARCHITECTURES, CHOICES
 from millstream.sizing.sweep import Size, Sweep, cold_cost, cost, recommend
 
 VERSION = 1
 S3_MS = 40
 """What a batch waits for S3, where nobody told: an assumption, as `millstream forecast` has it. It is used for a remark alone."""
-ARCHITECTURES = ("x86_64", "arm64")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Findings:
             "bytes_out": round(told.bytes_out),
             "objects": round(told.files),
             "memory": [_measured(one) for one in self.sweep.sizes],
-            "recommended": choice.mb if choice is not None else dict.fromkeys(NAMES),
+            "recommended": choice.mb if choice is not None else dict.fromkeys(CHOICES),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Findings:
         if choice is None:
             return ["nothing is recommended"]
         width = max(len(f"{one:,}") for one in choice.mb.values())
-        return [f"{name:<9} {choice.mb[name]:>{width},} MB  {choice.reasons[name]}" for name in NAMES]
+        return [f"{name:<9} {choice.mb[name]:>{width},} MB  {choice.reasons[name]}" for name in CHOICES]
 
     def refused(self) -> str:
         """Why nothing is recommended."""
@@ -184,7 +184,7 @@ class Findings:
         waiting = self.choice_waiting
         if self.sink != "s3" or self.latency_ms or waiting is None:
             return [*lines, *self.notes]
-        told = ", ".join(f"{name} {waiting.mb[name]:,} MB" for name in NAMES)
+        told = ", ".join(f"{name} {waiting.mb[name]:,} MB" for name in CHOICES)
         return [*lines, *self.notes, f"◇ if a batch waited {S3_MS} ms for S3: {told}"]
 
 

@@ -75,13 +75,17 @@ def add_forecast(commands: Any) -> argparse.ArgumentParser:
 
 def run_forecast(arguments: argparse.Namespace) -> Forecast:
     """Run the command. Raises UsageError."""
+    import math
+
     from millstream.errors import UsageError
     from millstream.sizing.forecast import forecast
+    from millstream.sizing.forecast_plan import FILE_BYTES
     from millstream.sizing.given import Place, number_of, one_of, whole_of
+    from millstream.sizing.limits import LEAST_MB, MOST_MB
     from millstream.sizing.pace import by_hand, of_profiles
     from millstream.sizing.prices import load
-    from millstream.sizing.profile import ARCHITECTURES, LEAST_MB, MOST_MB, Profile
-    from millstream.sizing.workload import FIFO, READ, SQS, workload_of
+    from millstream.sizing.profile import ARCHITECTURES, Profile
+    from millstream.sizing.workload import FIFO, READ, S3, SQS, workload_of
 
     if arguments.architecture is not None:
         one_of(arguments.architecture, ARCHITECTURES, Place(("--architecture",)))
@@ -96,6 +100,9 @@ def run_forecast(arguments: argparse.Namespace) -> Forecast:
     if profiles:
         first = profiles[0]
         otherwise = {"source": first.source, "objects": max(first.objects, 1), "output_bytes": first.bytes_out / first.records}
+        if first.source == S3:  # of one object, whose rows are as many files as it has chunks
+            otherwise["objects"] = max(round(first.objects / max(math.ceil(first.bytes_in / FILE_BYTES), 1)), 1)
+            otherwise["object_bytes"] = max(first.bytes_in, 1)
         if first.bytes_in:
             otherwise["record_bytes"] = first.bytes_in / first.records
     workload = workload_of(given, arguments.workload, otherwise)

@@ -112,7 +112,7 @@ def add_on_demand(bill: Bill, workload: Workload) -> None:
     counted = math.ceil(workload.delivery_bytes / KB) * KB
     bill.add("Kinesis", "stream", "kinesis.stream_hour", MONTH_HOURS)
     bill.add("Kinesis", "data in", "kinesis.in_gb", workload.deliveries_per_second * MONTH * counted / GB)
-    bill.add("Kinesis", "data out", "kinesis.out_gb", workload.bytes_per_second * MONTH / GB)
+    bill.add("Kinesis", "data out", "kinesis.out_gb", workload.bytes_per_second * workload.readers * MONTH / GB)
     kept = min(max(workload.retention - 24, 0.0), 144.0) * 3600
     bill.add("Kinesis", "extended retention", "kinesis.retention_gb_month", workload.bytes_per_second * kept / GB)
     _add_long_term(bill, workload)

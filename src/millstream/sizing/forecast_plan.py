@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 from millstream.classes import dataclass
 from millstream.errors import UsageError
+from millstream.sizing.limits import EVENT_BYTES
 from millstream.sizing.pace import Pace
 from millstream.sizing.workload import FIFO, KINESIS, MONTH, S3, Workload
 
 SHARD_BYTES, SHARD_DELIVERIES, SHARD_READ_BYTES = 1_000_000.0, 1000.0, 2_000_000.0
 """What a shard takes and gives in a second."""
-EVENT_BYTES = 6 * 2**20
-"""What an event holds."""
 EVENT_RECORD_BYTES = {KINESIS: 590.0, "sqs": 870.0, FIFO: 1000.0}
 """An event's bytes for each delivery beside its data: names, ARNs, numbers. Events of 1,000 orders (benchmarks/events.py) have 576, of
 Kinesis, and 859, of SQS."""
@@ -86,7 +85,6 @@ class Plan:
     objects: float
     object_bytes: float
     event_limit: int
-    receive: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
@@ -238,7 +236,7 @@ def _gathering(
     return Plan(
         shards, lanes, size, window, count, records, at_peak, milliseconds(count), peak_ms, worst, invocations, concurrency,
         concurrency if shards is not None else max(math.ceil(SPARE * concurrency), LEAST_POLLERS),
-        objects, _object_bytes(workload, records, objects), event_limit(workload), poll, tuple(warnings),
+        objects, _object_bytes(workload, records, objects), event_limit(workload), tuple(warnings),
     )  # fmt: skip
 
 
@@ -259,7 +257,7 @@ def _objects(workload: Workload, pace: Pace, batch: int) -> Plan:
     return Plan(
         None, concurrency, batch, 0, deliveries, records, deliveries, took, took, worst, rate * MONTH, concurrency,
         max(math.ceil(SPARE * concurrency), LEAST_POLLERS), objects, _object_bytes(workload, records, objects), MOST_BATCH,
-        RECEIVE, tuple(warnings),
+        tuple(warnings),
     )  # fmt: skip
 
 

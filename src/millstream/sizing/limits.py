@@ -15,6 +15,8 @@ from millstream.errors import UsageError
 MB_A_CPU = 1769
 """A function has one vCPU at so much memory, else in proportion: the Lambda guide, "Configure Lambda function memory"."""
 LEAST_MB, MOST_MB = 128, 10_240
+EVENT_BYTES = 6 << 20
+"""The largest event that Lambda takes."""
 PERIOD = 0.02
 """Seconds. A quota is of so much time: then a process waits for the next. Lambda does not tell its own."""
 _LEAST_QUOTA = 0.001

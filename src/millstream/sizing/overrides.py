@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import RunError, UsageError
+from millstream.documents import replace_file
+from millstream.errors import RunError, SpecError, UsageError
 
 
 def write_memory(path: str, environment: str | None, parameter: str, mb: int) -> str:
@@ -19,7 +20,7 @@ def write_memory(path: str, environment: str | None, parameter: str, mb: int) ->
     if new == old:
         return f"{place} has {parameter}={mb} already"
     try:
-        Path(path).write_text(new, encoding="utf-8")
+        replace_file(path, new.encode())
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from None
     return f"{place}: {parameter}={mb} is written"
@@ -31,7 +32,7 @@ def changed(path: str, environment: str | None, parameter: str, mb: int) -> tupl
     if not re.fullmatch(r"[A-Za-z0-9]{1,255}", parameter):
         raise UsageError(f"--parameter is {parameter[:80]!r}; a parameter's name has letters and digits")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes().decode()  # with its own ends of lines
     except OSError as error:
         raise UsageError(f"--write: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -55,13 +56,21 @@ def _in_yaml(text: str, path: str, parameter: str, mb: int) -> str:
     from millstream.documents import loads
 
     line = f"{parameter}: {mb}"
-    before = loads(text)
+    try:
+        before = loads(text)
+    except SpecError as error:
+        raise UsageError(f"--write: {path}: {error}") from None
     if before is not None and not isinstance(before, dict):
         raise UsageError(f"--write: {path} is no mapping of parameters; write there by hand: {line}")
     new, count = re.subn(rf"^{parameter}\s*:[ \t]*[^\s#]+", line, text, flags=re.MULTILINE)
     if not count:
-        new = f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n"
-    if count > 1 or loads(new) != {**(before or {}), parameter: mb}:
+        end = _end(text)
+        new = f"{text}{'' if not text or text.endswith(chr(10)) else end}{line}{end}"
+    try:
+        is_known = count <= 1 and loads(new) == {**(before or {}), parameter: mb}
+    except SpecError:  # the parameter stands there in another form
+        is_known = False
+    if not is_known:
         raise UsageError(f"--write: {path} is not changed, for its form is not known; write there by hand: {line}")
     return new
 
@@ -121,14 +130,22 @@ def _with_line(text: str, environment: str, line: str) -> str | None:
     following = re.search(r"^\[", text[start:], re.MULTILINE)
     end = start + following.start() if following else len(text)
     table = text[start:end]
-    held = re.search(r"^parameter_overrides\s*=\s*(\[[^\]]*\]|[^\n]*)", table, re.MULTILINE)
+    held = re.search(r"^parameter_overrides\s*=\s*(\[[^\]]*\]|[^\r\n]*)", table, re.MULTILINE)
+    if held and "#" in held[0]:
+        return None  # a comment, which would be lost
     if held:
         table = table[: held.start()] + line + table[held.end() :]
     else:
-        body = table.rstrip("\n")
-        table = (body + "\n" if body else "") + line + "\n" + table[len(body) + 1 :]
-    before = text[:start] if text[:start].endswith("\n") else text[:start] + "\n"
+        end_of_line, body = _end(text), table.rstrip("\r\n")
+        behind = table[len(body) :].partition("\n")[2]
+        table = (body + end_of_line if body else "") + line + end_of_line + behind
+    before = text[:start] if text[:start].endswith("\n") else text[:start] + _end(text)
     return before + table + text[end:]
+
+
+def _end(text: str) -> str:
+    """How a text ends its lines."""
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _toml(value: str | list[str]) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 from millstream.classes import dataclass
 from millstream.errors import UsageError
+from millstream.sizing.limits import MB_A_CPU
 from millstream.sizing.profile import AtMemory, Profile
 
-VCPU_MB = 1769
-"""Memory that has one CPU; less has as much less."""
 FIXED_MS = 2.0
 """CPU time of a Kinesis batch of one record into a folder, log line and metrics included: a 2-core machine, x86-64-v3, median of 9."""
 PUT_MS, LEDGER_MS = 40.0, 6.0
@@ -48,7 +47,7 @@ class Pace:
 
 def fixed_at(mb: int) -> float:
     """What each batch takes at a size of memory, where only one size of batch was measured."""
-    return FIXED_MS * max(1.0, VCPU_MB / mb)
+    return FIXED_MS * max(1.0, MB_A_CPU / mb)
 
 
 def by_hand(duration_ms: float, records: float, memory: int, architecture: str, init_ms: float) -> Pace:
@@ -84,7 +83,7 @@ def of_profiles(
         tail = first.warm_ms.p99 / first.warm_ms.p50
         told.append(
             f"one profile, of {small.records:,} records a batch: {fixed:.1f} ms of it are taken to be whatever a batch holds "
-            f"({FIXED_MS:g} ms of CPU at {VCPU_MB:,} MB, measured once); a second --profile of another size measures it"
+            f"({FIXED_MS:g} ms of CPU at {MB_A_CPU:,} MB, measured once); a second --profile of another size measures it"
         )
     else:
         second = _measured(large, mb)

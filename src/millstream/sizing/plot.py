@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from millstream.errors import RunError, UsageError
-from millstream.sizing.choice import NAMES
-from millstream.sizing.findings import ARCHITECTURES, Findings
+from millstream.sizing.findings import Findings
+from millstream.sizing.profile import ARCHITECTURES, CHOICES
 from millstream.sizing.sweep import Size
 
 SUFFIXES = (".svg", ".png", ".pdf")
@@ -108,7 +108,7 @@ def _mark(found: Findings, above: Any, below: Any) -> None:
     if choice is None:
         return
     for mb in dict.fromkeys(choice.mb.values()):
-        names = [name for name in NAMES if choice.mb[name] == mb]
+        names = [name for name in CHOICES if choice.mb[name] == mb]
         size = next(one for one in found.sweep.sizes if one.mb == mb)
         for axes, value, offset in ((above, size.model_ms, -12), (below, found.cost(size, found.chosen), 12)):
             for i, name in enumerate(names):
@@ -132,6 +132,6 @@ def _mark(found: Findings, above: Any, below: Any) -> None:
 def _footer(found: Findings) -> str:
     """The reasons, and what the figures are of."""
     choice = found.choice
-    reasons = [] if choice is None else [f"{name}: {choice.mb[name]:,} MB, {choice.reasons[name]}" for name in NAMES]
+    reasons = [] if choice is None else [f"{name}: {choice.mb[name]:,} MB, {choice.reasons[name]}" for name in CHOICES]
     prices = f"list prices of {found.prices.region}, {found.prices.date}; Lambda alone"
     return "\n".join([*reasons, f"{found.cpu}, {found.cores} cores; {prices}"])

@@ -125,11 +125,6 @@ class Prices:
         return {name: self[f"lambda.gb_second.{name}"].usd for name in ("x86_64", "arm64")}
 
     @property
-    def source(self) -> str:
-        """Where Lambda's prices stand."""
-        return self["lambda.request"].url
-
-    @property
     def remembered(self) -> list[str]:
         """The keys of figures that nobody looked up."""
         return [key for key in KEYS if self[key].is_remembered]
@@ -230,7 +225,7 @@ def _price(key: str, told: Any, at: Place, sources: dict[str, tuple[str, str]], 
     else:
         tiers = _tiers(told["tiers"], at / "tiers", per)
     source = told.get("source")
-    if source is not None and source not in sources:
+    if source is not None and (not isinstance(source, str) or source not in sources):
         raise SpecError(f"{key} names the source {source!r}, which is not under `sources`").within(*at.keys, "source")
     if shipped is None and (source is None or "unit" not in told):
         raise SpecError(f"{key} has no {'source' if source is None else 'unit'}").within(*at.keys)

@@ -12,7 +12,6 @@ recommendation that there is none of is null.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ from millstream.classes import dataclass
 from millstream.documents import loads
 from millstream.errors import SpecError
 from millstream.sizing.given import Place, flag_of, known_keys, mapping_of, number_of, one_of, read_text, text_of, whole_of
+from millstream.sizing.limits import LEAST_MB, MOST_MB
 
 SOURCES = ("kinesis", "sqs", "s3")
 ARCHITECTURES = ("x86_64", "arm64")
 CHOICES = ("cheapest", "fastest", "balanced")
-LEAST_MB, MOST_MB = 128, 10_240
 _MOST_MS = 900_000.0
 """Lambda's longest timeout."""
 _MOST_MEMORIES = 200
@@ -104,25 +103,6 @@ class Profile:
             points,
             _recommended(told.get("recommended"), {one.mb for one in points if not one.killed}),
         )
-
-    def to_json(self) -> str:
-        """The profile as JSON that `from_json` reads."""
-        points = [
-            {
-                "mb": one.mb,
-                "init_ms": one.init_ms,
-                "first_ms": one.first_ms,
-                "warm_ms": None
-                if one.warm_ms is None
-                else {name: getattr(one.warm_ms, name) for name in ("p50", "p95", "p99")},
-                "cpu_ms": one.cpu_ms,
-                "peak_mb": one.peak_mb,
-                "killed": one.killed,
-            }
-            for one in self.memory
-        ]
-        plain = {name: getattr(self, name) for name in _KEYS if name not in ("version", "memory", "recommended")}
-        return json.dumps({"version": 1, **plain, "memory": points, "recommended": dict(self.recommended)}, indent=1) + "\n"
 
     def at(self, mb: int) -> AtMemory | None:
         """What was measured at a size of memory; None where nothing was."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,8 @@ def rightsize(arguments: Any, progress: Callable[[int, str], Any]) -> tuple[Find
         raise UsageError(f"--latency is {arguments.latency}; write milliseconds, 0 to 60,000")
     if arguments.plot is not None:
         check_plot(arguments.plot)
+    if arguments.profile is not None and not Path(arguments.profile).resolve().parent.is_dir():
+        raise UsageError(f"--profile: there is no folder {Path(arguments.profile).resolve().parent}")
     if arguments.write is None and arguments.env is not None:
         raise UsageError("--env goes with --write: which file the memory is set in")
     if arguments.write is not None:
@@ -52,7 +55,10 @@ def rightsize(arguments: Any, progress: Callable[[int, str], Any]) -> tuple[Find
         raise UsageError(f"--cpu quota: {why}; leave it out to have the model")
     backend = kernels.load().name  # compiled here once, if they are not yet
     absent = () if arguments.with_numpy or backend != "native" else LAYER_LACKS
-    work = Work(_absolute(arguments.pipeline), events, arguments.batches + 1, arguments.sink, arguments.latency / 1e3, absent)
+    sink = arguments.sink
+    if sink is not None and not re.match(r"[a-z0-9]+:", sink):
+        sink = os.path.abspath(sink)  # a process runs in a folder of its own
+    work = Work(_absolute(arguments.pipeline), events, arguments.batches + 1, sink, arguments.latency / 1e3, absent)
     total = steps(memory, arguments.rounds, place is not None)
     with bench(work) as made:
         swept = sweep(made, memory, arguments.rounds, place, why, lambda step: progress(total, step))
