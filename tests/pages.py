@@ -10,14 +10,12 @@ A comment on the lines before a block says what else is to be known about it:
     <!-- fresh: sets up -->          why only the command above runs it
     <!-- file: pipeline.yaml -->     what the reader is told to write to this file
     <!-- before: mkdir lake -->      what the text does not show and the block needs
-    <!-- when: millstream.udf -->    it is skipped as long as there is no such name, or no such command (`when: millstream build`)
     <!-- background -->              its one command goes on until the page ends; what is shown is waited for
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import re
@@ -26,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 NOT_OURS = {"demo", "build", "dist", "node_modules"}
-MARKS = ("not run", "fresh", "when", "file", "before", "background")
+MARKS = ("not run", "fresh", "file", "before", "background")
 PATIENCE = 300
 NETWORK = r"proxy$|cert|ca_bundle|^(pip|uv)_"
 """Variables that tell how the network is reached."""
@@ -215,18 +214,6 @@ def fits(shown: list[str], got: list[str]) -> bool:
     return re.fullmatch("".join(wanted), "".join(plain(line) + "\n" for line in got)) is not None
 
 
-def is_there(named: str | None) -> bool:
-    """Is there such a name in a module, or such a command? None is not asked for."""
-    if named is None:
-        return True
-    if " " in named:
-        from millstream.arguments import parser
-
-        return any(named.split()[1] in (action.choices or ()) for action in parser()._actions)
-    module, _, name = named.rpartition(".")
-    return hasattr(importlib.import_module(module), name)
-
-
 @dataclass
 class Shell:
     """Follows a page in a folder. `fresh`: by processes alone, and all that can be run."""
@@ -253,7 +240,7 @@ class Shell:
             self.do(block)
 
     def skips(self, block: Block) -> bool:
-        return "not run" in block.marks or ("fresh" in block.marks and not self.fresh) or not is_there(block.marks.get("when"))
+        return "not run" in block.marks or ("fresh" in block.marks and not self.fresh)
 
     def do(self, block: Block) -> None:
         if self.skips(block):
@@ -345,12 +332,17 @@ class Shell:
         self._background.append(process)
         assert process.stdout is not None
         got: list[str] = []
-        deadline = time.monotonic() + (3600 if self.fresh else PATIENCE)
-        while not fits(command.shown, got):
-            line = process.stdout.readline()
-            got.append(line.rstrip("\n"))
-            if not line or time.monotonic() > deadline:
-                raise AssertionError(f"{block}: {command.words}\ngave\n" + "\n".join(got))
+        # What says nothing for too long is killed, which ends its output.
+        timer = threading.Timer(3600 if self.fresh else PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        try:
+            while not fits(command.shown, got):
+                line = process.stdout.readline()
+                got.append(line.rstrip("\n"))
+                if not line:
+                    raise AssertionError(f"{block}: {command.words}\ngave\n" + "\n".join(got))
+        finally:
+            timer.cancel()
 
     def end(self) -> None:
         """Stop what runs in the background, as Ctrl-C would: not by its signal, which a shell has what it starts with `&` ignore."""

@@ -6,7 +6,7 @@ import re
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.errors import PlanError
@@ -14,7 +14,6 @@ from millstream.types import NAMES, TYPES, Type, decimal_of, from_arrow, list_of
 from tests.arrays import nested
 
 
-@settings(deadline=None)
 @given(nested, st.randoms())
 def test_a_canonical_name_reads_back_whatever_its_spaces(kind: Type, random) -> None:
     assert parse_type(kind.name) == kind
@@ -27,7 +26,6 @@ def test_a_canonical_name_reads_back_whatever_its_spaces(kind: Type, random) -> 
     assert parse_type(f" {spaced} ") == kind
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=4, unique=True))
 def test_a_field_may_have_any_name(names: list[str]) -> None:
     kind = struct_of((name, TYPES["int64"]) for name in names)

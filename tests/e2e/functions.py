@@ -23,7 +23,7 @@ LAW = ("written", "filtered", "duplicate", "rejected", "failed")
 
 
 def runtime(
-    function: Function, code: Path, layer: Sandbox, parts: Parts, endpoints: dict[str, str], timeout: int
+    function: Function, code: Path, layer: Path | Sandbox, parts: Parts, endpoints: dict[str, str], timeout: int
 ) -> LambdaRuntime:
     """The function's execution environment, with what it was deployed with but for its timeout."""
     return LambdaRuntime(

@@ -19,11 +19,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from millstream.errors import BackendError
 from tests.crash import server
-from tests.e2e.functions import Poller
+from tests.e2e.functions import Poller, runtime
 from tests.e2e.stack import deploy
 from tests.lambda_runtime.fetch import FOLDER, FetchError, fetch
-from tests.lambda_runtime.runtime import LambdaRuntime, make_layer
+from tests.lambda_runtime.runtime import make_layer
 
 TIMEOUT = 30
 PARAMETERS = {"Release": "1", "Timeout": "60", "BatchingWindow": "1", "Workflow": "false"}
@@ -53,7 +54,7 @@ def main() -> int:
     try:
         with ExitStack() as held:
             run(arguments.folder.resolve(), arguments.variables, held)
-    except FetchError as error:
+    except (BackendError, FetchError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("ended; nothing of it is left")
@@ -67,7 +68,7 @@ def _stop(number: int, frame: object) -> NoReturn:
 
 
 def run(folder: Path, variables: Path, held: ExitStack) -> NoReturn:
-    """Deploy and go on until somebody stops it. Raises FetchError, and SystemExit where a part ended by itself."""
+    """Deploy and go on until somebody stops it. Raises FetchError, BackendError without a linker, and SystemExit where a part ended by itself."""
     parts = fetch(FOLDER)
     layer = make_layer(Path(held.enter_context(tempfile.TemporaryDirectory())))
     held.enter_context(server.running())
@@ -81,20 +82,9 @@ def run(folder: Path, variables: Path, held: ExitStack) -> NoReturn:
         ("QueueFunction", told["QUEUE"]),
         ("ObjectsFunction", local(stack.resources["ObjectsQueue"])),
     ):
-        function = stack.function(logical)
-        aws = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
-        runtime = LambdaRuntime(
-            function.handler,
-            task_root=folder,
-            layer=layer,
-            parts=parts,
-            environment=function.environment | aws,
-            timeout=TIMEOUT,
-            memory=function.memory,
-            name=function.name,
-        )
-        held.enter_context(runtime)
-        pollers.append(Poller(source, logical, runtime, {}, "--timeout", str(TIMEOUT), *options))
+        endpoint = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
+        running = held.enter_context(runtime(stack.function(logical), folder, layer, parts, endpoint, TIMEOUT))
+        pollers.append(Poller(source, logical, running, {}, "--timeout", str(TIMEOUT), *options))
         held.callback(pollers[-1].stop)
     tell(variables, told)
     follow(pollers)

@@ -130,7 +130,6 @@ def test_digests_tell_how_items_are_shared_out():
     assert len(found) == len(LISTS) + 3
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.none() | st.text(max_size=20), min_size=1, max_size=8),
     st.lists(st.none() | st.integers(-3, 3), min_size=1, max_size=8),

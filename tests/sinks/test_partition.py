@@ -63,7 +63,6 @@ def test_a_value_stays_in_its_folder_and_comes_back(value):
     assert unquote(name.partition("=")[2]) == value
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_any_text_stays_in_its_folder_and_comes_back(value):
     name = folder_value(STRING, value)
