@@ -25,10 +25,9 @@ def held() -> Any:
 @pytest.mark.parametrize("at", range(len(functions.CASES)), ids=[case[0] for case in functions.CASES])
 def bench_function(at: int, held: Any, contest: Any) -> None:
     text, theirs, arrow = functions.CASES[at]
-    runs = functions.runs(text, theirs, arrow, *held)
     contest(
         text,
-        {"millstream": runs.pop("ours"), **runs},
+        functions.runs(text, theirs, arrow, *held),
         names=NAMES,
         bars=[faster(7, functions.BAR), faster(7, functions.LEAST)],
         settle=True,

@@ -18,11 +18,9 @@ def seeded() -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("kind", lookup.KINDS)
 def bench_join(kind: str, contest: Any) -> None:
-    runs = lookup.joins(kind, lookup.BAR_SIZE)
-    runs = {"millstream_hashing" if who == "and the table hashed" else who: run for who, run in runs.items()}
     contest(
         f"{lookup.ROWS:,} rows, {kind} key, {lookup.BAR_SIZE:,} known",
-        runs,
+        lookup.joins(kind, lookup.BAR_SIZE),
         names={"millstream_hashing": "millstream, and the table hashed"},
         bars=[faster(7, lookup.BAR, "polars")],
         settle=True,
@@ -33,8 +31,8 @@ def bench_join(kind: str, contest: Any) -> None:
 @pytest.mark.large
 @pytest.mark.parametrize(
     ("what", "made"),
-    [("keys of text and int64", lookup.composite), ("ranges of int64", lookup.ranges)],
-    ids=["composite", "ranges"],
+    [("keys of text and int64", lookup.composite), ("ranges of int64", lookup.ranges), ("networks", lookup.addresses)],
+    ids=["composite", "ranges", "networks"],
 )
 def bench_lookup(what: str, made: Any, contest: Any) -> None:
     contest(f"{lookup.ROWS:,} rows, {lookup.BAR_SIZE:,} {what}", made(), settle=True, seconds=4)

@@ -238,8 +238,8 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="what is counted; a busy machine sways wall")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all pairs there")
     chosen = parser.parse_args(given)
-    if chosen.processes < 2 or chosen.pairs < 1 or chosen.threshold < 0:
-        parser.error("--processes takes 2 or more, --pairs 1 or more, --threshold a share of 0 or more")
+    if chosen.processes < 2 or chosen.pairs < LEAST_PAIRS or chosen.threshold < 0:
+        parser.error(f"--processes takes 2 or more, --pairs {LEAST_PAIRS} or more, --threshold a share of 0 or more")
     files = files_of(chosen.only)
     arguments = [*files, "-m", DESELECTED, *([] if files else ["-k", chosen.only]), "--clock", chosen.clock]
     try:

@@ -91,6 +91,12 @@ def in_memory() -> Iterator[Callable[[str, bytes], Path]]:
         yield write
 
 
+def _named(nodeid: str) -> str:
+    """A case without its folder; what stands in its brackets may have slashes."""
+    file, colons, rest = nodeid.partition("::")
+    return f"{Path(file).name}{colons}{rest}"
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash[RESULTS]
     if not results:
@@ -98,8 +104,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     skipped = []
     for one in terminalreporter.stats.get("skipped", ()):
         said = one.longrepr[2] if isinstance(one.longrepr, tuple) else str(one.longrepr)
-        skipped.append((one.nodeid.rpartition("/")[2], said.removeprefix("Skipped: ")))
-    failed = [one.nodeid.rpartition("/")[2] for kind in ("failed", "error") for one in terminalreporter.stats.get(kind, ())]
+        skipped.append((_named(one.nodeid), said.removeprefix("Skipped: ")))
+    failed = [_named(one.nodeid) for kind in ("failed", "error") for one in terminalreporter.stats.get(kind, ())]
     head = report.header(config.getoption("clock"))
     terminalreporter.write_line("")
     for line in report.table(head, results, skipped, failed):

@@ -40,7 +40,6 @@ class Result:
     size: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     bars: tuple[Reached, ...] = ()
-    note: str = ""
 
     @property
     def peers(self) -> list[str]:
@@ -157,7 +156,6 @@ class Contest:
         seconds: float = 4.0,
         rounds: tuple[int, int] = (9, 61),
         warm: bool = True,
-        note: str = "",
     ) -> Result:
         """Run everybody in turn, Millstream's under the name `millstream`, as often as fits in `seconds`, from `rounds` to `rounds`.
 
@@ -219,12 +217,11 @@ class Contest:
             yardsticks=tuple(who for who in yardsticks if who in taken),
             size=size,
             figures=dict(figures(taken)) if figures else {},
-            note=note,
         )
         return self.tell(result, bars)
 
     def tell(self, result: Result, bars: Sequence[Bar]) -> Result:
-        """Keep a result, with what it reached. Bars on peers that are not here are none."""
+        """Keep a result, with what it reached."""
         result = Result(**{**vars(result), "bars": tuple(bar.of(result) for bar in bars)})
         self._benchmark.extra_info.update(result.plain())
         self._keep(result)

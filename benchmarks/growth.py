@@ -312,7 +312,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--only", choices=[axis.name for axis in AXES])
     parser.add_argument("--clock", choices=tuple(measure.CLOCKS), default="wall")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--png", action="store_true", help="PNG too, to look at")
     parser.add_argument("--again", action="store_true", help="plot the figures of the last run, measure nothing")
     chosen = parser.parse_args()
@@ -328,7 +328,12 @@ def main() -> int:
             if not chosen.again:
                 print(f"{axis.title}, {axis.unit}:", flush=True)
                 curves = measured(axis, chosen.rounds, measure.CLOCKS[chosen.clock])
-                told[axis.name] = {"about": report.header(chosen.clock), "counted": counted, "curves": curves}
+                told[axis.name] = {
+                    "about": report.header(chosen.clock),
+                    "counted": counted,
+                    "rounds": chosen.rounds,
+                    "curves": curves,
+                }
                 kept.write_text(json.dumps(told, indent=1) + "\n")
             files = [chosen.out / f"growth-{axis.name}{suffix}" for suffix in (".svg", *([".png"] if chosen.png else []))]
             plot(axis, told[axis.name], files)

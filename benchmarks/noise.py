@@ -12,9 +12,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Two-sided 95 %: of so many degrees of freedom less one, then the normal's for more.
+# Two-sided 95 %: of one degree of freedom and more; beyond these that of sixteen, a little wide.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_MANY = 2.1
+_MANY = 2.12
 
 Pair = tuple[float, float]
 """Seconds of the base, seconds of the head, taken one right after the other."""

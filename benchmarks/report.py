@@ -94,8 +94,6 @@ def table(
                 f"  {result.names[who]:<{_WIDE - 2}} {seconds(taken):>10} {shown:>5} {rate:>7} {result.times(who):>7.2f}  {bars}".rstrip()
             )
         lines += [f"  {name}: {amount(value)}" for name, value in result.figures.items()]
-        if result.note:
-            lines.append(f"  {result.note}")
     said, short = counted(results, skipped)
     lines += ["", said]
     lines += [

@@ -25,7 +25,6 @@ class Turns:
     def __init__(self, reading: int, writing: int) -> None:
         self._asked = os.fdopen(reading, "r", encoding="utf-8")
         self._answers = os.fdopen(writing, "w", encoding="utf-8")
-        self._ready: set[str] = set()
 
     def say(self, **what: Any) -> None:
         self._answers.write(json.dumps(what) + "\n")
@@ -46,7 +45,6 @@ class Turns:
             for _ in range(WARM):
                 prepare()
                 ours()
-            self._ready.add(nodeid)
             self.say(ready=nodeid, case=case)
             gc.collect()
             gc.disable()
@@ -70,7 +68,7 @@ class Turns:
         self.say(cases=[item.nodeid for item in session.items], source=os.path.dirname(millstream.__file__))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "teardown" and not report.passed and report.nodeid not in self._ready:
+        if report.when != "teardown" and not report.passed:
             crash = getattr(report.longrepr, "reprcrash", None)
             if crash is not None:
                 why = crash.message

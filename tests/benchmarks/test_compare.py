@@ -77,11 +77,24 @@ def test_a_planted_slowdown_is_found_and_nothing_else(tmp_path: Path, monkeypatc
         compare.compare(base, head, 2, 5, ["-k", "nothing_is_called_so"], suite)
 
 
+def test_what_fails_in_one_of_its_turns_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    import compare
+
+    suite = write(tmp_path / "suite", SUITE, benchmarks=str(BENCHMARKS))
+    tiring = "\n    CALLS = iter(range(4))\n    def steady():\n        if next(CALLS, None) is None: raise OSError('tired')\n"
+    source = write(tmp_path / "source", {"millstream/__init__.py": PACKAGE + tiring}, planted=40_000)
+    with pytest.raises(compare.CompareError, match=r"bench_work\[steady\] failed: OSError: tired"):
+        compare.compare(source, source, 2, 5, ["-k", "steady"], suite)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["no-such-revision"], "git knows no revision 'no-such-revision' here: name a commit"),
         (["HEAD", "--processes", "1"], "--processes takes 2 or more"),
+        (["HEAD", "--pairs", "1"], "--pairs 5 or more"),
     ],
 )
 def test_mistakes_are_told(arguments: list[str], said: str):

@@ -30,7 +30,7 @@ def bench_mini(contest):
     runs = {"millstream": spin("millstream", 20_000), "slow": spin("slow", 200_000), "quick": spin("quick", 2_000), "yard": spin("yard", 1_000)}
     bars = [faster(1, 2, "slow"), faster(2, 1), takes(3, 100, "yard"), figure(4, 5, "apples"), figure(4, 7, "pears", at_most=False), rate(5, 1e9)]
     contest("mini", runs, names={"slow": "a slow one"}, yardsticks=["yard"], size=1000, bars=bars, rounds=(7, 7),
-            figures=lambda taken: {"apples": 4, "pears": len(taken["slow"])}, note="a note")
+            figures=lambda taken: {"apples": 4, "pears": len(taken["slow"])})
     with open("order.json", "w") as file:
         json.dump(ORDER, file)
 
