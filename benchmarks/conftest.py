@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="wall",
         help="what is counted: time as it passes, or the processor's time of this process, which a busy machine sways less",
     )
+    group.addoption("--soak", type=float, metavar="MINUTES", help="run the soak too, whose memory has a bar: 20 of them")
     group.addoption("--markdown", type=Path, metavar="FILE", help="write the table into a file too")
 
 

@@ -48,14 +48,23 @@ def one_core() -> None:
         os.sched_setaffinity(0, {max(CORES)})
 
 
-@contextlib.contextmanager
-def other_cores() -> Iterator[None]:
+def other_cores() -> contextlib.AbstractContextManager[None]:
     """What is started in here, a server that others are measured with, has the cores that are not measured on."""
-    if len(CORES) < 2:
+    return _on(CORES - {max(CORES, default=0)})
+
+
+def all_cores() -> contextlib.AbstractContextManager[None]:
+    """What is started in here has every core."""
+    return _on(CORES)
+
+
+@contextlib.contextmanager
+def _on(cores: set[int]) -> Iterator[None]:
+    if not cores:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, CORES - {max(CORES)})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from millstream.functions import CATALOGUE, Function
 from millstream.functions.constants import counts, fits, literal_value, operand_of
 from millstream.functions.function import Operand
 from millstream.functions.signatures import described, no_function, wide
-from millstream.hashing import Table
+from millstream.hashing import Literals
 from millstream.reductions import NAMES as REDUCTIONS
 from millstream.schema import NULL, Type
 
@@ -173,7 +173,7 @@ def _settled(bound: Bound, kind: Type) -> Bound:
 
 
 def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bound:
-    """is_in: the literals as a hashed table of the argument's type. A None among them never matches."""
+    """is_in: the literals in the argument's type. A None among them never matches."""
     kind = wide(argument.type)
     if kind is NULL:
         raise PlanError("None has no type to compare values with; give it one: lit(None).cast('int64').is_in(…)")
@@ -190,4 +190,4 @@ def _member(function: Function, argument: Bound, values: tuple[Any, ...]) -> Bou
         wanted = [one for one in wanted if fits(one, kind)]
     keys = open_array(pa.array([literal_value(one.value, kind) for one in wanted], kind.arrow))
     signature = function.signature([Operand(kind)], {})
-    return Applied(signature.result, function, (_settled(argument, kind),), {"table": Table(keys)})
+    return Applied(signature.result, function, (_settled(argument, kind),), {"literals": Literals(keys)})

@@ -9,6 +9,10 @@ from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate, from_numbers
 from millstream.schema import INT64
 
+_FEW = 8
+"""Comparing with so many takes a third of the time of hashing."""
+_LONG = -1
+
 
 class Table:
     """Keys of one column or several, hashed. NaN is one key, and so are 0.0 and -0.0.
@@ -39,6 +43,22 @@ class Table:
         return out
 
 
+class Literals:
+    """What a column's values are looked up among: a few short ones are compared one by one, others are hashed."""
+
+    def __init__(self, literals: Vector) -> None:
+        words = _short_words(literals)
+        few = literals.length <= _FEW and (literals.type.physical not in ("string", "decimal") or _LONG not in words.tolist())
+        self._known: Memory | Table = words if few else Table(literals)
+
+    def find(self, column: Vector, out: Memory) -> None:
+        """out: 1 where the value is one of the literals; anything where it is null."""
+        if isinstance(self._known, Table):
+            kernels.find_missing(self._known.probe(column), 1, out)
+        else:
+            kernels.find_among(_short_words(column), self._known, out)
+
+
 def number_keys(columns: Sequence[Vector]) -> tuple[Memory, Memory]:
     """Which keys there are in some rows: the first row with each, and for each row its key's place among these, -1 for nulls."""
     length = columns[0].length
@@ -64,6 +84,16 @@ def _hashed(keys: Sequence[Vector]) -> tuple[Memory, Memory, Memory]:
     hashes, valid = allocate(length, 8), allocate(length, 1)
     kernels.hash_rows(told, hashes, valid)
     return told, hashes, valid
+
+
+def _short_words(column: Vector) -> Memory:
+    """A word for each value, equal where they are; of strings beyond seven bytes `_LONG`, which no shorter one is."""
+    column = _as_words(column)
+    if column.type.physical != "string":
+        return column.values
+    words = allocate(column.length, 8)
+    kernels.pack_short(column.data or EMPTY, column.values, words)
+    return words
 
 
 def _as_words(column: Vector) -> Vector:

@@ -30,7 +30,7 @@ def main() -> int:
     if arguments.campaign == "soak":
         from tests.crash.soak import soak
 
-        return bool(soak(arguments.minutes * 60, arguments.seed, arguments.data))
+        return bool(soak(arguments.minutes * 60, arguments.seed, arguments.data).violations)
     rounds = range(arguments.times) if arguments.round is None else [arguments.round]
     if arguments.campaign == "kill":
         from tests.crash.kill import kill

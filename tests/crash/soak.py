@@ -257,8 +257,8 @@ def slope(samples: list[tuple[int, float]]) -> float:
     return 1000 * sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread
 
 
-def soak(seconds: float, seed: int, data: Path, most: int | None = None, say: Any = print) -> list[str]:
-    """Run, and tell of it. What is wrong, line by line."""
+def soak(seconds: float, seed: int, data: Path, most: int | None = None, say: Any = print) -> Soak:
+    """Run, and tell of it: `violations` is what is wrong, line by line."""
     with running() as server:
         bucket, table = make_bucket(), make_table()
         places = (f"s3://{bucket}/out/", f"s3://{bucket}/bad/", f"dynamodb://{table}")
@@ -268,7 +268,7 @@ def soak(seconds: float, seed: int, data: Path, most: int | None = None, say: An
             _run(made, seconds, server, say)
         finally:
             container.end()
-    return made.violations
+    return made
 
 
 def _run(made: Soak, seconds: float, server: int, say: Any) -> None:

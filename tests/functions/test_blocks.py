@@ -7,6 +7,7 @@ import operator
 import random
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -71,6 +72,39 @@ def test_columns_and_literals_compare(kind: str, symbol: str) -> None:
             continue  # such a literal has the column beside it widened
         assert results(f"a {symbol} {literal!r}", kind, a=a) == [test(ranked(x), ranked(literal)) for x in a]
         assert results(f"{literal!r} {symbol} a", kind, a=a) == [test(ranked(literal), ranked(x)) for x in a]
+
+
+@pytest.mark.parametrize("kind", [*NUMBERS, "string", "bool", "binary", "decimal128(4, 1)"])
+def test_members_of_few_and_of_many(kind: str) -> None:
+    draw = random.Random(kind)
+    values: list[Any] = (
+        NUMBERS.get(kind)
+        or {
+            "string": [*TEXTS, "a\0", "\0", "sieben7", "siebenß", "-1", "\xff" * 3],
+            "bool": [True, False],
+            "binary": [b"", b"\0", b"\xff" * 7, b"\xff" * 8, b"a", b"a\0"],
+            "decimal128(4, 1)": [Decimal("0.0"), Decimal("-0.1"), Decimal("99.9")],
+        }[kind]
+    )
+    known = [one for one in values if not (isinstance(one, float) and not math.isfinite(one))]
+    more = {"int64": range(100, 110), "uint64": range(100, 110), "string": map(str, range(100, 110))}.get(kind, ())
+    for length in LENGTHS:
+        a = [draw.choice([*values, None]) for _ in range(length)]
+        few = draw.sample(known, draw.randrange(len(known) + 1))
+        for literals in (few[:8], [*few, *more]):
+            wanted = [None if one is None else one in literals for one in a]
+            assert results(col("a").is_in(literals), kind, a=a) == wanted, literals
+
+
+def test_a_window_that_begins_before_all_times_is_refused() -> None:
+    least, hour = -(2**63), 3_600_000_000_000
+    first = -(-least // hour) * hour
+    ticks = [least, first - 1, first, first + 1, 0, None]
+    moments = pa.array(ticks, pa.timestamp("ns"))
+    bound = Pipeline({"a": "timestamp[ns]"}).select(result=parse('a.dt.truncate("1h")'))
+    ran = bound.run(pa.record_batch({"a": moments}))
+    assert ran.batch["result"].cast(pa.int64()).to_pylist() == [first, first, 0, None]
+    assert ran.rejects.num_rows == 2
 
 
 @pytest.mark.parametrize("symbol", ["+", "-", "*", "/"])
@@ -191,7 +225,8 @@ def test_division_rounds_towards_minus_infinity(divisor: int) -> None:
     assert [at for at, one in enumerate(valid.tolist("B")) if one == 1] == fine
 
 
-def test_whole_numbers_in_text() -> None:
+@pytest.mark.parametrize(("kind", "least", "most"), [("int64", -(2**63), 2**63 - 1), ("uint64", 0, 2**64 - 1)])
+def test_whole_numbers_in_text(kind: str, least: int, most: int) -> None:
     draw = random.Random(2)
     texts = [f"{draw.choice(['', '-', '+'])}{draw.randrange(10**size)}" for size in range(1, 22) for _ in range(8)]
     odd = [one[:at] + draw.choice("x/:. é") + one[at + 1 :] for one in texts for at in [draw.randrange(len(one))]]
@@ -200,6 +235,9 @@ def test_whole_numbers_in_text() -> None:
         *odd,
         "",
         "-",
+        "-0",
+        "-00000000",
+        "-000000001",
         "00000000012",
         "0" * 30 + "7",
         "12345678",
@@ -209,11 +247,11 @@ def test_whole_numbers_in_text() -> None:
     ]
 
     def number(text: str) -> int | None:
-        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) and -(2**63) <= int(text) < 2**63 else None
+        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) and least <= int(text) <= most else None
 
-    assert results('a.cast("int64", strict=False)', "string", a=given) == [number(one) for one in given]
+    assert results(f'a.cast("{kind}", strict=False)', "string", a=given) == [number(one) for one in given]
     for one in given:  # alone, so that nothing lies behind it
-        assert results('a.cast("int64", strict=False)', "string", a=[one]) == [number(one)]
+        assert results(f'a.cast("{kind}", strict=False)', "string", a=[one]) == [number(one)]
 
 
 def test_case_of_long_and_short_text() -> None:

@@ -13,7 +13,7 @@ from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Form, Function, Operand, Policy, Signature, written_with
 from millstream.functions.signatures import comparison, ticks_per_day
-from millstream.hashing import Table
+from millstream.hashing import Literals
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate
 from millstream.schema import BOOL, INT64
@@ -75,10 +75,9 @@ def _member(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signatur
 
 
 def _is_in(call: Call) -> Memory:
-    table: Table = call.options["table"]
-    found = table.probe(call.arguments[0])
+    literals: Literals = call.options["literals"]
     out = call.bytes()
-    kernels.find_missing(found, 1, out)
+    literals.find(call.arguments[0], out)
     return out
 
 
@@ -118,9 +117,10 @@ FUNCTIONS = (
         _is_in,
         (
             Example('s in ("US", "FR")', _TEXT, [True, False, None]),
+            Example('s in ("US", "elsewhere")', _TEXT, [True, False, None]),
             Example("a not in (2, 3)", _PAIR, [True, False, None]),
         ),
-        ("hash_rows", "build_rows", "probe_rows"),
+        ("pack_short", "find_among", "hash_rows", "build_rows", "probe_rows"),
         "values: Iterable[object]",
     ),
     written_with(

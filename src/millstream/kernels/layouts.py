@@ -4,11 +4,13 @@ A layout is a program of two words a step: what, and a number. Only ASCII letter
 """
 
 import numpy as np
-from numba import int64
+from numba import int64, uint64
 
 from millstream.kernels.calendar import civil_from_days, days_from_civil, days_in_month, fits_nanoseconds
+from millstream.kernels.divide import floor_by, reciprocal
+from millstream.kernels.format import count_digits, put_digits
 from millstream.kernels.number import is_digit
-from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
+from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel, outlined
 
 BAD_TIME, OUT_OF_RANGE = 12, 11
 
@@ -203,19 +205,24 @@ def parse_layout(data: U8, views: I64, steps: I64, ticks: INT, strict: INT, vali
 
 
 @inlined
+def put_two(value, out, at):
+    """A number below 100 as two digits. Returns the position behind it."""
+    return put_digits(uint64(value), 2, out, at)
+
+
+@helper
 def put_number(value, digits, out, at):
     """A number that is not negative, with zeros in front to so many digits. Returns the position behind it."""
-    size = digits
-    rest = value
-    for _ in range(digits):
-        rest = rest // 10
-    while rest > 0:
-        size += 1
-        rest = rest // 10
-    for i in range(size):
-        out[at + size - 1 - i] = 48 + value % 10
-        value = value // 10
-    return at + size
+    return put_digits(uint64(value), max(digits, count_digits(uint64(value))), out, at)
+
+
+@inlined
+def put_year(year, out, at):
+    """A year as four digits; one with more, or before the year 0, gets a sign."""
+    if uint64(year) < uint64(10_000):
+        return put_digits(uint64(year), 4, out, at)
+    out[at] = 45 if year < 0 else 43
+    return put_number(-year if year < 0 else year, 4, out, at + 1)
 
 
 @inlined
@@ -230,12 +237,65 @@ def put_name(names, one, short, out, at):
 
 @inlined
 def put_fraction(nanos, digits, out, at):
-    """The first digits of a fraction."""
-    place = int64(100_000_000)
-    for i in range(digits):
-        out[at + i] = 48 + nanos // place % 10
-        place = place // 10
-    return at + digits
+    """The first 3, 6 or 9 digits of a fraction."""
+    for _ in range(digits // 3):
+        at = put_digits(uint64(nanos // 1_000_000), 3, out, at)
+        nanos = nanos % 1_000_000 * 1000
+    return at
+
+
+@outlined
+def put_rare(what, number, days, clock, nanos, shift, year, month, day, out, at):
+    """A step that is written less often. Returns the position behind it.
+
+    Of its own, for what a loop over steps does not change is computed before the loop, whether a layout has such a step or not.
+    """
+    if what == FRACTION:
+        at = put_fraction(nanos, number, out, at)
+    elif what == POINT:
+        digits = number
+        if number == 0 and nanos != 0:
+            digits = int64(3) if nanos % 1_000_000 == 0 else (int64(6) if nanos % 1000 == 0 else int64(9))
+        if digits > 0:
+            out[at] = 46
+            at = put_fraction(nanos, digits, out, at + 1)
+    elif what == SHORT_YEAR:
+        at = put_two(year % 100, out, at)
+    elif what == SHORT_MONTH or what == LONG_MONTH:
+        at = put_name(MONTH_NAMES, month - 1, 1 if what == SHORT_MONTH else 0, out, at)
+    elif what == DAY_OF_YEAR:
+        at = put_number(days - days_from_civil(year, int64(1), int64(1)) + 1, 3, out, at)
+    elif what == HOUR_12:
+        at = put_two((clock // 3600 + 11) % 12 + 1, out, at)
+    elif what == HALF:
+        out[at] = 80 if clock >= 43200 else 65
+        out[at + 1] = 77
+        at += 2
+    elif what == OFFSET:
+        out[at] = 45 if shift < 0 else 43
+        shift = -shift if shift < 0 else shift
+        at = put_two(shift // 3600, out, at + 1)
+        if number == 1:
+            out[at] = 58
+            at += 1
+        at = put_two(shift // 60 % 60, out, at)
+    elif what == PADDED_DAY:
+        if day < 10:
+            out[at] = 32
+            at += 1
+        at = put_number(day, 1, out, at)
+    elif what == SHORT_DAY or what == LONG_DAY:
+        at = put_name(DAY_NAMES, (days + 3) % 7, 1 if what == SHORT_DAY else 0, out, at)
+    elif what == DAY_OF_WEEK:
+        out[at] = 49 + (days + 3) % 7
+        at += 1
+    elif what == EPOCH:
+        instant = days * 86400 + clock - shift
+        if instant < 0:
+            out[at] = 45
+            at += 1
+        at = put_number(-instant if instant < 0 else instant, 1, out, at)
+    return at
 
 
 @kernel
@@ -246,14 +306,20 @@ def format_layout(values: I64, shifts: I64, valid: U8, ticks: INT, steps: I64, o
     each step writes, as functions/formats.py has it.
     """
     at = int64(0)
+    factor, shift_by = reciprocal(max(ticks, 1))
+    scale = 1_000_000_000 // max(ticks, 1)
+    year, month, day = civil_from_days(int64(0))
+    last = int64(0)
     for i in range(len(views)):
         begun = at
         if valid[i] == 1:
-            seconds = values[i] * 86400 if ticks == 0 else values[i] // ticks
-            nanos = int64(0) if ticks == 0 else (values[i] - seconds * ticks) * (1_000_000_000 // ticks)
+            seconds = values[i] * 86400 if ticks == 0 else floor_by(values[i], ticks, factor, shift_by)
+            nanos = int64(0) if ticks == 0 else (values[i] - seconds * ticks) * scale
             days = seconds // 86400
             clock = seconds - days * 86400
-            year, month, day = civil_from_days(days)
+            if days != last:
+                year, month, day = civil_from_days(days)
+                last = days
             for step in range(0, len(steps), 2):
                 what = steps[step]
                 number = steps[step + 1]
@@ -261,65 +327,19 @@ def format_layout(values: I64, shifts: I64, valid: U8, ticks: INT, steps: I64, o
                     out[at] = number
                     at += 1
                 elif what == YEAR:
-                    if year < 0 or year > 9999:
-                        out[at] = 45 if year < 0 else 43
-                        at += 1
-                    at = put_number(-year if year < 0 else year, 4, out, at)
+                    at = put_year(year, out, at)
                 elif what == MONTH:
-                    at = put_number(month, 2, out, at)
+                    at = put_two(month, out, at)
                 elif what == DAY:
-                    at = put_number(day, 2, out, at)
+                    at = put_two(day, out, at)
                 elif what == HOUR:
-                    at = put_number(clock // 3600, 2, out, at)
+                    at = put_two(clock // 3600, out, at)
                 elif what == MINUTE:
-                    at = put_number(clock // 60 % 60, 2, out, at)
+                    at = put_two(clock // 60 % 60, out, at)
                 elif what == SECOND:
-                    at = put_number(clock % 60, 2, out, at)
-                elif what == FRACTION:
-                    at = put_fraction(nanos, number, out, at)
-                elif what == POINT:
-                    digits = number
-                    if number == 0 and nanos != 0:
-                        digits = int64(3) if nanos % 1_000_000 == 0 else (int64(6) if nanos % 1000 == 0 else int64(9))
-                    if digits > 0:
-                        out[at] = 46
-                        at = put_fraction(nanos, digits, out, at + 1)
-                elif what == SHORT_YEAR:
-                    at = put_number(year % 100, 2, out, at)
-                elif what == SHORT_MONTH or what == LONG_MONTH:
-                    at = put_name(MONTH_NAMES, month - 1, 1 if what == SHORT_MONTH else 0, out, at)
-                elif what == DAY_OF_YEAR:
-                    at = put_number(days - days_from_civil(year, int64(1), int64(1)) + 1, 3, out, at)
-                elif what == HOUR_12:
-                    at = put_number((clock // 3600 + 11) % 12 + 1, 2, out, at)
-                elif what == HALF:
-                    out[at] = 80 if clock >= 43200 else 65
-                    out[at + 1] = 77
-                    at += 2
-                elif what == OFFSET:
+                    at = put_two(clock % 60, out, at)
+                else:
                     shift = shifts[i] if len(shifts) > 0 else int64(0)
-                    out[at] = 45 if shift < 0 else 43
-                    shift = -shift if shift < 0 else shift
-                    at = put_number(shift // 3600, 2, out, at + 1)
-                    if number == 1:
-                        out[at] = 58
-                        at += 1
-                    at = put_number(shift // 60 % 60, 2, out, at)
-                elif what == PADDED_DAY:
-                    if day < 10:
-                        out[at] = 32
-                        at += 1
-                    at = put_number(day, 1, out, at)
-                elif what == SHORT_DAY or what == LONG_DAY:
-                    at = put_name(DAY_NAMES, (days + 3) % 7, 1 if what == SHORT_DAY else 0, out, at)
-                elif what == DAY_OF_WEEK:
-                    out[at] = 49 + (days + 3) % 7
-                    at += 1
-                elif what == EPOCH:
-                    instant = seconds - (shifts[i] if len(shifts) > 0 else int64(0))
-                    if instant < 0:
-                        out[at] = 45
-                        at += 1
-                    at = put_number(-instant if instant < 0 else instant, 1, out, at)
+                    at = put_rare(what, number, days, clock, nanos, shift, year, month, day, out, at)
         views[i] = begun | (at - begun) << 32
     return at

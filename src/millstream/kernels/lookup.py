@@ -148,6 +148,18 @@ def probe_rows(keys: I64, valid: U8, hashes: I64, table: I64, slots: I64, out: I
 
 
 @kernel
+def find_among(words: I64, known: I64, out: U8):
+    """Which words are among a few: one comparison for each."""
+    for i in range(len(out)):
+        out[i] = 0
+    for k in range(len(known)):
+        wanted = known[k]
+        for i in range(len(out)):
+            out[i] |= words[i] == wanted
+    return 0
+
+
+@kernel
 def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, out: I64):
     """As `probe_rows`, for one column of words."""
     mask = len(slots) - 1

@@ -139,6 +139,24 @@ def find_string(data: U8, views: I64, needle: U8, valid: U8, out: I64):
 
 
 @kernel
+def pack_short(data: U8, views: I64, out: I64):
+    """Each string of up to seven bytes as a word, its length in the highest byte; -1 for longer ones."""
+    for i in range(len(out)):
+        start = views[i] & 0xFFFFFFFF
+        length = views[i] >> 32
+        word = int64(-1)
+        if length < 8:
+            word = length << 56
+            if start + 8 <= len(data):
+                word |= load_word(data, start) & ((1 << 8 * length) - 1)
+            else:
+                for k in range(length):
+                    word |= int64(data[start + k]) << 8 * k
+        out[i] = word
+    return 0
+
+
+@kernel
 def find_rows(data: U8, views: I64, valid: U8, needle: U8, cut: INT, rows: I64, out: I64):
     """The valid rows that a needle is in, and their strings, with `cut` from where it is first. Returns how many these are."""
     count = 0
@@ -245,6 +263,14 @@ def eight_digits(data, start, count):
     return (fours * 10000 + shift_right(fours, 32)) & 0xFFFFFFFF
 
 
+@inlined
+def few_digits(data, start, end):
+    """The value of 1 to 8 digits in data[start:end], or -1 for anything else."""
+    if start < end <= start + 8 <= len(data):
+        return eight_digits(data, start, end - start)
+    return int64(-1)
+
+
 @helper
 def digits_value(data, start, end):
     """The whole number written in data[start:end], digits only: (0 or a code, uint64)."""
@@ -282,6 +308,10 @@ def parse_int64(data: U8, views: I64, strict: INT, valid: U8, out: I64):
         negative = start < end and data[start] == 45
         if negative or (start < end and data[start] == 43):
             start += 1
+        few = few_digits(data, start, end)
+        if few >= 0:
+            out[i] = -few if negative else few
+            continue
         code, value = digits_value(data, start, end)
         limit = uint64(9223372036854775808) if negative else uint64(9223372036854775807)
         if code == 0 and value > limit:
@@ -307,6 +337,10 @@ def parse_uint64(data: U8, views: I64, strict: INT, valid: U8, out: U64):
         negative = start < end and data[start] == 45
         if negative or (start < end and data[start] == 43):
             start += 1
+        few = few_digits(data, start, end)
+        if few == 0 or (few > 0 and not negative):
+            out[i] = uint64(few)
+            continue
         code, value = digits_value(data, start, end)
         if code == 0 and negative and value > uint64(0):
             code = OUT_OF_RANGE

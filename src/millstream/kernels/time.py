@@ -101,16 +101,19 @@ def add_months(source: I64, ticks: INT, months: INT, valid: U8, out: I64):
 @kernel
 def truncate_ticks(source: I64, every: INT, origin: INT, valid: U8, out: I64):
     """The start of each row's window of `every` ticks, where one starts at `origin`. Before the first int64: OUT_OF_RANGE."""
-    faults = 0
     factor, shift = reciprocal(every)
     later = origin % every
+    least = int64(0)
     for i in range(len(out)):
+        least = min(least, source[i])
         rest = source[i] - floor_by(source[i], every, factor, shift) * every - later
-        start = source[i] - (rest + every if rest < 0 else rest)
-        out[i] = start
-        if start > source[i] and valid[i] == 1:
-            valid[i] = OUT_OF_RANGE
-            faults += 1
+        out[i] = source[i] - (rest + every if rest < 0 else rest)
+    faults = 0
+    if least < int64(-9223372036854775808) + every:
+        for i in range(len(out)):
+            if out[i] > source[i] and valid[i] == 1:
+                valid[i] = OUT_OF_RANGE
+                faults += 1
     return faults
 
 
