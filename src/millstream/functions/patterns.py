@@ -1,6 +1,7 @@
 """The .str methods that search and replace, a text itself or a regular expression.
 
-Regular expressions are RE2's, over whole columns: none takes longer than the text is long, whatever the expression or the text.
+Regular expressions are RE2's, over whole columns: none takes longer than the text is long, whatever the expression or the text. Whether a
+text matches is asked of tables of our own for most of them (`automaton`), and pyarrow.compute is then not imported.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.functions.arrow import by_arrow, check_pattern
+from millstream.functions.automaton import automaton
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.pieces import Signer
 from millstream.functions.required import required
@@ -35,7 +37,8 @@ def _searching(method: str, result: Type | None = None, *, empty: bool = True) -
         if not empty and not pattern:
             raise PlanError(f"{method}: pattern is empty, and an empty text is everywhere; write what to look for")
         if not literal:
-            check_pattern(method, pattern)
+            if automaton(pattern) is None:
+                check_pattern(method, pattern)
             if "value" in options:
                 _in_re2(method, pattern, options["value"])
             if "group_index" in options:
@@ -120,13 +123,17 @@ def _contains(call: Call) -> Memory:
 
 
 def _matched(call: Call, source: Vector, pattern: str) -> Memory:
-    """Where a regular expression matches. RE2 gets the rows alone that hold what each match holds."""
-    needed = required(pattern)
-    if not needed.text:
+    """Where a regular expression matches. RE2 gets those alone that have no table, and of rows those that hold what each match holds."""
+    needed, made = required(pattern), automaton(pattern)
+    if made is None and not needed.text:
         return by_arrow(call, "match_substring_regex", source, pattern=pattern).values
     needle, out = from_bytes(needed.text.encode()), call.bytes()
     if needed.is_all:
         kernels.contains_string(source.data, source.values, needle, out)
+        return out
+    if made is not None:
+        table, ends = from_bytes(made.table), from_bytes(made.ends)
+        kernels.match_bytes(source.data, source.values, needle, int(needed.begins), table, ends, made.start, out)
         return out
     rows, views = call.numbers(), call.numbers()
     valid = call.valid or source.validity()
@@ -202,10 +209,10 @@ FUNCTIONS = (
         _contains,
         (
             Example('s.str.contains("[0-9]{2}$")', _S, [True, False, None]),
-            Example('s.str.contains("a-[0-9]")', _S, [True, False, None]),
+            Example('s.str.contains("a-[0-9]\\\\b")', _S, [True, False, None]),
             Example('s.str.contains("-1", literal=True)', _S, [True, False, None]),
         ),
-        ("contains_string", "find_rows", "pyarrow.compute.match_substring_regex"),
+        ("contains_string", "match_bytes", "find_rows", "pyarrow.compute.match_substring_regex"),
         _PATTERN,
     ),
     Function(

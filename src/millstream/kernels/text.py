@@ -125,6 +125,32 @@ def contains_string(data: U8, views: I64, needle: U8, out: U8):
 
 
 @kernel
+def match_bytes(data: U8, views: I64, needle: U8, cut: INT, table: U8, ends: U8, start: INT, out: U8):
+    """Has each string a match of an automaton? `table` has 256 next states for each, `ends` a 1 for each that is a match at the end.
+
+    Of states 0, a match, and 1, none any more, there is no way back. needle: what each match holds, or nothing; with `cut` each match
+    begins with it.
+    """
+    for i in range(len(out)):
+        at = views[i] & 0xFFFFFFFF
+        end = at + (views[i] >> 32)
+        state = start
+        if len(needle) > 0:
+            place = find_bytes(data, at, end, needle)
+            if place < 0:
+                out[i] = 0
+                continue
+            at = place if cut == 1 else at
+        while at < end and int64(table[start << 8 | int64(data[at])]) == start:
+            at += 1  # what changes nothing does not wait for the state before
+        while at < end and state > 1:
+            state = int64(table[state << 8 | int64(data[at])])
+            at += 1
+        out[i] = ends[state]
+    return 0
+
+
+@kernel
 def find_string(data: U8, views: I64, needle: U8, valid: U8, out: I64):
     """The byte of each string where the needle is first. Where it is nowhere, valid becomes null."""
     faults = 0
