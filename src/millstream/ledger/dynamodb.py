@@ -200,14 +200,14 @@ class DynamoTable:
     ) -> T:
         from botocore.exceptions import ClientError
 
-        from millstream.sinks.clients import client
+        from millstream.ledger.way import ask
         from millstream.sinks.retry import Backoff, code_of, retry
 
         doing = f"cannot use the ledger {self.url}"
 
         def attempt() -> T:
             try:
-                return around(lambda: getattr(client("dynamodb"), operation)(**request))
+                return around(lambda: ask(operation, request))
             except ClientError as error:
                 code = code_of(error)
                 if code not in _ADVICE:
