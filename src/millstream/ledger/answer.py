@@ -102,7 +102,7 @@ class _Rest(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, out: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, out: memoryview) -> int:  # type: ignore[override]
         if not self._data:
             self._data = self._more()
         part, self._data = self._data[: len(out)], self._data[len(out) :]

@@ -224,12 +224,12 @@ def _token(found: Mapping[str, Any]) -> str:
 
 def _packed(value: Any) -> dict[str, Any]:
     match value:
+        case str():
+            return {"S": value}
         case bool():
             return {"BOOL": value}
         case int():
             return {"N": str(value)}
-        case str():
-            return {"S": value}
         case list():
             return {"L": [_packed(one) for one in value]}
         case dict():

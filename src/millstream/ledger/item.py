@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from millstream.classes import dataclass, replace
@@ -157,6 +158,7 @@ def is_behind(text: str, other: str | None) -> bool:
     return other is None or (len(text), text) > (len(other), other)
 
 
+@lru_cache(256)
 def place_of(url: str) -> str:
     """A short text for a place."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
@@ -167,6 +169,7 @@ def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str
     return f"{source}-{shard}-{first}-{last}-a{attempt}"
 
 
+@lru_cache(256)
 def short(source: str) -> str:
     """A source as it stands in names."""
     return hashlib.sha256(source.encode()).hexdigest()[:8]

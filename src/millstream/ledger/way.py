@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,7 +67,7 @@ def _made(client: Any) -> Wire | None:
             and _REGION.fullmatch(client.meta.region_name) is not None
             and config.signature_version == "v4"
             and not (config.use_fips_endpoint or config.use_dualstack_endpoint or config.client_cert)
-            and not get_environ_proxies(url)
+            and not get_environ_proxies(url).keys() - {"no"}  # NO_PROXY is among them
         )
     except (AttributeError, TypeError, ValueError):
         return None
@@ -93,7 +94,12 @@ def _keys() -> Keys | None:
     if credentials is None:
         return None
     found = credentials.get_frozen_credentials()
-    keys = Keys(found.access_key, found.secret_key, found.token or "")
-    if getattr(found, "account_id", None) or not all(_HEADER.fullmatch(one) for one in keys if one) or not keys.access:
-        return None
-    return keys
+    return _keys_of(found.access_key or "", found.secret_key or "", found.token or "", getattr(found, "account_id", None))
+
+
+@lru_cache(1)
+def _keys_of(access: str, secret: str, token: str, account: str | None) -> Keys | None:
+    keys = Keys(access, secret, token)
+    # botocore may ask an endpoint of the account's. What no header can hold, it refuses in its own way.
+    usual = not account and access and all(_HEADER.fullmatch(one) for one in keys if one)
+    return keys if usual else None

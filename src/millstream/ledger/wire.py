@@ -109,17 +109,15 @@ class Wire:
         body = orjson.dumps(request)
         message = self.signer.head(keys, clock.now(), operation, body).encode("ascii") + body
         answer = self._exchange(message)
-        told: Any = None
         try:
-            told = orjson.loads(answer.body)
+            told: Any = orjson.loads(answer.body)
         except ValueError:
-            if answer.status < 300:
-                raise ConnectionClosedError(endpoint_url=self.url) from None
+            told = None
+        if answer.status >= 300:
+            raise _refusal(answer, told if isinstance(told, dict) else {}, operation)
         if not isinstance(told, dict):
-            told = {}
-        if answer.status < 300:
-            return told
-        raise _refusal(answer, told, operation)
+            raise ConnectionClosedError(endpoint_url=self.url)
+        return told
 
     def close(self) -> None:
         """End the connections that nobody uses."""
@@ -192,4 +190,4 @@ def _refusal(answer: Answer, told: dict[str, Any], operation: str) -> ClientErro
         "RetryAttempts": 0,
     }
     response = {**told, "Error": {"Code": code or str(answer.status), "Message": str(message)}, "ResponseMetadata": about}
-    return ClientError(response, operation)  # type: ignore[arg-type]
+    return ClientError(response, operation)
