@@ -445,7 +445,7 @@ def usual(aws, monkeypatch):
         for name, value in environment.items():
             monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
         clients.forget()
-        return way.wire_of(clients.client("dynamodb"))
+        return way.wire_of(clients.client("dynamodb"), "PutItem")
 
     yield find
     clients.forget()
@@ -454,9 +454,9 @@ def usual(aws, monkeypatch):
 def test_a_usual_client_has_a_wire_for_as_long_as_it_is_used(usual):
     found = usual()
     assert isinstance(found, Wire)
-    assert way.wire_of(clients.client("dynamodb")) is found
+    assert way.wire_of(clients.client("dynamodb"), "PutItem") is found
     clients.forget()  # a snapshot was restored
-    other = way.wire_of(clients.client("dynamodb"))
+    other = way.wire_of(clients.client("dynamodb"), "PutItem")
     assert other is not found
     real = usual(AWS_ENDPOINT_URL=None, AWS_DEFAULT_REGION="eu-central-1")
     assert (real.url, real.signer.host) == (
@@ -489,14 +489,14 @@ def test_who_listens_in_on_the_client_hears_all(usual, monkeypatch):
     client = clients.client("dynamodb")
     heard = lambda **_: None  # noqa: E731
     client.meta.events.register("before-send.dynamodb", heard)
-    assert way.wire_of(client) is None
+    assert way.wire_of(client, "PutItem") is None
     client.meta.events.unregister("before-send.dynamodb", heard)
-    assert way.wire_of(client) is not None
+    assert way.wire_of(client, "PutItem") is not None
     original = BaseClient._make_api_call
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *args: original(*args))
-    assert way.wire_of(client) is None
+    assert way.wire_of(client, "PutItem") is None
     monkeypatch.undo()
-    assert way.wire_of(object()) is None
+    assert way.wire_of(object(), "PutItem") is None
 
 
 @pytest.mark.parametrize(
@@ -530,7 +530,7 @@ def test_the_way_makes_no_difference(usual, table, monkeypatch):
     items, found = DynamoTable(table), []
     for by_wire in (True, False):
         if not by_wire:
-            monkeypatch.setattr(way, "wire_of", lambda _: None)
+            monkeypatch.setattr(way, "wire_of", lambda *_: None)
         name, one = f"a{by_wire}", Item(1, "4" * 56, 3)
         calls = [
             items.read(name, math.inf),

@@ -32,7 +32,7 @@ def ask(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """An answer of DynamoDB's to an operation, as a client names it. Raises the errors of botocore's client."""
     client = clients.client("dynamodb")
     name = _OPERATIONS.get(operation)
-    wire = None if name is None else wire_of(client)
+    wire = None if name is None else wire_of(client, name)
     keys = None if wire is None else _keys()
     if name is None or wire is None or keys is None:
         found: dict[str, Any] = getattr(client, operation)(**request)
@@ -40,8 +40,8 @@ def ask(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     return wire.ask(name, request, keys)
 
 
-def wire_of(client: Any) -> Wire | None:
-    """A client's wire; None where its requests go by itself. It is made once, and closed when there is another client."""
+def wire_of(client: Any, operation: str) -> Wire | None:
+    """A client's wire; None where its requests of this kind go by itself. It is made once, and closed when there is another client."""
     global _last
     known, wire = _last
     if known is not client:
@@ -49,7 +49,7 @@ def wire_of(client: Any) -> Wire | None:
             wire.close()
         wire = _made(client)
         _last = client, wire
-    return None if wire is None or _is_watched(client) else wire
+    return None if wire is None or _is_watched(client, operation) else wire
 
 
 def _made(client: Any) -> Wire | None:
@@ -77,13 +77,13 @@ def _made(client: Any) -> Wire | None:
     return Wire(url, client.meta.region_name, authority, config.connect_timeout, config.read_timeout)
 
 
-def _is_watched(client: Any) -> bool:
+def _is_watched(client: Any, operation: str) -> bool:
     """Does somebody answer in DynamoDB's place, as moto does, or see each call, as tracers do?"""
     call = BaseClient._make_api_call
     try:
         if not call.__globals__["__name__"].startswith("botocore."):
             return True
-        return bool(client.meta.events._emitter._handlers.prefix_search("before-send.dynamodb.PutItem"))
+        return bool(client.meta.events._emitter._handlers.prefix_search(f"before-send.dynamodb.{operation}"))
     except AttributeError:
         return True
 
