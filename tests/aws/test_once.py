@@ -276,7 +276,7 @@ def spans_of(texts):
     encoded = [one.encode(errors="surrogatepass") for one in texts]
     starts = list(accumulate((len(one) + 3 for one in encoded), initial=3))[:-1]
     ends = [start + len(one) for start, one in zip(starts, encoded, strict=True)]
-    text = b"".join(b'1":' + one for one in encoded)
+    text = b"".join(b'1":' + one for one in encoded) + bytes(32)
     return Spans(from_bytes(text), from_numbers("q", starts), from_numbers("q", ends))
 
 
