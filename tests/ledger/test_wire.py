@@ -474,6 +474,7 @@ def test_a_usual_client_has_a_wire_for_as_long_as_it_is_used(usual):
         {"AWS_ENDPOINT_URL": "http://127.0.0.1:1/behind"},
         {"AWS_ENDPOINT_URL": "http://[::1]:1"},
         {"AWS_ENDPOINT_URL": "https://localhost", "AWS_CA_BUNDLE": "/nowhere.pem"},
+        {"AWS_ENDPOINT_URL": "https://localhost", "AWS_CA_BUNDLE": __file__},
         {"AWS_ENDPOINT_URL": None, "AWS_USE_FIPS_ENDPOINT": "true"},
         {"AWS_ENDPOINT_URL": None, "AWS_USE_DUALSTACK_ENDPOINT": "true"},
         {"AWS_DEFAULT_REGION": "local"},
@@ -482,6 +483,22 @@ def test_a_usual_client_has_a_wire_for_as_long_as_it_is_used(usual):
 )
 def test_what_is_unusual_goes_by_the_client(usual, environment):
     assert usual(**environment) is None
+
+
+class Wrapper:
+    """A function as tracers wrap it: it looks like what is inside."""
+
+    def __init__(self, inside):
+        self._inside = inside
+
+    def __get__(self, owner, kind):
+        return self
+
+    def __call__(self, *args, **named):
+        return self._inside(*args, **named)
+
+    def __getattr__(self, name):
+        return getattr(self._inside, name)
 
 
 def test_who_listens_in_on_the_client_hears_all(usual, monkeypatch):
@@ -494,6 +511,9 @@ def test_who_listens_in_on_the_client_hears_all(usual, monkeypatch):
     assert way.wire_of(client, "PutItem") is not None
     original = BaseClient._make_api_call
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *args: original(*args))
+    assert way.wire_of(client, "PutItem") is None
+    monkeypatch.setattr(BaseClient, "_make_api_call", Wrapper(original))
+    assert BaseClient._make_api_call.__globals__["__name__"].startswith("botocore.")
     assert way.wire_of(client, "PutItem") is None
     monkeypatch.undo()
     assert way.wire_of(object(), "PutItem") is None

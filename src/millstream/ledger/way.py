@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,17 +75,20 @@ def _made(client: Any) -> Wire | None:
     authority = get_cert_path(verify)
     if not usual or not (isinstance(authority, str) and os.path.isfile(authority)):
         return None
-    return Wire(url, client.meta.region_name, authority, config.connect_timeout, config.read_timeout)
+    try:
+        return Wire(url, client.meta.region_name, authority, config.connect_timeout, config.read_timeout)
+    except OSError:  # no certificates are in that file: botocore tells it
+        return None
 
 
 def _is_watched(client: Any, operation: str) -> bool:
     """Does somebody answer in DynamoDB's place, as moto does, or see each call, as tracers do?"""
-    call = BaseClient._make_api_call
+    call: Any = BaseClient._make_api_call
     try:
-        if not call.__globals__["__name__"].startswith("botocore."):
+        if type(call) is not FunctionType or not call.__globals__["__name__"].startswith("botocore."):
             return True
         return bool(client.meta.events._emitter._handlers.prefix_search(f"before-send.dynamodb.{operation}"))
-    except AttributeError:
+    except (AttributeError, KeyError):
         return True
 
 
