@@ -129,7 +129,8 @@ class Wire:
         one, watch = self._connected() if found is None else found
         keeps = False
         try:
-            one.settimeout(self.read_seconds)
+            if one.gettimeout() != self.read_seconds:
+                one.settimeout(self.read_seconds)
             one.sendall(message)
             answer = receive(one, self.read_seconds)
             keeps = answer.keeps and len(self._idle) < clients.CONNECTIONS
