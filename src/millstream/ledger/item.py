@@ -77,13 +77,15 @@ class Item:
 
     def to_dict(self) -> dict[str, Any]:
         """As tables keep it; what is None is left out."""
-        names = ("version", "committed", "attempt", "expiration")
-        told: dict[str, Any] = {name: getattr(self, name) for name in names}
+        told: dict[str, Any] = {"version": self.version, "attempt": self.attempt}
+        if self.committed is not None:
+            told["committed"] = self.committed
+        if self.expiration is not None:
+            told["expiration"] = self.expiration
         if self.intent is not None:
-            intent = {name: getattr(self.intent, name) for name in Intent.__annotations__}
+            told["intent"] = intent = {name: value for name, value in vars(self.intent).items() if value is not None}
             intent["folders"] = list(self.intent.folders)
-            told["intent"] = {name: value for name, value in intent.items() if value is not None}
-        return {name: value for name, value in told.items() if value is not None}
+        return told
 
     @classmethod
     def of(cls, told: Mapping[str, Any], where: str) -> Item:
