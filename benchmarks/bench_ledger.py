@@ -26,7 +26,7 @@ from contest import figure
 from handlers import PIPELINE, MemoryStore
 
 from millstream.aws import kinesis_handler
-from millstream.sinks import clients
+from millstream.ledger import way
 
 RECORDS = 5000
 SHARE, REQUESTS = "% of CPU time added", "requests of a batch"
@@ -113,8 +113,10 @@ def handler(ledger: str | None) -> Callable[[bytes], None]:
     return run
 
 
-def bench_ledger(table: str, contest: Any, processor: Any) -> None:
+def bench_ledger(table: str, contest: Any, processor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
+    ask = way.ask
+    monkeypatch.setattr(way, "ask", lambda operation, request: calls.append(operation) or ask(operation, request))
     batches = Batches()
 
     def prepare() -> None:
@@ -127,9 +129,6 @@ def bench_ledger(table: str, contest: Any, processor: Any) -> None:
         return {SHARE: share, REQUESTS: len(calls)}
 
     with contextlib.redirect_stdout(io.StringIO()):
-        clients.client("dynamodb").meta.events.register(
-            "before-send.dynamodb", lambda event_name, **_: calls.append(event_name.rpartition(".")[2])
-        )
         plain, kept = handler(None), handler(table)
         contest(
             f"Kinesis, {RECORDS:,} records, processor's time",

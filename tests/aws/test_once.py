@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from millstream import clock
 from millstream.aws import entry, once
+from millstream.aws.envelope import Spans
 from millstream.errors import RunError, SettingsError, UsageError
 from millstream.expr import col
+from millstream.ledger.item import SEQUENCE_DIGITS
+from millstream.native.memory import from_bytes, from_numbers
 from millstream.pipeline import Pipeline
 from millstream.sinks import clients
 from tests.aws import events
@@ -248,6 +251,33 @@ def test_the_quick_way_tells_no_order_that_is_none(numbers):
         assert in_order
     else:
         assert not in_order or len(set(map(len, numbers))) > 1 or numbers[0] == "0"
+    assert spans_of(numbers).rise(SEQUENCE_DIGITS) == in_order
+
+
+LONG = st.integers(0, 129).flatmap(lambda size: st.integers(10 ** max(0, size - 1), max(1, 10**size - 1)))
+
+
+@given(
+    st.lists(LONG, min_size=1, max_size=12, unique=True).map(lambda found: list(map(str, sorted(found)))),
+    st.data(),
+)
+def test_numbers_rise_but_for_one_that_does_not(numbers, data):
+    assert spans_of(numbers).rise(SEQUENCE_DIGITS)
+    place = data.draw(st.integers(0, len(numbers) - 1))
+    at = data.draw(st.integers(0, len(numbers[place]) - 1))
+    byte = data.draw(st.characters(codec="ascii") | st.sampled_from("0123456789"))
+    numbers[place] = numbers[place][:at] + byte + numbers[place][at + 1 :]
+    good = all(re.fullmatch(r"0|[1-9]\d{0,128}", one, re.ASCII) for one in numbers)
+    assert spans_of(numbers).rise(SEQUENCE_DIGITS) == (good and all(int(a) < int(b) for a, b in pairwise(numbers)))
+
+
+def spans_of(texts):
+    """As an event's text has them, something else between them."""
+    encoded = [one.encode(errors="surrogatepass") for one in texts]
+    starts = list(accumulate((len(one) + 3 for one in encoded), initial=3))[:-1]
+    ends = [start + len(one) for start, one in zip(starts, encoded, strict=True)]
+    text = b"".join(b'1":' + one for one in encoded) + bytes(32)
+    return Spans(from_bytes(text), from_numbers("q", starts), from_numbers("q", ends))
 
 
 def test_sequence_numbers_of_many_lengths(world):

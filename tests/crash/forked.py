@@ -15,11 +15,13 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from botocore.httpsession import URLLib3Session
 
 from millstream.errors import RunError
+from millstream.ledger.wire import Wire
 from millstream.sinks import clients
 from tests.crash.place import Place
 
@@ -161,11 +163,11 @@ def _watch(plan: Plan | None, tell: int) -> list[str]:
     """Let the plan come true; the calls so far."""
     calls: list[str] = []
 
-    def met(request: Any, event_name: str, **_: Any) -> Any:
-        calls.append(event_name.rpartition(".")[2])
+    def meet(name: str, send: Callable[[], Any]) -> Any:
+        calls.append(name)
         if plan is None or plan.kind == "time" or len(calls) - 1 != plan.at:
             return None
-        found = URLLib3Session().send(request) if plan.kind.endswith("after") else None
+        found = send() if plan.kind.endswith("after") else None
         if plan.kind == "on its way":
             os.write(tell, b"call\n")
         elif plan.kind.startswith("stop"):
@@ -175,6 +177,16 @@ def _watch(plan: Plan | None, tell: int) -> list[str]:
             os.kill(os.getpid(), signal.SIGKILL)
         return found
 
-    for service in ("s3", "dynamodb"):
-        clients.client(service).meta.events.register(f"before-send.{service}", met)
+    def met(request: Any, event_name: str, **_: Any) -> Any:
+        return meet(event_name.rpartition(".")[2], lambda: URLLib3Session().send(request))
+
+    def exchange(wire: Wire, message: bytes) -> Any:
+        name = message.partition(b"X-Amz-Target: DynamoDB_20120810.")[2].partition(b"\r\n")[0].decode()
+        found = meet(name, lambda: by_wire(wire, message))
+        return by_wire(wire, message) if found is None else found
+
+    by_wire, Wire._exchange = Wire._exchange, exchange  # type: ignore[method-assign]
+    clients.client("s3").meta.events.register("before-send.s3", met)
+    for name in ("Scan", "DeleteItem", "BatchGetItem", "TransactWriteItems"):  # which botocore's client sends
+        clients.client("dynamodb").meta.events.register(f"before-send.dynamodb.{name}", met)
     return calls

@@ -65,6 +65,10 @@ class Spans:
             self._all = self._read()
         return self._all
 
+    def rise(self, most: int) -> bool:
+        """Are these whole numbers of up to so many digits, without zeros in front, each beyond the one before?"""
+        return bool(kernels.count_rising(self.text, self.starts, self.ends, most) == self.starts.count)
+
     def _read(self) -> list[str]:
         count = self.starts.count
         room = kernels.sum_spans(self.starts, self.ends) + count

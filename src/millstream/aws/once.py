@@ -11,7 +11,7 @@ from operator import lt
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from millstream import clock
-from millstream.aws.envelope import Deliveries
+from millstream.aws.envelope import Deliveries, Spans
 from millstream.aws.handler import Handler, milliseconds_since, origin_of
 from millstream.decode.records import Records, records_of
 from millstream.errors import LedgerError, RunError, SettingsError, UsageError
@@ -65,7 +65,10 @@ class Once:
         """Raise UsageError where batches of a shard may be at work at once, or a batch is in no order."""
         if self.handler.settings.parallelization is None:
             self._ask(deliveries.source, context)
-        names = deliveries.identities.all()
+        identities = deliveries.identities
+        if isinstance(identities, Spans) and identities.rise(SEQUENCE_DIGITS):
+            return
+        names = identities.all()
         if _plainly_in_order(names):
             return
         try:
@@ -109,9 +112,9 @@ class Once:
         handler, count = self.handler, deliveries.count
         with timed(stages):
             turn = self.ledger.turn(deliveries.source, deliveries.shard, until)
-        skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
-        if not skipped:
+        if not turn.is_done(deliveries.identities(0)):
             return work(deliveries, turn)
+        skipped = next((i for i, name in enumerate(deliveries.identities.all()) if not turn.is_done(name)), count)
         known = duplicate(handler, deliveries, range(skipped))
         if skipped == count:
             return count, known, ""

@@ -85,6 +85,8 @@ def _load_clients(handler: Handler) -> None:
     for service, is_needed in needed.items():
         if is_needed:
             clients.rehearse(service)
+    if needed["dynamodb"]:
+        import millstream.ledger.way  # noqa: F401
     if handler.ledger is not None and handler.source != "kinesis":
         import aws_lambda_powertools.utilities.idempotency  # noqa: F401
 

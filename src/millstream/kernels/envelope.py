@@ -7,7 +7,7 @@ from numba import int64
 
 from millstream.kernels.base64 import decode_base64
 from millstream.kernels.json_text import find_close, skip_any, skip_colon, skip_number, skip_space, unescape
-from millstream.kernels.simd import above_mask, below_mask, differing_bytes, equal_mask, trailing_zeros
+from millstream.kernels.simd import above_mask, below_mask, differing_bytes, equal_mask, other_mask, trailing_zeros
 from millstream.kernels.spec import I64, INT, U8, helper, kernel
 from millstream.kernels.utf8 import invalid_utf8
 
@@ -199,6 +199,40 @@ def count_same(text: U8, starts: I64, ends: I64, size: INT):
             if (differing_bytes(text, first + at, text, start + at) & live) != 0:
                 return int64(i)
             at += 32
+    return int64(len(starts))
+
+
+@kernel
+def count_rising(text: U8, starts: I64, ends: I64, most: INT):
+    """How many spans from the first on are whole numbers of up to `most` digits, each beyond the one before; none starts with a zero.
+
+    A lone zero is a number, too. 32 bytes behind a span can be read.
+    """
+    for i in range(len(starts)):
+        start = starts[i]
+        size = ends[i] - start
+        if size < 1 or size > most or (size > 1 and text[start] == 48):
+            return int64(i)
+        before = ends[i - 1] - starts[i - 1] if i > 0 else int64(0)
+        if size < before:
+            return int64(i)
+        undecided = size == before
+        at = int64(0)
+        while at < size:
+            live = (int64(1) << min(size - at, 32)) - 1
+            if (other_mask(text, start + at) & live) != 0:
+                return int64(i)
+            if undecided:
+                previous = starts[i - 1]
+                differing = differing_bytes(text, previous + at, text, start + at) & live
+                if differing != 0:
+                    place = at + trailing_zeros(differing)
+                    if text[start + place] < text[previous + place]:
+                        return int64(i)
+                    undecided = False
+            at += 32
+        if undecided:
+            return int64(i)
     return int64(len(starts))
 
 

@@ -34,9 +34,10 @@ class DynamoTable:
         self.url = f"dynamodb://{name}"
 
     def load(self) -> None:
+        from millstream.ledger.way import wire_of
         from millstream.sinks.clients import client
 
-        client("dynamodb")
+        wire_of(client("dynamodb"), "PutItem")
 
     def read(self, id: str, until: float) -> Item:  # noqa: A002
         answer: Any = self._call(
@@ -200,14 +201,14 @@ class DynamoTable:
     ) -> T:
         from botocore.exceptions import ClientError
 
-        from millstream.sinks.clients import client
+        from millstream.ledger.way import ask
         from millstream.sinks.retry import Backoff, code_of, retry
 
         doing = f"cannot use the ledger {self.url}"
 
         def attempt() -> T:
             try:
-                return around(lambda: getattr(client("dynamodb"), operation)(**request))
+                return around(lambda: ask(operation, request))
             except ClientError as error:
                 code = code_of(error)
                 if code not in _ADVICE:
@@ -223,18 +224,18 @@ def _token(found: Mapping[str, Any]) -> str:
 
 
 def _packed(value: Any) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"BOOL": value}
-        case int():
-            return {"N": str(value)}
-        case str():
-            return {"S": value}
-        case list():
-            return {"L": [_packed(one) for one in value]}
-        case dict():
-            return {"M": {name: _packed(one) for name, one in value.items()}}
-    raise TypeError(f"a {type(value).__name__} cannot be in an item")
+    kind = type(value)
+    if kind is str:
+        return {"S": value}
+    if kind is bool:
+        return {"BOOL": value}
+    if kind is int:
+        return {"N": str(value)}
+    if kind is list:
+        return {"L": [_packed(one) for one in value]}
+    if kind is dict:
+        return {"M": {name: _packed(one) for name, one in value.items()}}
+    raise TypeError(f"a {kind.__name__} cannot be in an item")
 
 
 def _unpacked(value: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from millstream.classes import dataclass, replace
@@ -76,13 +77,15 @@ class Item:
 
     def to_dict(self) -> dict[str, Any]:
         """As tables keep it; what is None is left out."""
-        names = ("version", "committed", "attempt", "expiration")
-        told: dict[str, Any] = {name: getattr(self, name) for name in names}
+        told: dict[str, Any] = {"version": self.version, "attempt": self.attempt}
+        if self.committed is not None:
+            told["committed"] = self.committed
+        if self.expiration is not None:
+            told["expiration"] = self.expiration
         if self.intent is not None:
-            intent = {name: getattr(self.intent, name) for name in Intent.__annotations__}
+            told["intent"] = intent = {name: value for name, value in vars(self.intent).items() if value is not None}
             intent["folders"] = list(self.intent.folders)
-            told["intent"] = {name: value for name, value in intent.items() if value is not None}
-        return {name: value for name, value in told.items() if value is not None}
+        return told
 
     @classmethod
     def of(cls, told: Mapping[str, Any], where: str) -> Item:
@@ -157,6 +160,7 @@ def is_behind(text: str, other: str | None) -> bool:
     return other is None or (len(text), text) > (len(other), other)
 
 
+@lru_cache(256)
 def place_of(url: str) -> str:
     """A short text for a place."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
@@ -167,6 +171,7 @@ def base_of(source: str, shard: str, first: str, last: str, attempt: int) -> str
     return f"{source}-{shard}-{first}-{last}-a{attempt}"
 
 
+@lru_cache(256)
 def short(source: str) -> str:
     """A source as it stands in names."""
     return hashlib.sha256(source.encode()).hexdigest()[:8]

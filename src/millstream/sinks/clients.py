@@ -36,6 +36,12 @@ def rehearse(service: str, region: str | None = None) -> None:
         make(service, region or "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106 (none)
 
 
+def credentials() -> Any:
+    """botocore's credentials of all clients, which it renews; None where there are none."""
+    with _lock:
+        return _shared_session().get_credentials()
+
+
 def forget() -> None:
     """Have every client made anew when it is next needed, with the credentials of then and connections of its own."""
     global _session
