@@ -16,7 +16,7 @@ KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels
 EXAMPLES ?= 0.2
 # What runs kernels with range checks: those that call them, and whatever brings them hostile input.
 CHECKED := tests/kernels tests/native tests/decode tests/encode tests/fuzz tests/sinks tests/lookups tests/steps tests/functions/test_cases.py \
-  tests/functions/test_every_type.py tests/test_columns.py tests/test_engine.py tests/test_engine_types.py tests/aws/test_envelope.py \
+  tests/functions/test_every_type.py tests/functions/test_automaton.py tests/test_columns.py tests/test_engine.py tests/test_engine_types.py tests/aws/test_envelope.py \
   tests/aws/test_poison.py
 
 # How much of the environment a target needs.
