@@ -70,6 +70,8 @@ def _made(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
         values = attrgetter(*compared) if compared else lambda _: ()
 
         def __eq__(self: Any, other: object) -> Any:
+            if other is self:
+                return True
             return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
 
         made["__eq__"] = __eq__
@@ -95,6 +97,11 @@ def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
 
     def __init__(self: Any, /, *args: Any, **named: Any) -> None:
         state, given = self.__dict__, len(args)
+        if given == count and not named:
+            state.update(zip(names, args, strict=True))
+            if after is not None:
+                after(self)
+            return
         if given > count or not named_after[given].issuperset(named):
             raise TypeError(refused(given, named))
         if given + len(named) < count:

@@ -167,7 +167,7 @@ class Function:
             made = self.compute(call)
             assert isinstance(made, Vector)
             return made
-        call.valid = merged_validity(arguments, length)
+        call.valid = arguments[0].valid if len(arguments) == 1 else merged_validity(arguments, length)
         made = self.compute(call)
         if isinstance(made, Vector):
             return Vector(result, length, made.values, call.valid, made.data, made.children)

@@ -148,12 +148,15 @@ class _Block:
         self._pool.give(self.buffer)
 
 
+_buffer = pa.allocate_buffer
+
+
 def allocate(count: int, itemsize: int) -> Memory:
     """Uninitialised memory for `count` items, padded."""
     size = count * itemsize + PADDING
-    owner: Any = None
+    owner: Any
     if size < KEEP_FROM:
-        owner = pa.allocate_buffer(size)
+        owner = _buffer(size)
         address = owner.address
     else:
         owner = _Block(size)
@@ -163,15 +166,20 @@ def allocate(count: int, itemsize: int) -> Memory:
     return Memory(owner, address, count, itemsize)
 
 
+_ZEROS = bytes(PADDING)
+
+
 def from_numbers(code: str, numbers: Iterable[Any]) -> Memory:
     """A padded copy of Python numbers; `code` is an `array` type code such as "q" (int64) or "d" (float64)."""
     values = array(code, numbers)
-    return from_bytes(values.tobytes(), values.itemsize)
+    count = len(values)
+    values.frombytes(_ZEROS)
+    return Memory(values, values.buffer_info()[0], count, values.itemsize)
 
 
 def from_bytes(data: bytes, itemsize: int = 1) -> Memory:
     """A padded copy of bytes, seen as items of `itemsize` bytes. The padding is zeros."""
-    owner = pa.py_buffer(data + bytes(PADDING))
+    owner = pa.py_buffer(data + _ZEROS)
     return Memory(owner, owner.address, len(data) // itemsize, itemsize)
 
 
