@@ -97,18 +97,16 @@ def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
 
     def __init__(self: Any, /, *args: Any, **named: Any) -> None:
         state, given = self.__dict__, len(args)
-        if given == count and not named:
-            state.update(zip(names, args, strict=True))
-            if after is not None:
-                after(self)
-            return
         if given > count or not named_after[given].issuperset(named):
             raise TypeError(refused(given, named))
-        if given + len(named) < count:
+        whole = given + len(named) == count
+        if not whole:
             state.update(defaults)
-        state.update(zip(names, args))  # noqa: B905 (names may be more)
-        state.update(named)
-        if len(state) != count:
+        if given:
+            state.update(zip(names, args))  # noqa: B905 (names may be more)
+        if named:
+            state.update(named)
+        if not whole and len(state) != count:
             for name, make in factories.items():
                 if name not in state:
                     state[name] = make()

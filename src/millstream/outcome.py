@@ -74,7 +74,9 @@ class Account:
     def counts(self, kept: int, rows: int) -> dict[str, Any]:
         """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
         rejected = len(self.rejects)
-        by_code = {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()} if rejected else {}
+        by_code = (
+            {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()} if rejected else {}
+        )
         return {
             "delivered": self.delivered,
             "kept": kept,

@@ -15,6 +15,9 @@ import pyarrow as pa
 PADDING = 64
 """Readable bytes past the end of every buffer of ours, so that vector loads need no tail loop."""
 
+_bytes_at = ctypes.pythonapi.PyBytes_FromStringAndSize
+_bytes_at.argtypes, _bytes_at.restype = (ctypes.c_void_p, ctypes.c_ssize_t), ctypes.py_object
+
 _POISON = os.environ.get("MILLSTREAM_BACKEND") == "checked"
 """In checked runs fresh memory holds a pattern that leads nowhere, so that a read of what was never written shows."""
 
@@ -48,9 +51,7 @@ class Memory:
 
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
-        size = self.count * self.itemsize
-        # The quicker way takes the size as a C int and does not look whether it is one.
-        return ctypes.string_at(self.address, size) if size < 1 << 31 else bytes(self.buffer())
+        return _bytes_at(self.address, self.count * self.itemsize)
 
     def tolist(self, code: str = "q") -> list[Any]:
         """The items as Python numbers; `code` is an `array` type code of the same size."""
