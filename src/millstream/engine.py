@@ -92,7 +92,7 @@ _kept: dict[tuple[str, str], Vector] = {}
 
 def _literal(bound: Constant, length: int) -> Vector:
     """A literal in every row. Nobody writes to a column that was made, so that the next batch may read the same one."""
-    if length > _LONGEST_KEPT or bound.value is None:
+    if length > _LONGEST_KEPT:
         return constant(bound.type, bound.value, length)
     found = _kept.get(bound.key)
     if found is None or found.length < length:
