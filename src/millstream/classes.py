@@ -110,9 +110,9 @@ def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
             for name, make in factories.items():
                 if name not in state:
                     state[name] = make()
-            for name in names:
-                if name not in state:
-                    raise TypeError(f"{cls.__name__} misses the argument {name!r}")
+            if len(state) != count:
+                name = next(one for one in names if one not in state)
+                raise TypeError(f"{cls.__name__} misses the argument {name!r}")
         if after is not None:
             after(self)
 

@@ -73,8 +73,9 @@ def evaluate(bound: Bound, batch: Batch) -> Vector:
     """The column that a typed expression gives."""
     match bound:
         case Applied():
-            columns = batch.columns
-            arguments = [columns[one.name] if type(one) is Input else evaluate(one, batch) for one in bound.arguments]
+            arguments, columns = [], batch.columns
+            for one in bound.arguments:  # a loop, and no call for a column: this is run for each function of each batch
+                arguments.append(columns[one.name] if type(one) is Input else evaluate(one, batch))
             return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
         case Input():
             return batch.columns[bound.name]
@@ -110,21 +111,26 @@ def forget_literals() -> None:
 
 def _assign(step: Assign, batch: Batch, account: Account) -> None:
     made: dict[str, Vector] = {}
-    doubted: dict[str, Vector] = {}
+    wrong: dict[str, Vector] = {}
+    columns = batch.columns
     for name, one in step.columns:
+        if type(one) is Input:  # no column of a batch has errors
+            made[name] = columns[one.name]
+            continue
         made[name] = column = evaluate(one, batch)
-        if column.valid is not None and type(one) is not Input:  # no column of a batch has errors
-            doubted[name] = column
-    bad = _reject_errors(step.where, doubted, batch, account) if doubted else []
-    batch.columns |= made
-    _drop_rows(bad, batch, step.live)
+        if column.valid is not None and kernels.greatest_uint8(column.valid) > 1:
+            wrong[name] = column
+    bad = _reject_errors(step.where, wrong, batch, account) if wrong else []
+    columns |= made
+    if bad:
+        _drop_rows(bad, batch, step.live)
 
 
 def _keep(step: Keep, batch: Batch, account: Account) -> None:
     tests = [evaluate(one, batch) for _, one in step.predicates]
     bad: list[int] = []
     for (name, _), test in zip(step.predicates, tests, strict=True):
-        if test.valid is not None:
+        if test.valid is not None and kernels.greatest_uint8(test.valid) > 1:
             bad += _reject_errors(step.where, {name: test}, batch, account)
     mask = tests[0]
     for test in tests[1:]:
