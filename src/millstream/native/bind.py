@@ -35,8 +35,7 @@ _PACKAGED = Path(__file__).parent / "objects"
 _ROOT = Path(__file__).parents[2]
 _IN_CHECKOUT = _ROOT.name == "src" and (_ROOT.parent / "pyproject.toml").exists()
 _LAYOUT = {"int64": "q", "float64": "d"}
-_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64)
-"""Without types of arguments the bytes of the words go to C as a pointer to them."""
+_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _ITEMSIZE = {"uint8[]": 1, "int32[]": 4, "uint32[]": 4, "int64[]": 8, "uint64[]": 8, "float32[]": 4, "float64[]": 8}
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +15,9 @@ import pyarrow as pa
 PADDING = 64
 """Readable bytes past the end of every buffer of ours, so that vector loads need no tail loop."""
 
-_bytes_at = ctypes.pythonapi.PyBytes_FromStringAndSize
-_bytes_at.argtypes, _bytes_at.restype = (ctypes.c_void_p, ctypes.c_ssize_t), ctypes.py_object
+_COPY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)
+_bytes_at: Callable[[int, int], bytes] = _COPY(("PyBytes_FromStringAndSize", ctypes.pythonapi))
+"""As ctypes.string_at, which takes the size as a C int and does not look whether it is one, and without a call of Python more."""
 
 _POISON = os.environ.get("MILLSTREAM_BACKEND") == "checked"
 """In checked runs fresh memory holds a pattern that leads nowhere, so that a read of what was never written shows."""
