@@ -21,7 +21,7 @@ from millstream.types import MOST_DIGITS, decimal_of, list_of
 _INTEGER = 4  # words of a sum of integers, all of them digits
 _FLOAT, _LIMBS = 71, 68  # words of a sum of floats, and those of them that are digits
 _AT_ONCE = 256
-"""How many groups' sums of floats are kept at a time: more than a CPU's cache holds are slow, and take much memory."""
+"""How many groups' sums of floats are kept at a time where nobody asks for the sums themselves."""
 _WHOLE = decimal_of(MOST_DIGITS, 0)
 
 
@@ -118,9 +118,8 @@ def _start_integers(column: Vector, groups: Groups) -> Memory:
 
 
 def _start_floats(column: Vector, groups: Groups) -> Memory:
-    state, rows = _zeros(_FLOAT * groups.count), allocate(column.length, 8)
-    kernels.fill_sequence(rows)
-    kernels.add_floats(column.values, column.validity(), groups.ids, rows, 0, state)
+    state = _zeros(_FLOAT * groups.count)
+    kernels.add_floats(column.values, column.validity(), groups.ids, state)
     return state
 
 
@@ -181,17 +180,12 @@ def _sum_of_integers(state: Memory, kind: Type) -> Vector:
 def _sum(column: Vector, groups: Groups) -> Vector:
     if column.type.family != "float":
         return _sum_of_integers(_start_integers(column, groups), column.type)
-    out, valid, begun = allocate(groups.count, 8), column.validity(), 0
+    out = allocate(groups.count, 8)
     if groups.count <= _AT_ONCE:
         kernels.settle_floats(_start_floats(column, groups), out)
-        return Vector(FLOAT64, groups.count, out)
-    order, ends = in_order(groups.ids, groups.count)
-    for base in range(0, groups.count, _AT_ONCE):
-        count = min(_AT_ONCE, groups.count - base)
-        end, state = ends[base + count - 1], _zeros(_FLOAT * count)
-        kernels.add_floats(column.values, valid, groups.ids, order.part(8 * begun, end - begun, 8), base, state)
-        kernels.settle_floats(state, out.part(8 * base, count, 8))
-        begun = end
+    else:
+        order, ends = groups.order
+        kernels.sum_floats(column.values, column.validity(), groups.ids, order, ends, allocate(_FLOAT * _AT_ONCE, 8), out)
     return Vector(FLOAT64, groups.count, out)
 
 
@@ -233,12 +227,8 @@ def _divided(sums: Vector, counts: Vector, scale: int = 0) -> Vector:
     """Sums, rounded to float64, by counts; null where there is none. `scale`: the digits behind the point of sums that are integers."""
     if sums.type is not FLOAT64:
         sums = _as_floats(sums, scale)
-    divisors, out, some = allocate(counts.length, 8), allocate(counts.length, 8), allocate(counts.length, 1)
-    kernels.convert_int64_float64(counts.values, divisors)
-    kernels.divide_float64(sums.values, divisors, out)
-    kernels.less_int64(_zeros(counts.length), counts.values, 0, some)
-    valid = allocate(counts.length, 1)
-    kernels.merge_validity(sums.validity(), some, valid)
+    out, valid = allocate(counts.length, 8), allocate(counts.length, 1)
+    kernels.divide_sums(sums.values, sums.validity(), counts.values, out, valid)
     return Vector(FLOAT64, counts.length, out, valid)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -40,6 +41,11 @@ class Constant:
 
     type: Type
     value: Any
+
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """The same for the same column, and for no other: 0.0 and -0.0 are two."""
+        return self.type.name, repr(self.value)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ def _made(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
         values = attrgetter(*compared) if compared else lambda _: ()
 
         def __eq__(self: Any, other: object) -> Any:
+            if other is self:
+                return True
             return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
 
         made["__eq__"] = __eq__
@@ -97,17 +99,20 @@ def _init(cls: type[Any], fields: dict[str, _Field]) -> Callable[..., None]:
         state, given = self.__dict__, len(args)
         if given > count or not named_after[given].issuperset(named):
             raise TypeError(refused(given, named))
-        if given + len(named) < count:
+        whole = given + len(named) == count
+        if not whole:
             state.update(defaults)
-        state.update(zip(names, args))  # noqa: B905 (names may be more)
-        state.update(named)
-        if len(state) != count:
+        if given:
+            state.update(zip(names, args))  # noqa: B905 (names may be more)
+        if named:
+            state.update(named)
+        if not whole and len(state) != count:
             for name, make in factories.items():
                 if name not in state:
                     state[name] = make()
-            for name in names:
-                if name not in state:
-                    raise TypeError(f"{cls.__name__} misses the argument {name!r}")
+            if len(state) != count:
+                name = next(one for one in names if one not in state)
+                raise TypeError(f"{cls.__name__} misses the argument {name!r}")
         if after is not None:
             after(self)
 

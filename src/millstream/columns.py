@@ -80,7 +80,7 @@ def ones(count: int) -> Memory:
     found = _shared_ones  # threads may change it meanwhile, for a smaller one too
     if found.count < count:
         found = _shared_ones = filled_bytes(1, max(2 * count, 1 << 14))
-    return found.part(0, count, 1)
+    return Memory(found.owner, found.address, count, 1)
 
 
 def constant(kind: Type, value: Any, length: int) -> Vector:
@@ -155,45 +155,70 @@ def take(vector: Vector, indices: Memory, gaps: bool = False) -> Vector:
 
 
 def take_all(vectors: Sequence[Vector], indices: Memory, gaps: bool = False) -> list[Vector]:
-    """The same of several columns."""
-    return _Taken(vectors, indices, gaps).vectors
+    """The same of several columns, side by side in one memory."""
+    count, missing = indices.count, None
+    if gaps:
+        missing = allocate(count, 1)
+        kernels.find_missing(indices, 1, missing)
+    taken = _Taken(count, missing, allocate(_taken_bytes(vectors, count), 1))
+    found = taken.take(vectors)
+    kernels.take_columns(from_numbers("q", taken.table), indices)
+    return found
+
+
+_ROW_BYTES = {"bool": 2, "decimal": 17, "struct": 1}
+"""Of an item and its validity byte, where they are not 9."""
+
+
+def _taken_bytes(vectors: Sequence[Vector], count: int) -> int:
+    """Room for columns' items and validity bytes, each to the next word."""
+    size = 0
+    for one in vectors:
+        size += _ROW_BYTES.get(one.type.physical, 9) * count + 16
+        if one.type.physical == "struct":
+            size += _taken_bytes(one.children, count)
+    return size
 
 
 class _Taken:
-    """Rows of columns, side by side in one memory."""
+    """Rows of columns on their way into one memory. table: what the kernel copies. missing: the validity of columns without one."""
 
-    def __init__(self, vectors: Sequence[Vector], indices: Memory, gaps: bool) -> None:
-        self.count = indices.count
-        self.missing: Memory | None = None
-        if gaps:
-            self.missing = allocate(self.count, 1)
-            kernels.find_missing(indices, 1, self.missing)
-        self.out = allocate(sum(map(self._size, vectors)), 1)
-        self.at, self.table = self.out.address, list[int]()
-        self.vectors = [self._take(one) for one in vectors]
-        kernels.take_columns(from_numbers("q", self.table), indices)
+    def __init__(self, count: int, missing: Memory | None, out: Memory) -> None:
+        self.count, self.missing = count, missing
+        self.owner, self.at = out.owner, out.address
+        self.table: list[int] = []
 
-    def _size(self, vector: Vector) -> int:
-        """Room for a column's items and validity bytes, each to the next word."""
-        if vector.type.physical == "struct":
-            return self.count + 8 + sum(map(self._size, vector.children))
-        return 17 * self.count + 8 if vector.type.physical == "decimal" else 9 * self.count + 8
-
-    def _take(self, vector: Vector) -> Vector:
-        physical, children = vector.type.physical, vector.children
-        if physical == "struct":
-            values, children = EMPTY_WORDS, tuple(map(self._take, children))
-        elif physical == "decimal":
-            values = self._room(16, vector.values, 2 * self.count)
-        else:
-            values = self._room(1 if physical == "bool" else 8, vector.values, self.count)
-        valid = self.missing if vector.valid is None else self._room(1, vector.valid, self.count)
-        return Vector(vector.type, self.count, values, valid, vector.data, children)
-
-    def _room(self, width: int, source: Memory, items: int) -> Memory:
-        self.table += (width, source.count >> (width == 16), source.address, self.at)
-        found = Memory(self.out.owner, self.at, items, min(width, 8))
-        self.at += (width * self.count + 7) & -8
+    def take(self, vectors: Sequence[Vector]) -> list[Vector]:
+        """Their vectors, to be filled by the kernel. A batch does this for each of its columns whenever it loses rows: no calls in it."""
+        count, missing, owner, at, table = self.count, self.missing, self.owner, self.at, self.table
+        bytes_up = count + 7 & -8
+        found = []
+        for one in vectors:
+            source, valid, children, physical = one.values, one.valid, one.children, one.type.physical
+            if physical == "bool":
+                table += (1, source.count, source.address, at)
+                values = Memory(owner, at, count, 1)
+                at += bytes_up
+            elif physical == "decimal":
+                table += (16, source.count >> 1, source.address, at)
+                values = Memory(owner, at, 2 * count, 8)
+                at += 16 * count
+            elif physical == "struct":
+                self.at = at
+                values, children = EMPTY_WORDS, tuple(self.take(children))
+                at = self.at
+            else:
+                table += (8, source.count, source.address, at)
+                values = Memory(owner, at, count, 8)
+                at += 8 * count
+            if valid is None:
+                valid = missing
+            else:
+                table += (1, valid.count, valid.address, at)
+                valid = Memory(owner, at, count, 1)
+                at += bytes_up
+            found.append(Vector(one.type, count, values, valid, one.data, children))
+        self.at = at
         return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
 
 import pyarrow as pa
 
@@ -66,7 +65,7 @@ def advance(step: Step, batch: Batch, account: Account) -> None:
             _spread(step, batch)
         case Gather():
             _gather(step, batch, account)
-    if not batch.columns.keys() <= step.live:
+    if not step.live.issuperset(batch.columns):
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
 
 
@@ -74,12 +73,14 @@ def evaluate(bound: Bound, batch: Batch) -> Vector:
     """The column that a typed expression gives."""
     match bound:
         case Applied():
-            arguments = [evaluate(one, batch) for one in bound.arguments]
+            arguments, columns = [], batch.columns
+            for one in bound.arguments:  # a loop, and no call for a column: this is run for each function of each batch
+                arguments.append(columns[one.name] if type(one) is Input else evaluate(one, batch))
             return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
         case Input():
             return batch.columns[bound.name]
         case Constant():
-            return _literal(bound.type, bound.value, batch.length)
+            return _literal(bound, batch.length)
         case Widened():
             return widened(evaluate(bound.inner, batch), bound.type)
         case Now():
@@ -90,17 +91,16 @@ _MOST_KEPT, _LONGEST_KEPT = 32, 1 << 17
 _kept: dict[tuple[str, str], Vector] = {}
 
 
-def _literal(kind: Type, value: Any, length: int) -> Vector:
+def _literal(bound: Constant, length: int) -> Vector:
     """A literal in every row. Nobody writes to a column that was made, so that the next batch may read the same one."""
-    if length > _LONGEST_KEPT or value is None:
-        return constant(kind, value, length)
-    key = (kind.name, repr(value))
-    found = _kept.get(key)
+    if length > _LONGEST_KEPT:
+        return constant(bound.type, bound.value, length)
+    found = _kept.get(bound.key)
     if found is None or found.length < length:
-        found = constant(kind, value, length)
+        found = constant(bound.type, bound.value, length)
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
-        _kept[key] = found
+        _kept[bound.key] = found
     return found if found.length == length else rows_of(found, 0, length)
 
 
@@ -110,17 +110,28 @@ def forget_literals() -> None:
 
 
 def _assign(step: Assign, batch: Batch, account: Account) -> None:
-    made = {name: evaluate(one, batch) for name, one in step.columns}
-    bad = _reject_errors(step.where, made, batch, account)
-    batch.columns |= made
-    _drop_rows(bad, batch, step.live)
+    made: dict[str, Vector] = {}
+    wrong: dict[str, Vector] = {}
+    columns = batch.columns
+    for name, one in step.columns:
+        if type(one) is Input:  # no column of a batch has errors
+            made[name] = columns[one.name]
+            continue
+        made[name] = column = evaluate(one, batch)
+        if column.valid is not None and kernels.greatest_uint8(column.valid) > 1:
+            wrong[name] = column
+    bad = _reject_errors(step.where, wrong, batch, account) if wrong else []
+    columns |= made
+    if bad:
+        _drop_rows(bad, batch, step.live)
 
 
 def _keep(step: Keep, batch: Batch, account: Account) -> None:
     tests = [evaluate(one, batch) for _, one in step.predicates]
     bad: list[int] = []
     for (name, _), test in zip(step.predicates, tests, strict=True):
-        bad += _reject_errors(step.where, {name: test}, batch, account)
+        if test.valid is not None and kernels.greatest_uint8(test.valid) > 1:
+            bad += _reject_errors(step.where, {name: test}, batch, account)
     mask = tests[0]
     for test in tests[1:]:
         mask = CATALOGUE["and"].evaluate([mask, test], {}, BOOL, batch.length)
@@ -233,7 +244,8 @@ def _take_rows(batch: Batch, rows: Memory, live: frozenset[str]) -> None:
     columns = [batch.columns[name] for name in names]
     numbers, *taken = take_all([Vector(INT64, batch.length, batch.lineage.numbers), *columns], rows)
     batch.columns = dict(zip(names, taken, strict=True))
-    batch.length, batch.lineage = rows.count, replace(batch.lineage, numbers=numbers.values)
+    lineage = batch.lineage
+    batch.length, batch.lineage = rows.count, Lineage(numbers.values, lineage.feeds, lineage.shared)
 
 
 def _drop_rows(bad: list[int], batch: Batch, live: frozenset[str]) -> None:
@@ -339,22 +351,26 @@ def _alike(kind: Type, wanted: Type) -> bool:
     return kind.family == wanted.family or (kind.family, wanted.family) in (("int", "float"), ("int", "decimal"))
 
 
+_KEPT, _FILTERED, _REJECTED = (int(one) for one in (Disposition.KEPT, Disposition.FILTERED, Disposition.REJECTED))
+_POSITIONS, _DISPOSITIONS = pa.int64(), pa.uint8()
+
+
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
-    disposition = filled_bytes(int(Disposition.FILTERED), account.delivered)
-    kernels.scatter_uint8(int(Disposition.KEPT), batch.lineage.kept(), disposition)
+    lineage, columns = batch.lineage, batch.columns
+    disposition = filled_bytes(_FILTERED, account.delivered)
+    kernels.scatter_uint8(_KEPT, lineage.kept(), disposition)
     if account.rejects:
         rejected = from_numbers("q", [one.position for one in account.rejects])
-        kernels.scatter_uint8(int(Disposition.REJECTED), rejected, disposition)
-    left = disposition.tobytes().translate(
-        None, bytes((Disposition.KEPT,))
-    )  # to count what is everywhere takes ten times as long
-    kept = account.delivered - len(left)
+        kernels.scatter_uint8(_REJECTED, rejected, disposition)
+    kept = batch.length
+    if not lineage.is_plain:  # to count what is everywhere takes ten times as long
+        kept = account.delivered - len(disposition.tobytes().translate(None, bytes((_KEPT,))))
     return Outcome(
         plan.schema,
-        tuple(batch.columns[name] for name, _ in plan.output),
-        pa.Array.from_buffers(pa.int64(), batch.length, [None, batch.lineage.first_records().buffer()]),
+        tuple([columns[name] for name, _ in plan.output]),
+        pa.Array.from_buffers(_POSITIONS, batch.length, [None, lineage.first_records().buffer()]),
         to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
-        pa.Array.from_buffers(pa.uint8(), account.delivered, [None, disposition.buffer()]),
+        pa.Array.from_buffers(_DISPOSITIONS, account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
-        batch.lineage,
+        lineage,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from millstream.classes import dataclass
 from millstream.columns import Vector, as_bytes, filled_bytes, ones
@@ -29,6 +30,11 @@ class Groups:
     count: int
     firsts: Memory
     ids: Memory
+
+    @cached_property
+    def order(self) -> tuple[Memory, Memory]:
+        """The rows of one group after the other, in their own order, and where each group ends."""
+        return sorted_rows(self.ids, self.count)
 
 
 def group(columns: Sequence[Vector], length: int) -> Groups:
@@ -82,9 +88,15 @@ def group_bits(column: Vector) -> Groups:
 
 def in_order(ids: Memory, count: int) -> tuple[Memory, list[int]]:
     """The rows of one of `count` groups after the other, in their own order, and where each group ends."""
+    order, ends = sorted_rows(ids, count)
+    return order, ends.tolist()
+
+
+def sorted_rows(ids: Memory, count: int) -> tuple[Memory, Memory]:
+    """The same, the ends where kernels read them."""
     ends, order = allocate(count, 8), allocate(ids.count, 8)
     kernels.sort_groups(ids, ends, order)
-    return order, ends.tolist()
+    return order, ends
 
 
 def pick(columns: Sequence[Vector], ids: Memory, count: int, mode: int) -> Memory:

@@ -74,6 +74,9 @@ class Account:
     def counts(self, kept: int, rows: int) -> dict[str, Any]:
         """The numbers of an `Outcome`. What was neither kept nor rejected was filtered."""
         rejected = len(self.rejects)
+        by_code = (
+            {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()} if rejected else {}
+        )
         return {
             "delivered": self.delivered,
             "kept": kept,
@@ -83,7 +86,7 @@ class Account:
             "failed": 0,
             "rows": rows,
             "bytes_in": self.bytes_in,
-            "rejected_by_code": {Code(code).name: count for code, count in Counter(one.code for one in self.rejects).items()},
+            "rejected_by_code": by_code,
             "nulls_on_error": self.nulls_on_error,
             "unknown_keys": self.unknown_keys,
             "missing_columns": self.missing_columns,

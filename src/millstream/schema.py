@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
 from enum import IntEnum
+from functools import cached_property
 from reprlib import repr as shown
 from typing import Any, Literal
 
@@ -135,7 +136,7 @@ class Field:
     coerce: tuple[str, ...] = ()
     rest: bool = False
 
-    @property
+    @cached_property
     def holds(self) -> Type:
         """The type of the column once it is decoded: the raw text of json, alone or inside another type, is a string."""
         return without_json(self.type)

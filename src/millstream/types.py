@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Literal, NoReturn
 
 import pyarrow as pa
@@ -51,22 +52,22 @@ class Type:
     def __str__(self) -> str:
         return self.name
 
-    @property
+    @cached_property
     def is_numeric(self) -> bool:
         """Is it an integer or a float, so that arithmetic takes it?"""
         return self.family in ("int", "float")
 
-    @property
+    @cached_property
     def is_temporal(self) -> bool:
         """Is it a point in time: a date or a timestamp?"""
         return self.family in ("date", "timestamp")
 
-    @property
+    @cached_property
     def is_nested(self) -> bool:
         """Does it hold other columns?"""
         return bool(self.children)
 
-    @property
+    @cached_property
     def range(self) -> tuple[int, int]:
         """The least and the greatest integer that fits: of a decimal without its point, of times in their unit."""
         if self.family == "decimal":

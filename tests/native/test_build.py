@@ -54,7 +54,7 @@ def test_the_manifest_tells_what_the_object_is_made_of(folder: Path):
     assert manifest["llvmlite"]
     for entry in manifest["kernels"].values():
         assert entry["symbol"].startswith("ms_")
-        assert {kind for _, kind in entry["parameters"]} <= {*bind._ITEMSIZE, *bind._CTYPE}
+        assert {kind for _, kind in entry["parameters"]} <= {*bind._ITEMSIZE, *bind._LAYOUT}
 
 
 TINY = """

@@ -55,10 +55,15 @@ class Spans:
     def __init__(self, text: Memory, starts: Memory, ends: Memory) -> None:
         self.text, self.starts, self.ends = text, starts, ends
         self._all: list[str] | None = None
+        self._known: dict[int, str] = {}
 
     def __call__(self, position: int) -> str:
-        start, end = self.starts.word(position), self.ends.word(position)
-        return "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
+        found = self._known.get(position)
+        if found is None:  # the first and the last are asked for again and again
+            start, end = self.starts.word(position), self.ends.word(position)
+            found = "" if start < 0 else self.text.part(start, end - start, 1).tobytes().decode()
+            self._known[position] = found
+        return found
 
     def all(self) -> list[str]:
         if self._all is None:
@@ -212,6 +217,8 @@ def find_fields(raw: bytes, shape: Shape) -> Fields | None:
         room *= 4
     fields = Fields(shape, text, room, found, count)
     behind = size + PADDING
+    if b"\\" not in raw:  # no string has an escape
+        return fields
     for name in shape.names:
         if name != shape.nested and name not in shape.numbers:
             behind = kernels.unescape_spans(text, *fields.spans(name), behind)

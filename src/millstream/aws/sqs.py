@@ -109,7 +109,7 @@ class _Batch:
             return
         notified = self._notifications()
         told = notified.keys() | self.failed
-        plain = [i for i in self._order() if i not in told]
+        plain = [i for i in self._order() if i not in told] if told else self._order()
         if plain:
             self._land_records(plain, envelope)
         for position, objects in notified.items():
@@ -125,7 +125,7 @@ class _Batch:
         if self.is_fifo:
             groups = deliveries.groups.all()
             return sorted(places, key=groups.__getitem__)
-        keys = list(map("{}\0{}".format, deliveries.arrivals.all(), deliveries.identities.all()))
+        keys = list(map("\0".join, zip(deliveries.arrivals.all(), deliveries.identities.all(), strict=True)))
         return sorted(places, key=keys.__getitem__)
 
     def _notifications(self) -> dict[int, list[ObjectRef]]:

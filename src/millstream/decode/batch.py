@@ -124,7 +124,9 @@ class BatchColumns:
         values = EMPTY_WORDS
         if width:
             values = Memory(out.owner, out.address + self.words[at + VALUES], count * max(width // 8, 1), min(width, 8))
-        children = tuple(self.vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
+        children: tuple[Vector, ...] = ()
+        if place.inner:
+            children = tuple(self.vector(i, inner, rows) for i, (_, inner) in zip(place.inner, kind.children, strict=True))
         data = self.strings if kind.physical == "string" else None
         return Vector(kind, count, values, valid, data, children)
 

@@ -37,7 +37,7 @@ _MASK = (1 << 64) - 1
 
 class ColumnPlace:
     """A column of the kernel's table: its type, the field it belongs to, its level (0: a row a record), the node it is a value of, and
-    the one that it is, if it is nested; `inner`: the columns of its elements or fields.
+    the one that it is, if it is nested; `inner`: the columns of its elements or fields; `width`: bytes a row.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class ColumnPlace:
         "level",
         "node",
         "type",
+        "width",
     )
 
     def __init__(self, type: Type, field: int, level: int, node: int, child: int = -1, inner: tuple[int, ...] = ()) -> None:  # noqa: A002
@@ -56,11 +57,7 @@ class ColumnPlace:
         self.node = node
         self.child = child
         self.inner = inner
-
-    @property
-    def width(self) -> int:
-        """Bytes a row."""
-        return _WIDTHS.get(self.type.physical, 8)
+        self.width = _WIDTHS.get(type.physical, 8)
 
 
 def signed(value: int) -> int:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from millstream.classes import dataclass
-from millstream.columns import Vector, filled_bytes
+from millstream.columns import Vector
 from millstream.functions.parameters import Parameter, parameters
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
@@ -122,6 +122,9 @@ class Form(Enum):
     FUNCTION = "function"
 
 
+_PROPAGATE = Policy.PROPAGATE  # to ask an enumeration takes ten times as long
+
+
 def _rewritten(*_: Any) -> Any:
     raise AssertionError("a function that is written with others is never computed itself")
 
@@ -163,11 +166,11 @@ class Function:
     def evaluate(self, arguments: Sequence[Vector], options: Mapping[str, Any], result: Type, length: int) -> Vector:
         """The result over columns that the signature asked for, nulls and errors included."""
         call = Call(arguments, options, result, length)
-        if self.policy is not Policy.PROPAGATE:
+        if self.policy is not _PROPAGATE:
             made = self.compute(call)
             assert isinstance(made, Vector)
             return made
-        call.valid = merged_validity(arguments, length)
+        call.valid = arguments[0].valid if len(arguments) == 1 else merged_validity(arguments, length)
         made = self.compute(call)
         if isinstance(made, Vector):
             return Vector(result, length, made.values, call.valid, made.data, made.children)
@@ -199,8 +202,7 @@ def kleene(kernel_name: str, plain_name: str) -> Callable[[Call], Vector]:
             getattr(kernels, plain_name)(left.values, right.values, out)
             return Vector(call.type, call.length, out)
         valid = call.bytes()
-        ones = filled_bytes(1, call.length)
-        getattr(kernels, kernel_name)(left.values, left.valid or ones, right.values, right.valid or ones, out, valid)
+        getattr(kernels, kernel_name)(left.values, left.validity(), right.values, right.validity(), out, valid)
         return Vector(call.type, call.length, out, valid)
 
     return compute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from millstream.columns import Vector, room_for_text
 from millstream.functions.arrow import by_arrow
@@ -19,18 +20,22 @@ _SPACES = (
 _START, _END = 1, 2
 
 
+@lru_cache(64)
+def _characters(characters: str | None) -> tuple[Memory, Memory]:
+    """What is stripped, for the kernel: a flag for each character of ASCII, and the others; white space where none are given."""
+    points = [ord(one) for one in (_SPACES if characters is None else characters)]
+    table = bytearray(128)
+    for point in points:
+        if point < 128:
+            table[point] = 1
+    return from_bytes(bytes(table)), from_numbers("q", [point for point in points if point >= 128])
+
+
 def _strip(ends: int) -> Callable[[Call], Vector]:
     def compute(call: Call) -> Vector:
         (source,) = call.arguments
-        characters = call.options["characters"]
-        points = [ord(one) for one in (_SPACES if characters is None else characters)]
-        table = bytearray(128)
-        for point in points:
-            if point < 128:
-                table[point] = 1
         out = call.numbers()
-        others = from_numbers("q", [point for point in points if point >= 128])
-        kernels.strip_string(source.data, source.values, from_bytes(bytes(table)), others, ends, out)
+        kernels.strip_string(source.data, source.values, *_characters(call.options["characters"]), ends, out)
         return Vector(call.type, call.length, out, None, source.data)
 
     return compute

@@ -11,6 +11,7 @@ from math import inf, nan
 
 from numba import int64, uint64
 
+from millstream.kernels.arithmetic import with_one_nan
 from millstream.kernels.compare import less_bytes
 from millstream.kernels.simd import bits_of_double, double_of_bits, leading_zeros, shift_right
 from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
@@ -75,20 +76,14 @@ def add_integers(table: I64, groups: I64, state: I64):
     return len(groups)
 
 
-@kernel
-def add_floats(values: F64, valid: U8, groups: I64, rows: I64, base: INT, state: I64):
-    """Add some rows of a column to the sums of their groups, of which the first is `base`; fewer than 2**30 between two carries."""
-    for i in range(len(rows)):
-        row = rows[i]
-        if valid[row] != 1:
-            continue
-        at = (groups[row] - base) * _FLOAT
-        bits = bits_of_double(values[row])
-        exponent = shift_right(bits, 52) & 0x7FF
-        fraction = bits & _FRACTION
-        if exponent == 0x7FF:
-            state[at + _LIMBS + (0 if fraction != 0 else 1 if bits > 0 else 2)] += 1
-            continue
+@inlined
+def add_float(state, at, bits):
+    """Add a float64 by its bits to the sum whose words begin at `at`."""
+    exponent = shift_right(bits, 52) & 0x7FF
+    fraction = bits & _FRACTION
+    if exponent == 0x7FF:
+        state[at + _LIMBS + (0 if fraction != 0 else 1 if bits > 0 else 2)] += 1
+    else:
         if exponent > 0:
             fraction |= 1 << 52
             exponent -= 1
@@ -99,7 +94,15 @@ def add_floats(values: F64, valid: U8, groups: I64, rows: I64, base: INT, state:
         state[at] += sign * (low & _MASK)
         state[at + 1] += sign * ((low >> 32) + (high & _MASK))
         state[at + 2] += sign * (high >> 32)
-    return len(rows)
+
+
+@kernel
+def add_floats(values: F64, valid: U8, groups: I64, state: I64):
+    """Add a column to the sums of its rows' groups; fewer than 2**30 rows between two carries."""
+    for row in range(len(groups)):
+        if valid[row] == 1:
+            add_float(state, groups[row] * _FLOAT, bits_of_double(values[row]))
+    return len(groups)
 
 
 @inlined
@@ -172,26 +175,58 @@ def nearest_double(state, at):
     return inf if exponent >= 0x7FF else double_of_bits(exponent << 52 | fraction & _FRACTION)
 
 
+@helper
+def settled(state, at):
+    """A sum of floats, rounded once. Infinite beyond their range; NaN where there was one, or infinities of both signs."""
+    above, below = state[at + _LIMBS + 1], state[at + _LIMBS + 2]
+    if state[at + _LIMBS] > 0 or (above > 0 and below > 0):
+        return nan
+    if above > 0 or below > 0:
+        return inf if above > 0 else -inf
+    carry(state, at, int64(_LIMBS))
+    negative = state[at + _LIMBS - 1] < 0
+    if negative:
+        for k in range(at, at + _LIMBS):
+            state[k] = -state[k]
+        carry(state, at, int64(_LIMBS))
+    value = nearest_double(state, at)
+    return -value if negative else value
+
+
 @kernel
 def settle_floats(state: I64, out: F64):
-    """Sums of floats, each rounded once. Infinite beyond their range; NaN where there was one, or infinities of both signs."""
+    """Sums of floats, each rounded once: see `settled`."""
     for group in range(len(out)):
-        at = group * _FLOAT
-        above, below = state[at + _LIMBS + 1], state[at + _LIMBS + 2]
-        if state[at + _LIMBS] > 0 or (above > 0 and below > 0):
-            out[group] = nan
-            continue
-        if above > 0 or below > 0:
-            out[group] = inf if above > 0 else -inf
-            continue
-        carry(state, at, int64(_LIMBS))
-        negative = state[at + _LIMBS - 1] < 0
-        if negative:
-            for k in range(at, at + _LIMBS):
-                state[k] = -state[k]
-            carry(state, at, int64(_LIMBS))
-        value = nearest_double(state, at)
-        out[group] = -value if negative else value
+        out[group] = settled(state, group * _FLOAT)
+    return len(out)
+
+
+@kernel
+def sum_floats(values: F64, valid: U8, groups: I64, rows: I64, ends: I64, state: I64, out: F64):
+    """The sum of each group, rounded once. rows, ends: of `sort_groups`. state: room for the sums of some groups, which are made at a
+    time: more than a CPU's cache holds are slow."""
+    most = len(state) // _FLOAT
+    begun = 0
+    for base in range(0, len(out), most):
+        stop = min(base + most, len(out))
+        for k in range((stop - base) * _FLOAT):
+            state[k] = 0
+        for i in range(begun, ends[stop - 1]):
+            row = rows[i]
+            if valid[row] == 1:
+                add_float(state, (groups[row] - base) * _FLOAT, bits_of_double(values[row]))
+        begun = ends[stop - 1]
+        for group in range(base, stop):
+            out[group] = settled(state, (group - base) * _FLOAT)
+    return len(out)
+
+
+@kernel
+def divide_sums(sums: F64, known: U8, counts: I64, out: F64, valid: U8):
+    """Means: sums by counts; null where there is nothing to count. What is not `known` stays as it is."""
+    for group in range(len(out)):
+        out[group] = with_one_nan(sums[group] / counts[group])
+        valid[group] = known[group] if counts[group] > 0 or known[group] > 1 else 0
     return len(out)
 
 

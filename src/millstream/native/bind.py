@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -33,7 +34,8 @@ CPU_NEEDS = {"x86-64-v3": ("avx2", "bmi1", "bmi2", "fma", "movbe", "f16c"), "neo
 _PACKAGED = Path(__file__).parent / "objects"
 _ROOT = Path(__file__).parents[2]
 _IN_CHECKOUT = _ROOT.name == "src" and (_ROOT.parent / "pyproject.toml").exists()
-_CTYPE: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+_LAYOUT = {"int64": "q", "float64": "d"}
+_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _ITEMSIZE = {"uint8[]": 1, "int32[]": 4, "uint32[]": 4, "int64[]": 8, "uint64[]": 8, "float32[]": 4, "float64[]": 8}
 
 
@@ -268,26 +270,20 @@ def by_llvm(path: Path, code: bytes) -> tuple[Any, Callable[[str], int]]:
 
 
 def _caller(name: str, parameters: list[list[str]], address: int, checked: bool) -> Callable[..., int]:
-    """A Python callable over a kernel's C function: int64 f(data, count, ..., scalar, ...)."""
-    types: list[Any] = []
-    arrays: list[bool] = []
-    for _, kind in parameters:
-        arrays.append(kind in _ITEMSIZE)
-        types += [ctypes.c_void_p, ctypes.c_int64] if kind in _ITEMSIZE else [_CTYPE[kind]]
-    if checked:
-        types.append(ctypes.POINTER(ctypes.c_void_p))
-    function = ctypes.CFUNCTYPE(ctypes.c_int64, *types)(address)
-    shape = tuple(arrays)
+    """A Python callable over a kernel's C function, which takes one pointer: see `build._wrapper`."""
+    shape = tuple([kind in _ITEMSIZE for _, kind in parameters])
+    layout = "".join(["qq" if kind in _ITEMSIZE else _LAYOUT[kind] for _, kind in parameters])
+    pack = struct.Struct(layout + "q" * checked).pack
+    function = _FUNCTION(address)
 
-    def call(*arguments: Any) -> int:
+    def call(*arguments: Any) -> Any:
         words: list[Any] = []
         for is_array, argument in zip(shape, arguments, strict=True):
             if is_array:
-                words.append(argument.address)
-                words.append(argument.count)
+                words += (argument.address, argument.count)
             else:
                 words.append(argument)
-        return int(function(*words))
+        return function(pack(*words))
 
     def checked_call(*arguments: Any) -> int:
         words: list[Any] = []
@@ -295,50 +291,66 @@ def _caller(name: str, parameters: list[list[str]], address: int, checked: bool)
             if kind in _ITEMSIZE:
                 if argument.itemsize != _ITEMSIZE[kind]:
                     raise TypeError(f"{name}: {parameter} is {kind}, got items of {argument.itemsize} bytes")
-                words += [argument.address, argument.count]
+                words += (argument.address, argument.count)
             else:
                 words.append(argument)
         trap = ctypes.c_void_p()
-        result = int(function(*words, ctypes.byref(trap)))
+        result = int(function(pack(*words, ctypes.addressof(trap))))
         if trap.value:
             raise _described(name, trap.value)
         return result
 
-    chosen = checked_call if checked else _QUICK[shape](function) if shape in _QUICK else call
+    chosen = checked_call if checked else _QUICK[shape](function, pack) if shape in _QUICK else call
     chosen.__name__ = chosen.__qualname__ = name
     return chosen
 
 
 _A, _S = True, False
-_QUICK: dict[tuple[bool, ...], Callable[[Any], Callable[..., int]]] = {
-    (_A,): lambda f: lambda a: f(a.address, a.count),
-    (_S, _A): lambda f: lambda s, a: f(s, a.address, a.count),
-    (_A, _A): lambda f: lambda a, b: f(a.address, a.count, b.address, b.count),
-    (_A, _S, _A): lambda f: lambda a, s, b: f(a.address, a.count, s, b.address, b.count),
-    (_A, _A, _A): lambda f: lambda a, b, c: f(a.address, a.count, b.address, b.count, c.address, c.count),
-    (_A, _A, _A, _A): lambda f: (
-        lambda a, b, c, d: f(a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count)
+_QUICK: dict[tuple[bool, ...], Callable[[Any, Any], Callable[..., int]]] = {
+    (_A,): lambda f, p: lambda a: f(p(a.address, a.count)),
+    (_S, _A): lambda f, p: lambda s, a: f(p(s, a.address, a.count)),
+    (_A, _A): lambda f, p: lambda a, b: f(p(a.address, a.count, b.address, b.count)),
+    (_A, _S, _A): lambda f, p: lambda a, s, b: f(p(a.address, a.count, s, b.address, b.count)),
+    (_A, _A, _A): lambda f, p: lambda a, b, c: f(p(a.address, a.count, b.address, b.count, c.address, c.count)),
+    (_A, _A, _A, _A): lambda f, p: (
+        lambda a, b, c, d: f(p(a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count))
     ),
-    (_A, _A, _A, _A, _A): lambda f: (
+    (_A, _A, _A, _A, _A): lambda f, p: (
         lambda a, b, c, d, e: f(
-            a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, e.address, e.count
+            p(a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, e.address, e.count)
         )
     ),
-    (_S, _A, _A): lambda f: lambda s, a, b: f(s, a.address, a.count, b.address, b.count),
-    (_A, _S, _A, _A): lambda f: lambda a, s, b, c: f(a.address, a.count, s, b.address, b.count, c.address, c.count),
-    (_A, _A, _S, _A): lambda f: lambda a, b, s, c: f(a.address, a.count, b.address, b.count, s, c.address, c.count),
-    (_A, _A, _S, _A, _A): lambda f: (
-        lambda a, b, s, c, d: f(a.address, a.count, b.address, b.count, s, c.address, c.count, d.address, d.count)
+    (_A, _A, _A, _A, _A, _A): lambda f, p: (
+        lambda a, b, c, d, e, g: f(
+            p(
+                a.address, a.count, b.address, b.count, c.address, c.count,
+                d.address, d.count, e.address, e.count, g.address, g.count,
+            )
+        )
     ),
-    (_A, _A, _A, _A, _S, _A): lambda f: (
+    (_A, _A, _A, _S): lambda f, p: lambda a, b, c, s: f(p(a.address, a.count, b.address, b.count, c.address, c.count, s)),
+    (_S, _A, _A): lambda f, p: lambda s, a, b: f(p(s, a.address, a.count, b.address, b.count)),
+    (_A, _S, _A, _A): lambda f, p: lambda a, s, b, c: f(p(a.address, a.count, s, b.address, b.count, c.address, c.count)),
+    (_A, _A, _S, _A): lambda f, p: lambda a, b, s, c: f(p(a.address, a.count, b.address, b.count, s, c.address, c.count)),
+    (_A, _A, _S, _A, _A): lambda f, p: (
+        lambda a, b, s, c, d: f(p(a.address, a.count, b.address, b.count, s, c.address, c.count, d.address, d.count))
+    ),
+    (_A, _A, _A, _S, _A, _A): lambda f, p: (
+        lambda a, b, c, s, d, e: f(
+            p(a.address, a.count, b.address, b.count, c.address, c.count, s, d.address, d.count, e.address, e.count)
+        )
+    ),
+    (_A, _A, _A, _A, _S, _A): lambda f, p: (
         lambda a, b, c, d, s, e: f(
-            a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, s, e.address, e.count
+            p(a.address, a.count, b.address, b.count, c.address, c.count, d.address, d.count, s, e.address, e.count)
         )
     ),
-    (_A, _S, _S, _A): lambda f: lambda a, s, t, b: f(a.address, a.count, s, t, b.address, b.count),
-    (_A, _S, _S, _A, _A): lambda f: lambda a, s, t, b, c: f(a.address, a.count, s, t, b.address, b.count, c.address, c.count),
-    (_A, _S, _S, _S, _A): lambda f: lambda a, s, t, u, b: f(a.address, a.count, s, t, u, b.address, b.count),
-}
+    (_A, _S, _S, _A): lambda f, p: lambda a, s, t, b: f(p(a.address, a.count, s, t, b.address, b.count)),
+    (_A, _S, _S, _A, _A): lambda f, p: (
+        lambda a, s, t, b, c: f(p(a.address, a.count, s, t, b.address, b.count, c.address, c.count))
+    ),
+    (_A, _S, _S, _S, _A): lambda f, p: lambda a, s, t, u, b: f(p(a.address, a.count, s, t, u, b.address, b.count)),
+}  # fmt: skip
 """Callers of the shapes that come most often, array or scalar: without a loop they take half the time."""
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 TARGETS = {
     "x86_64": ("x86_64-unknown-linux-gnu", "x86-64-v3"),
@@ -55,25 +55,34 @@ def host_target() -> str:
 
 
 def _wrapper(name: str, parameters: tuple[tuple[str, str], ...], mangled: str, checked: bool) -> str:
-    """LLVM IR of `int64 ms_<name>(data, count, ..., scalar, ...)` around a function of the same module in Numba's calling convention.
+    """LLVM IR of `int64 ms_<name>(words)` around a function of the same module in Numba's calling convention.
 
-    Numba flattens an array to seven words: meminfo, parent, items, item size, data, shape, stride. A checked kernel has one
-    more parameter, where a raised exception's description goes.
+    words: of each array its address and its count, of each scalar its eight bytes, one after another: ctypes brings one pointer to C in
+    the time that a second argument would take. A checked kernel has one more word, the address where a raised exception's description
+    goes. Numba flattens an array to seven words: meminfo, parent, items, item size, data, shape, stride.
     """
     from millstream.kernels.spec import ITEMSIZE
 
-    ours: list[str] = []
+    loads: list[str] = []
     theirs: list[str] = ["ptr %ret", "ptr %exc"]
+
+    def loaded(llvm: str, name: str) -> None:
+        """The next word."""
+        place = f"%at{len(loads)}"
+        loads.append(f"{place} = getelementptr i64, ptr %words, i64 {len(loads)}\n  %{name} = load {llvm}, ptr {place}")
+
     for i, (_, kind) in enumerate(parameters):
         if kind in ITEMSIZE:
-            ours += [f"ptr %a{i}", f"i64 %n{i}"]
+            loaded("ptr", f"a{i}")
+            loaded("i64", f"n{i}")
             size = ITEMSIZE[kind]
             theirs += ["ptr null", "ptr null", f"i64 %n{i}", f"i64 {size}", f"ptr %a{i}", f"i64 %n{i}", f"i64 {size}"]
         else:
-            ours.append(f"{_CTYPE[kind]} %a{i}")
+            loaded(_CTYPE[kind], f"a{i}")
             theirs.append(f"{_CTYPE[kind]} %a{i}")
     if checked:
-        ours.append("ptr %trap")
+        loaded("ptr", "trap")
+    words = "\n  ".join(loads)
     trap = """
   %bad = icmp ne i32 %status, 0
   br i1 %bad, label %raised, label %fine
@@ -83,7 +92,8 @@ raised:
   ret i64 0
 fine:"""
     return f"""
-define i64 @ms_{name}({", ".join(ours)}) {{
+define i64 @ms_{name}(ptr %words) {{
+  {words}
   %ret = alloca i64
   %exc = alloca ptr
   store i64 0, ptr %ret

@@ -7,13 +7,17 @@ import os
 import threading
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 
 PADDING = 64
 """Readable bytes past the end of every buffer of ours, so that vector loads need no tail loop."""
+
+_COPY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)
+_bytes_at: Callable[[int, int], bytes] = _COPY(("PyBytes_FromStringAndSize", ctypes.pythonapi))
+"""As ctypes.string_at, which takes the size as a C int and does not look whether it is one, and without a call of Python more."""
 
 _POISON = os.environ.get("MILLSTREAM_BACKEND") == "checked"
 """In checked runs fresh memory holds a pattern that leads nowhere, so that a read of what was never written shows."""
@@ -48,9 +52,7 @@ class Memory:
 
     def tobytes(self) -> bytes:
         """A copy of the bytes."""
-        size = self.count * self.itemsize
-        # The quicker way takes the size as a C int and does not look whether it is one.
-        return ctypes.string_at(self.address, size) if size < 1 << 31 else bytes(self.buffer())
+        return _bytes_at(self.address, self.count * self.itemsize)
 
     def tolist(self, code: str = "q") -> list[Any]:
         """The items as Python numbers; `code` is an `array` type code of the same size."""
@@ -148,12 +150,15 @@ class _Block:
         self._pool.give(self.buffer)
 
 
+_buffer = pa.allocate_buffer
+
+
 def allocate(count: int, itemsize: int) -> Memory:
     """Uninitialised memory for `count` items, padded."""
     size = count * itemsize + PADDING
-    owner: Any = None
+    owner: Any
     if size < KEEP_FROM:
-        owner = pa.allocate_buffer(size)
+        owner = _buffer(size)
         address = owner.address
     else:
         owner = _Block(size)
@@ -163,15 +168,20 @@ def allocate(count: int, itemsize: int) -> Memory:
     return Memory(owner, address, count, itemsize)
 
 
+_ZEROS = bytes(PADDING)
+
+
 def from_numbers(code: str, numbers: Iterable[Any]) -> Memory:
     """A padded copy of Python numbers; `code` is an `array` type code such as "q" (int64) or "d" (float64)."""
     values = array(code, numbers)
-    return from_bytes(values.tobytes(), values.itemsize)
+    count = len(values)
+    values.frombytes(_ZEROS)
+    return Memory(values, values.buffer_info()[0], count, values.itemsize)
 
 
 def from_bytes(data: bytes, itemsize: int = 1) -> Memory:
     """A padded copy of bytes, seen as items of `itemsize` bytes. The padding is zeros."""
-    owner = pa.py_buffer(data + bytes(PADDING))
+    owner = pa.py_buffer(data + _ZEROS)
     return Memory(owner, owner.address, len(data) // itemsize, itemsize)
 
 

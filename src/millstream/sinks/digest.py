@@ -21,7 +21,7 @@ _Tree: TypeAlias = "tuple[int, list[_Tree]]"
 
 def digest_rows(names: Sequence[str], columns: Sequence[Vector], first: int, rows: int) -> str:
     """32 hex digits from names, types and values of `rows` rows from `first` on."""
-    whole = hashlib.sha256(str(rows).encode())
+    pieces = [str(rows)]
     table: list[int] = []
     held: list[Vector] = []
     trees = [_place(rows_of(one, first, rows) if one.length != rows else one, table, held) for one in columns]
@@ -29,19 +29,20 @@ def digest_rows(names: Sequence[str], columns: Sequence[Vector], first: int, row
     kernels.digest_columns(told)
     digests = told.tolist()[_DIGEST::_COLUMN]
     for name, column, tree in zip(names, columns, trees, strict=True):
-        whole.update(f"\0{name}\0{column.type}\0{_text(tree, digests)}".encode())
-    return whole.hexdigest()[:32]
+        pieces.append(f"\0{name}\0{column.type.name}\0{_text(tree, digests)}")
+    return hashlib.sha256("".join(pieces).encode()).hexdigest()[:32]
 
 
 def _place(column: Vector, table: list[int], held: list[Vector]) -> _Tree:
     """Put a column into the table, and what is inside it in the order of its rows. What was made for that is held."""
     number, form = len(table) // _COLUMN, _FORMS.get(column.type.physical, _WORDS)
-    data = column.values if form == _DECIMALS else column.data
+    values, valid = column.values, column.valid
+    data = values if form == _DECIMALS else column.data
     table += (
         form,
-        column.values.address,
+        values.address,
         column.length,
-        0 if column.valid is None else column.valid.address,
+        0 if valid is None else valid.address,
         0 if data is None else data.address,
         0 if data is None else data.count * data.itemsize,
         0,
@@ -54,4 +55,6 @@ def _place(column: Vector, table: list[int], held: list[Vector]) -> _Tree:
 def _text(tree: _Tree, digests: Sequence[int]) -> str:
     """Of a nested column: of which rows are null, how many items lists have, and of what is inside."""
     number, children = tree
+    if not children:
+        return str(digests[number])
     return "/".join([str(digests[number]), *(_text(child, digests) for child in children)])

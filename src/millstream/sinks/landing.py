@@ -176,7 +176,7 @@ def land_objects(
 ) -> Landed:
     """Write rejects in their stored form, then objects; see `land`."""
     landed = Landed(dict(counts), sum(one.rows for one in objects))
-    for code in stored.column(1).to_pylist():
+    for code in stored.column(1).to_pylist() if stored.num_rows else ():
         landed.rejected_by_code[code] = landed.rejected_by_code.get(code, 0) + 1
     try:
         if rejects is not None and stored.num_rows:

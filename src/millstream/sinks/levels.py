@@ -51,10 +51,7 @@ class Leaf:
 
 
 def leaves_of(name: str, column: Vector, nullable: bool) -> Iterator[Leaf]:
-    """The flat columns of a column."""
-    if not column.type.is_nested:
-        yield Leaf((name,), column, int(nullable), 0, column.length)
-        return
+    """The flat columns of a nested column."""
     places, repeated, defined = (allocate(column.length, 8) for _ in range(3))
     kernels.fill_sequence(places)
     kernels.fill_int64(0, repeated)

@@ -24,6 +24,7 @@ from millstream.types import Type
 BOOLEAN, INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY, FIXED = 0, 1, 2, 4, 5, 6, 7
 PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
 CODECS = {"none": 0, "snappy": 1, "gzip": 2, "zstd": 6, "lz4": 7}
+_ZSTD = CODECS["zstd"]
 _CODEC_NAMES = {"lz4": "lz4_raw"}
 
 PAGE_BYTES = 1 << 20
@@ -89,12 +90,12 @@ class ColumnChunk:
 
     def metadata(self, offset: int) -> thrift.Value:
         """ColumnChunk {2: file_offset, 3: ColumnMetaData}. Field numbers and types stand in bytes: there are many of these."""
-        head = _column_head(physical_type(self.leaf.values.type), self.leaf.path, self.codec, self.dictionary)
-        pieces = [head, zigzag(self.leaf.entries), b"\x16", zigzag(self.plain_bytes), b"\x16", zigzag(self.file_bytes)]
-        pieces += [b"\x26", zigzag(offset + self.data_at)]  # 9
-        pieces += [b"\x26", zigzag(offset), b"\x1c"] if self.dictionary else [b"\x3c"]  # 11, 12
-        pieces += [self.statistics, b"\0\0"]
-        return thrift.STRUCT, b"".join(pieces)
+        leaf = self.leaf
+        head = _column_head(physical_type(leaf.values.type), leaf.path, self.codec, self.dictionary)
+        sizes = zigzag(leaf.entries), b"\x16", zigzag(self.plain_bytes), b"\x16", zigzag(self.file_bytes)
+        rest = (b"\x26", zigzag(offset), b"\x1c") if self.dictionary else (b"\x3c",)  # 11, 12
+        data = b"".join((head, *sizes, b"\x26", zigzag(offset + self.data_at), *rest, self.statistics, b"\0\0"))
+        return thrift.STRUCT, data
 
 
 @lru_cache(1024)
@@ -123,7 +124,7 @@ def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]
     room = 0
     for column in columns:
         pages = column.pages()
-        size = sum(page.most_bytes for page in pages)
+        size = pages[0].most_bytes if len(pages) == 1 else sum([page.most_bytes for page in pages])
         if waiting and room + size > BODIES_BYTES:
             _add_pages(waiting, room, codec)
             waiting, room = [], 0
@@ -136,15 +137,18 @@ def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]
 
 def _add_pages(chunks: Sequence[tuple[ColumnChunk, list[_Page]]], room: int, codec: pa.Codec | None) -> None:
     """The pages of some columns, whose bodies fit `room`, into their chunks: one call of the kernel."""
-    table = from_numbers("q", [word for _, pages in chunks for page in pages for word in page.row])
-    bodies = allocate(room + _MORE, 1)
+    rows: list[int] = []
+    for _, pages in chunks:
+        for page in pages:
+            rows += page.row
+    table, bodies = from_numbers("q", rows), allocate(room + _MORE, 1)
     kernels.encode_pages(table, bodies)
-    words = table.tolist()
+    words, view = table.tolist(), memoryview(bodies.buffer())
     places = zip(words[_START::_PAGE], words[_SIZE::_PAGE], strict=True)
     for chunk, pages in chunks:
         for page in pages:
             start, size = next(places)
-            _add_page(chunk, page, bodies.part(start, size, 1), codec)
+            _add_page(chunk, page, view[start : start + size], codec)
 
 
 class _Page:
@@ -254,13 +258,16 @@ class _Column:
 
 def _survey(columns: Sequence[_Column]) -> None:
     """How many bytes columns take and their bounds; a dictionary that is too large is none."""
-    table = from_numbers("q", [word for one in columns for word in one.survey()])
+    rows: list[int] = []
+    for one in columns:
+        rows += one.survey()
+    table = from_numbers("q", rows)
     kernels.survey_columns(table)
     words = table.tolist()
     dropped = []
     for column, at in zip(columns, range(_BYTES, len(words), _SURVEY), strict=True):
-        column.plain_bytes, *bounds = words[at : at + 4]
-        column.bounds = tuple(bounds)
+        column.plain_bytes = words[at]
+        column.bounds = words[at + 1], words[at + 2], words[at + 3]
         if column.groups is not None and column.plain_bytes > DICTIONARY_BYTES:
             column.groups, column.told = None, column.values
             dropped.append(column)
@@ -300,34 +307,40 @@ def _in_milliseconds(values: Vector, path: tuple[str, ...]) -> Vector:
     return replace(values, values=out)
 
 
-def _add_page(chunk: ColumnChunk, page: _Page, body: Memory, codec: pa.Codec | None) -> None:
+def _add_page(chunk: ColumnChunk, page: _Page, body: memoryview, codec: pa.Codec | None) -> None:
     """A page with its header into its chunk."""
-    size = body.count
+    size = len(body)
     data: Any
     if codec is None:
-        data = body.buffer()
-    elif size <= RAW_BYTES and chunk.codec == CODECS["zstd"]:
-        data = raw_zstd(body.tobytes())
+        data = body
+    elif size <= RAW_BYTES and chunk.codec == _ZSTD:
+        data = raw_zstd(body)
     else:
-        data = codec.compress(body.buffer())
+        data = codec.compress(body)
     # PageHeader {1: type, 2, 3: sizes, 5: DataPageHeader or 7: DictionaryPageHeader}; levels are RLE.
-    sizes, entries = zigzag(size) + b"\x15" + zigzag(len(data)), zigzag(page.entries)
+    stored = len(data)
+    sizes, entries = zigzag(size) + b"\x15" + zigzag(stored), zigzag(page.entries)
     if page.is_dictionary:
         header = b"\x15\x04\x15" + sizes + b"\x4c\x15" + entries + b"\x15\0\0\0"
     else:
         header = b"\x15\0\x15" + sizes + b"\x2c\x15" + entries + b"\x15" + zigzag(page.encoding) + b"\x15\x06\x15\x06\0\0"
     chunk.pieces += (header, data)
-    chunk.file_bytes += len(header) + len(data)
+    chunk.file_bytes += len(header) + stored
     chunk.plain_bytes += len(header) + size
     if page.is_dictionary:
         chunk.data_at = chunk.file_bytes
 
 
-def raw_zstd(data: bytes) -> bytes:
+def raw_zstd(data: bytes | memoryview) -> bytes:
     """A zstd frame (RFC 8878) of one block that is not compressed: 256 to 65,791 bytes, or fewer."""
-    size = len(data)
+    return b"".join((_raw_head(len(data)), data))
+
+
+@lru_cache(RAW_BYTES + 1)
+def _raw_head(size: int) -> bytes:
+    """What such a frame begins with."""
     head = bytes((0x20, size)) if size < 256 else b"\x60" + (size - 256).to_bytes(2, "little")
-    return b"\x28\xb5\x2f\xfd" + head + (size << 3 | 1).to_bytes(3, "little") + data
+    return b"\x28\xb5\x2f\xfd" + head + (size << 3 | 1).to_bytes(3, "little")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from millstream.columns import Vector, open_array
 from millstream.errors import SettingsError
 from millstream.sinks import tags, thrift
 from millstream.sinks.footer import described, footer, row_group
-from millstream.sinks.levels import leaves_of
+from millstream.sinks.levels import Leaf, leaves_of
 from millstream.sinks.pages import encode_leaves
 
 SUFFIX = ".parquet"
@@ -42,11 +42,12 @@ class ParquetFile:
 
     def add(self, columns: Sequence[Vector], rows: int) -> None:
         """A row group. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
-        leaves = [
-            leaf
-            for (name, nullable), column in zip(self._described.fields, columns, strict=True)
-            for leaf in leaves_of(name, column, nullable)
-        ]
+        leaves: list[Leaf] = []
+        for (name, nullable), column in zip(self._described.fields, columns, strict=True):
+            if column.type.is_nested:
+                leaves += leaves_of(name, column, nullable)
+            else:
+                leaves.append(Leaf((name,), column, int(nullable), 0, column.length))
         first, plain_bytes, told = self._size, 0, []
         for chunk in encode_leaves(leaves, self.compression):
             told.append(chunk.metadata(self._size))

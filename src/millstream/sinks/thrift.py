@@ -30,6 +30,9 @@ def varint(number: int) -> bytes:
 
 def zigzag(number: int) -> bytes:
     """A signed integer, the sign in the lowest bit."""
+    if 0 <= number < 0x2000:  # nearly all
+        number <<= 1
+        return _ONE[number] if number < 0x80 else bytes((number & 0x7F | 0x80, number >> 7))
     return varint(number << 1 if number >= 0 else (-number << 1) - 1)
 
 
