@@ -42,7 +42,7 @@ help:
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
 	@echo "make local   the SAM template with the pipeline in FUNCTION=folder, on this machine, with moto in the place of AWS, until Ctrl-C"
-	@echo "make e2e     RECORDS=50000 through each source of the deployed template, with faults, on this machine; needs npm and bubblewrap"
+	@echo "make e2e     RECORDS=50000 through each of stream, queues and objects of the deployed template, with faults, on this machine; needs npm and bubblewrap"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
