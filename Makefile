@@ -32,7 +32,7 @@ help:
 	@echo "make test    make lint, then every test: with range checks in the kernels, then as shipped"
 	@echo "make docs-test  the tutorial, followed as written in an empty environment and a clone of what is committed; takes minutes"
 	@echo "make lint    ruff, mypy, cfn-lint on the SAM template, and whether its table fits its pipeline"
-	@echo "make check   make lint, then sam validate --lint, and sam build for two Pythons and both CPUs; fetches SAM's command line once"
+	@echo "make check   make lint, then sam validate --lint, and sam build for two Pythons and both CPUs; needs python3.12 and python3.13, fetches SAM's command line once"
 	@echo "make bench   every stage beside its peers on this machine, and every bar: one table, in ten minutes; CLOCK=cpu on a busy machine"
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are; builds the layers"
 	@echo "make bench-compare  BASE=main beside what is checked out, in turn; fails where it is slower beyond noise; ONLY=json for a part"
@@ -64,7 +64,7 @@ lint: $(DEV)
 # What the template's table is made with; without --check it is written.
 GLUE := --resource GlueTable --database '!Ref GlueDatabase' --location '!Sub s3://$${CuratedBucket}/data/' --projection month=1..12 --into sam/template.yaml
 
-# The template by SAM's command line, and builds of it with each layer that it may name. Both Pythons must be here.
+# The template by SAM's command line, and builds of it with four layers. Both Pythons must be here, and binutils for both CPUs.
 check: lint
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m layer.build --python py312,py313 --arch x86_64,arm64
 	@$(BIN)/python -m tests.sam.tools sam >/dev/null
