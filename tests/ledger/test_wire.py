@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
-from botocore import auth
+from botocore import auth, handlers
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
@@ -439,6 +439,13 @@ def test_who_cannot_show_who_he_is_gets_nothing(serve, certificates, name, autho
 def usual(aws, monkeypatch):
     """The environment of a usual client; call it for the client's wire."""
     way._last = None, None
+    # Where other tests imported moto it listens in on every client of this process.
+    own = [
+        one
+        for one in handlers.BUILTIN_HANDLERS
+        if not getattr(one[1], "__module__", type(one[1]).__module__).startswith("moto")
+    ]
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", own)
     clients.forget()
 
     def find(**environment):
