@@ -8,7 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-# Two files of tests at a time, after the kernels are compiled: each process would else compile them.
+# Two files of tests at a time, after the kernels are compiled: each process would else compile them. Of those that wait for servers and
+# clocks three.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels.load()'
 
@@ -82,7 +83,7 @@ test: lint
 	  EXAMPLES=$(EXAMPLES) MILLSTREAM_BACKEND=checked $(PYTEST) -m "not once and not long" $(CHECKED); passed=$$?; \
 	  wait $$compiling && exit $$passed
 	@echo "Tests, kernels as shipped:"
-	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST)
+	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST) -n 3
 
 docs-test: $(DEV)
 	@$(BIN)/python -m tests.pages docs/tutorial.md README.md
