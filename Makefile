@@ -8,13 +8,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-# Two files of tests at a time, after the kernels are compiled: each process would else compile them. Of those that wait for servers and
-# clocks three.
+# Two files of tests at a time, after the kernels are compiled: each process would else compile them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels.load()'
 
 # The share of the examples that property tests draw here: `make test EXAMPLES=1` draws all that they name.
-EXAMPLES ?= 0.2
+EXAMPLES ?= 0.1
 # What runs kernels with range checks: those that call them, and whatever brings them hostile input.
 CHECKED := tests/kernels tests/native tests/decode tests/encode tests/fuzz tests/sinks tests/lookups tests/steps tests/functions/test_cases.py \
   tests/functions/test_every_type.py tests/functions/test_automaton.py tests/test_columns.py tests/test_engine.py tests/test_engine_types.py tests/aws/test_envelope.py \
@@ -83,7 +82,7 @@ test: lint
 	  EXAMPLES=$(EXAMPLES) MILLSTREAM_BACKEND=checked $(PYTEST) -m "not once and not long" $(CHECKED); passed=$$?; \
 	  wait $$compiling && exit $$passed
 	@echo "Tests, kernels as shipped:"
-	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST) -n 3
+	@env -u MILLSTREAM_BACKEND EXAMPLES=$(EXAMPLES) $(PYTEST)
 
 docs-test: $(DEV)
 	@$(BIN)/python -m tests.pages docs/tutorial.md README.md

@@ -13,7 +13,7 @@ from tests.faults.histories.planted import BUGS, planted
 pytestmark = pytest.mark.once
 
 SEEDS = 1000
-STEP_MS, LAST_MS = (50 if SHARE == 1 else 250), 2000
+STEP_MS, LAST_MS = (50 if SHARE == 1 else 500), 2000
 KINDS = {
     "fifo_not_returned": "fifo",
     "first_member_only": "objects",

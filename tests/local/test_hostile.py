@@ -93,7 +93,7 @@ BODIES = {
 
 @pytest.mark.once  # range checks in kernels take their time, which is what is measured
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.long] * ("bomb" in one)) for one in BODIES])
 def test_full_size(tmp_path, child, name):
     """Seconds and megabytes that a small function has, far from what the input asks for."""
     make, expected = BODIES[name]

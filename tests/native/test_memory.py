@@ -1,5 +1,6 @@
 """Memory, and the kernels that move rows in it, beside plain Python."""
 
+import sys
 from random import Random
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.native import memory
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, _Pool, allocate, from_buffer, from_bytes, from_numbers
 
@@ -113,7 +115,7 @@ def test_widths_come_back(width, code, data):
 
 
 @pytest.mark.once
-@pytest.mark.slow
+@pytest.mark.long
 def test_more_bytes_than_a_c_int_counts_are_copied_whole():
     size = (1 << 31) + 5
     memory = allocate(size, 1)  # no page of it is touched before it is read
@@ -148,6 +150,15 @@ def test_the_pool_lends_no_block_twice_and_keeps_no_more_than_it_may(steps):
         kept = [(size, block) for size, blocks in pool._free.items() for _, block in blocks]
         assert pool._bytes == sum(size for size, _ in kept) <= 1 << 19
         assert all(block.size == size and block.address not in lent for size, block in kept)
+
+
+def test_a_block_that_could_not_be_taken_goes_without_a_word(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    monkeypatch.setattr(memory, "_POOL", None)  # as if the attempt were interrupted
+    with pytest.raises(AttributeError):
+        allocate(1 << 20, 1)
+    assert told == []
 
 
 def test_a_block_serves_what_is_up_to_half_smaller():

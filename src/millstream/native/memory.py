@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from array import array
 from collections import deque
@@ -146,8 +147,10 @@ class _Block:
         self._pool = _POOL
         self.buffer = _POOL.take(size)
 
-    def __del__(self) -> None:
-        self._pool.give(self.buffer)
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        buffer = getattr(self, "buffer", None)  # there is none where taking it failed, or was interrupted
+        if buffer is not None and not is_ending():
+            self._pool.give(buffer)
 
 
 _buffer = pa.allocate_buffer
