@@ -8,8 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-# Two files of tests at a time, after the kernels are compiled: each process would else compile them.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two files of tests at a time, after the kernels are compiled: each process would else compile them. Those that take long come first, so that
+# none is left for the end, when one process waits for the other.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 KERNELS := $(BIN)/python -c 'from millstream.native.bind import kernels; kernels.load()'
 
 # The share of the examples that property tests draw here: `make test EXAMPLES=1` draws all that they name.
