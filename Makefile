@@ -91,7 +91,7 @@ docs-test: $(DEV)
 # What is counted: wall, time as it passes, or cpu, the processor's time, which other work on the machine sways less.
 CLOCK ?= wall
 # The share of the rounds; half of them take more than ten minutes, and medians of more are surer.
-SHARE ?= 0.25
+SHARE ?= 0.2
 # More for pytest: -k json for a part, --markdown FILE, --benchmark-json FILE.
 OPTIONS ?=
 MEASURED := env -u MILLSTREAM_BACKEND $(BIN)/python -m pytest
