@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millstream import clock
@@ -234,10 +233,7 @@ def _checked(deliveries: Deliveries) -> Deliveries:
     return deliveries
 
 
-_short = lru_cache(64)(short)
-
-
 def _origin(deliveries: Deliveries, records: Records, done: int) -> Origin:
     first, last = deliveries.identities(0), deliveries.identities(done - 1)
-    base = base_of(_short(deliveries.source), deliveries.shard, first, last, 1)
+    base = base_of(short(deliveries.source), deliveries.shard, first, last, 1)
     return origin_of(deliveries, records, base, f"{deliveries.shard}:{first}-{last}")
