@@ -116,8 +116,11 @@ def test_a_message_is_the_stored_reject(queue):
 
 
 def test_a_message_where_the_system_knows_no_zones(queue, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tzdata", None)
-    monkeypatch.setitem(sys.modules, "pytz", None)
+    packages = [
+        name for name in sys.modules if name.partition(".")[0] in ("tzdata", "pytz")
+    ]  # parts of one, too, that are here already
+    for name in {"tzdata", "pytz", *packages}:
+        monkeypatch.setitem(sys.modules, name, None)
     path = zoneinfo.TZPATH
     try:
         zoneinfo.reset_tzpath(())
