@@ -3,8 +3,8 @@
     python benchmarks/steps.py [--least] [--profile]
 
 A batch of 5,000 orders of some 400 bytes as JSON lines goes through every kind of step and is written as Parquet to memory. The stages are
-those of runs in which nothing else is measured. What is outside is told by other runs, in which each kernel is called through a clock; what
-a call takes that does nothing, the way from Python to the kernel and back, is outside.
+those of rounds in which nothing else is measured. In the rounds between them each kernel is called through a clock: what it counts, without
+what it counts of a call that does nothing, the way from Python to a kernel and back, is the kernels'. The rest of the steps is outside.
 
 --least: the least of all rounds in place of the median, and stages by the time that the thread runs, on a machine that others use as well.
 """
@@ -16,7 +16,6 @@ import measure
 measure.one_thread_each()
 measure.one_core()
 
-import functools
 import gc
 import statistics
 import sys
@@ -26,12 +25,12 @@ from typing import Any
 
 import orders
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from millstream import Outcome, Pipeline, col, concat_str, engine, lookup, when
 from millstream.decode.payloads import Payloads
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY
+from millstream.outcome import Account
 from millstream.sinks.parquet import encode
 
 RECORDS = 5_000
@@ -103,55 +102,40 @@ def grouped() -> Pipeline:
 
 
 class Clock:
-    """Counts what kernels take while it runs."""
+    """Counts what kernels take, while it is entered: each is called through it then."""
 
     def __init__(self) -> None:
         self.calls, self.seconds = 0, 0.0
-        self.runs = False
+        self._plain = {name: getattr(kernels, name) for name in kernels.load().manifest["kernels"]}
+        self._timed = {name: self._around(kernel) for name, kernel in self._plain.items()}
 
-    def around(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: Any, **options: Any) -> Any:
-            if not self.runs:
-                return kernel(*arguments, **options)
+    def _around(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
             started = now()
-            result = kernel(*arguments, **options)
+            result = kernel(*arguments)
             self.seconds += now() - started
             self.calls += 1
             return result
 
-        timed.__wrapped__ = kernel  # type: ignore[attr-defined]
         return timed
 
     def __enter__(self) -> Clock:
-        """Every kernel is called through this clock until it leaves, Arrow's for regular expressions, too."""
-        for name in kernels.load().manifest["kernels"]:
-            kernels.__dict__[name] = self.around(getattr(kernels, name))
-        self._regex = pc.match_substring_regex
-        pc.match_substring_regex = self.around(self._regex)
+        self.calls, self.seconds = 0, 0.0
+        kernels.__dict__.update(self._timed)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in kernels.load().manifest["kernels"]:
-            del kernels.__dict__[name]
-        pc.match_substring_regex = self._regex
+        kernels.__dict__.update(self._plain)
 
-    def to_add(self, calls: int = 2000) -> float:
-        """Seconds that belong to Python, of each call: the way to a kernel that does nothing, without what the clock takes beside."""
-        fill, inside, timed, plain = kernels.fill_uint8, list[float](), list[float](), list[float]()
-        bare = fill.__wrapped__  # type: ignore[attr-defined]
-        self.runs = True
-        for _ in range(calls):
-            self.seconds = 0.0
-            started = now()
-            fill(0, EMPTY)
-            between = now()
-            bare(0, EMPTY)
-            ended = now()
-            inside.append(self.seconds)
-            timed.append(between - started)
-            plain.append(ended - between)
-        self.runs = False
-        return middle(inside) - middle(timed) + middle(plain)
+    def way(self, calls: int = 2000) -> float:
+        """Seconds that a call counts though its kernel does nothing: the way there and back, which is Python's."""
+        taken = []
+        with self:
+            for _ in range(calls):
+                self.seconds = 0.0
+                kernels.fill_uint8(0, EMPTY)
+                taken.append(self.seconds)
+        return middle(taken)
 
 
 def written(outcome: Outcome) -> pa.Buffer:
@@ -160,41 +144,43 @@ def written(outcome: Outcome) -> pa.Buffer:
 
 def stages(one: Pipeline, lines: bytes, rounds: int) -> dict[str, float]:
     """Milliseconds: the stages, and what is left of the steps without kernels; `calls` of kernels in them."""
-    found: dict[str, list[float]] = {"decode": [], "steps": [], "write": [], "wall": []}
-    plan = one.plan()
+    found: dict[str, list[float]] = {"decode": [], "steps": [], "write": [], "wall": [], "kernels": []}
+    plan, clock = one.plan(), Clock()
+
+    def decoded() -> tuple[Payloads, engine.Batch, Account]:
+        payloads = Payloads.of_lines(lines)
+        return payloads, *engine._decode(plan, payloads)
+
+    def stepped(payloads: Payloads, batch: engine.Batch, account: Account) -> Outcome:
+        for step in plan.steps:
+            engine.advance(step, batch, account)
+        return engine._close(plan, payloads, batch, account)
+
+    way = clock.way()
     gc.collect()
     for number in range(rounds + 3):
         started = stage()
-        payloads = Payloads.of_lines(lines)
-        batch, account = engine._decode(plan, payloads)
-        decoded = stage()
-        for step in plan.steps:
-            engine.advance(step, batch, account)
-        outcome = engine._close(plan, payloads, batch, account)
+        batch = decoded()
+        opened = stage()
+        outcome = stepped(*batch)
         ran = stage()
         written(outcome)
         ended = stage()
-        taken = {"decode": decoded - started, "steps": ran - decoded, "write": ended - ran, "wall": ended - started}
+        batch = decoded()
+        with clock:
+            stepped(*batch)
+        inside = clock.seconds - clock.calls * way
+        taken = {
+            "decode": opened - started,
+            "steps": ran - opened,
+            "write": ended - ran,
+            "wall": ended - started,
+            "kernels": inside,
+        }
         for name, seconds in taken.items() if number >= 3 else ():
             found[name].append(seconds * 1e3)
     result = {name: middle(taken) for name, taken in found.items()}
-    parts: list[Callable[..., Any]] = [functools.partial(engine.advance, step) for step in plan.steps]
-    parts.append(functools.partial(engine._close, plan, payloads))
-    outside: list[list[float]] = [[] for _ in parts]
-    calls = 0
-    with Clock() as clock:
-        each = clock.to_add()
-        for _ in range(rounds):
-            payloads = Payloads.of_lines(lines)
-            batch, account = engine._decode(plan, payloads)
-            clock.calls, clock.runs = 0, True
-            for part, taken_outside in zip(parts, outside, strict=True):
-                calls, clock.seconds = clock.calls, 0.0
-                started = now()
-                part(batch, account)
-                taken_outside.append(now() - started - clock.seconds + (clock.calls - calls) * each)
-            clock.runs = False
-    return result | {"outside": sum(map(middle, outside)) * 1e3, "calls": clock.calls}
+    return result | {"outside": result["steps"] - result["kernels"], "calls": clock.calls}
 
 
 def told(title: str, found: dict[str, float]) -> float:
@@ -203,7 +189,7 @@ def told(title: str, found: dict[str, float]) -> float:
     print(title)
     for name, taken in (
         ("decode", found["decode"]),
-        ("kernels of the steps", found["steps"] - found["outside"]),
+        ("kernels of the steps", found["kernels"]),
         ("outside", found["outside"]),
         ("write", found["write"]),
         ("wall", found["wall"]),

@@ -131,7 +131,8 @@ TEXT = [
 
 REGEX = [
     Case('a.str.contains("^[a-zé]+b")', S1, strict(lambda a: re.search("^[a-zé]+b", a) is not None), polars(lambda a: a.str.contains("^[a-zé]+b"))),
-    by_polars('a.str.contains("b\\\\b")', S1, lambda a: a.str.contains(r"b\b")),
+    # Polars takes À for a letter there, RE2 does not.
+    Case('a.str.contains("b\\\\b")', S1, strict(lambda a: re.search(r"(?a)b\b", a) is not None), lambda a: pc.match_substring_regex(a, r"b\b")),
     by_polars('a.str.contains("(?i)A.$")', S1, lambda a: a.str.contains("(?i)A.$")),
     Case('a.str.count_matches("ab", literal=True)', S1, strict(lambda a: a.count("ab")), polars(lambda a: a.str.count_matches("ab", literal=True))),
     Case('a.str.count_matches("aa", literal=True)', {"a": "repeating"}, strict(lambda a: a.count("aa"))),

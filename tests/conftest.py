@@ -4,14 +4,17 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from millstream import engine
 from millstream.aws import observe
 from millstream.errors import MillstreamError
+from millstream.functions import function
 from millstream.native import bind
 
 pytest_plugins = ["tests.servers"]
@@ -49,6 +52,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _outside_of_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the engine takes for granted: no column of a batch has errors, and bytes of 1 that serve one call after another are 1."""
+    advance = engine.advance
+
+    def watched(step: Any, batch: engine.Batch, account: Any) -> None:
+        advance(step, batch, account)
+        for name, one in batch.columns.items():
+            assert one.valid is None or bind.kernels.greatest_uint8(one.valid) < 2, f"{name} has errors after {step.where}"
+
+    monkeypatch.setattr(engine, "advance", watched)
+    yield
+    assert all(one.tobytes() == b"\1" * one.count for one in function._spare)
 
 
 @pytest.fixture(autouse=True)

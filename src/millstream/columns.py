@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from millstream.errors import RunError
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, EMPTY_WORDS, Memory, allocate, from_buffer, from_bytes, from_numbers
+from millstream.native.memory import EMPTY, EMPTY_WORDS, Memory, Nulls, allocate, from_buffer, from_bytes, from_numbers
 from millstream.types import BINARY, Type, from_arrow
 
 _WIDTHS = {8: 1, 16: 2, 32: 4}
@@ -62,6 +62,20 @@ class Vector:
     def validity(self) -> Memory:
         """The validity bytes, to be read: where there are none, ones that are shared."""
         return self.valid if self.valid is not None else ones(self.length)
+
+
+def has_errors(valid: Memory | None) -> bool:
+    """Is there an error code among validity bytes?"""
+    return valid is not None and type(valid) is not Nulls and kernels.greatest_uint8(valid) > 1
+
+
+def room_for_validity(count: int, *sources: Memory | None) -> Memory:
+    """Fresh room for validity bytes that are each taken from these: `Nulls` where all are."""
+    made = allocate(count, 1)
+    for one in sources:
+        if one is not None and type(one) is not Nulls:
+            return made
+    return Nulls(made.owner, made.address, count, 1)
 
 
 def filled_bytes(value: int, count: int) -> Memory:
@@ -135,9 +149,10 @@ def literal_bits(kind: Type, value: Any) -> int:
 
 def nulls(kind: Type, length: int) -> Vector:
     """A column of nulls."""
-    valid = filled_bytes(0, length)
+    values = filled_bytes(0, length)
+    valid = Nulls(values.owner, values.address, length, 1)
     if kind.physical == "bool":
-        return Vector(kind, length, valid, valid)
+        return Vector(kind, length, values, valid)
     if kind.physical == "struct":
         return Vector(kind, length, EMPTY_WORDS, valid, children=tuple(nulls(child, length) for _, child in kind.children))
     values = allocate(2 * length if kind.physical == "decimal" else length, 8)
@@ -158,7 +173,7 @@ def take_all(vectors: Sequence[Vector], indices: Memory, gaps: bool = False) -> 
     """The same of several columns, side by side in one memory."""
     count, missing = indices.count, None
     if gaps:
-        missing = allocate(count, 1)
+        missing = room_for_validity(count)
         kernels.find_missing(indices, 1, missing)
     taken = _Taken(count, missing, allocate(_taken_bytes(vectors, count), 1))
     found = taken.take(vectors)
@@ -215,7 +230,7 @@ class _Taken:
                 valid = missing
             else:
                 table += (1, valid.count, valid.address, at)
-                valid = Memory(owner, at, count, 1)
+                valid = type(valid)(owner, at, count, 1)
                 at += bytes_up
             found.append(Vector(one.type, count, values, valid, one.data, children))
         self.at = at
@@ -285,7 +300,7 @@ def _open_validity(array: pa.Array) -> Memory | None:
     bitmap = array.buffers()[0]
     if bitmap is None or not array.null_count:
         return None
-    valid = allocate(len(array), 1)
+    valid = room_for_validity(len(array))
     kernels.unpack_bits(from_buffer(bitmap), array.offset, len(array), valid)
     return valid
 

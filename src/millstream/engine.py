@@ -10,7 +10,7 @@ import pyarrow as pa
 from millstream import clock
 from millstream.binding import Applied, Bound, Constant, Input, Now, Widened
 from millstream.classes import dataclass, field, replace
-from millstream.columns import Vector, constant, filled_bytes, nulls, ones, open_array, rows_of, take, take_all
+from millstream.columns import Vector, constant, filled_bytes, has_errors, nulls, ones, open_array, rows_of, take, take_all
 from millstream.decode.payloads import Payloads
 from millstream.decode.rejects import Reject, to_batch
 from millstream.errors import RunError, UsageError
@@ -65,7 +65,7 @@ def advance(step: Step, batch: Batch, account: Account) -> None:
             _spread(step, batch)
         case Gather():
             _gather(step, batch, account)
-    if not step.live.issuperset(batch.columns):
+    if len(step.live) != len(batch.columns):  # all that lives is there
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
 
 
@@ -75,7 +75,12 @@ def evaluate(bound: Bound, batch: Batch) -> Vector:
         case Applied():
             arguments, columns = [], batch.columns
             for one in bound.arguments:  # a loop, and no call for a column: this is run for each function of each batch
-                arguments.append(columns[one.name] if type(one) is Input else evaluate(one, batch))
+                if type(one) is Input:
+                    arguments.append(columns[one.name])
+                elif type(one) is Constant:
+                    arguments.append(_literal(one, batch.length))
+                else:
+                    arguments.append(evaluate(one, batch))
             return bound.function.evaluate(arguments, bound.options, bound.type, batch.length)
         case Input():
             return batch.columns[bound.name]
@@ -101,7 +106,13 @@ def _literal(bound: Constant, length: int) -> Vector:
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
         _kept[bound.key] = found
-    return found if found.length == length else rows_of(found, 0, length)
+    if found.length == length:
+        return found
+    values, valid = found.values, found.valid
+    if valid is not None or bound.type.physical == "decimal":
+        return rows_of(found, 0, length)
+    values = Memory(values.owner, values.address, length, values.itemsize)
+    return Vector(bound.type, length, values, None, found.data, one=found.one)
 
 
 def forget_literals() -> None:
@@ -117,8 +128,8 @@ def _assign(step: Assign, batch: Batch, account: Account) -> None:
         if type(one) is Input:  # no column of a batch has errors
             made[name] = columns[one.name]
             continue
-        made[name] = column = evaluate(one, batch)
-        if column.valid is not None and kernels.greatest_uint8(column.valid) > 1:
+        column = made[name] = evaluate(one, batch)
+        if column.valid is not None and has_errors(column.valid):
             wrong[name] = column
     bad = _reject_errors(step.where, wrong, batch, account) if wrong else []
     columns |= made
@@ -130,7 +141,7 @@ def _keep(step: Keep, batch: Batch, account: Account) -> None:
     tests = [evaluate(one, batch) for _, one in step.predicates]
     bad: list[int] = []
     for (name, _), test in zip(step.predicates, tests, strict=True):
-        if test.valid is not None and kernels.greatest_uint8(test.valid) > 1:
+        if has_errors(test.valid):
             bad += _reject_errors(step.where, {name: test}, batch, account)
     mask = tests[0]
     for test in tests[1:]:
@@ -146,8 +157,10 @@ def _probe(step: Probe, batch: Batch, account: Account) -> None:
     batch.columns |= {new: one for (new, _), one in zip(step.added, added, strict=True)}
     if step.how == "left" and found.valid is None:
         return
-    kept = filled_bytes(1, batch.length)
-    if step.how != "left":
+    if step.how == "left":
+        kept = filled_bytes(1, batch.length)
+    else:
+        kept = allocate(batch.length, 1)
         kernels.find_missing(found.rows, int(step.how != "anti"), kept)
     mask = Vector(BOOL, batch.length, kept, found.valid)
     bad = _reject_errors(step.where, {step.on[0]: mask}, batch, account)
@@ -187,14 +200,16 @@ def _check(step: Check, batch: Batch, account: Account) -> None:
     held = held.part(0, kernels.filter_indices(rule.values, rule.validity(), held), 8)
     broken = batch.length - held.count
     account.failed_by_rule[step.called] = broken
+    if not broken and step.action != "flag":
+        return
     holds = Vector(BOOL, batch.length, flags(held, batch.length))
     if step.action == "flag":
         batch.columns[step.called] = holds
     elif step.action == "drop":
         _select(batch, holds, step.live)
-    elif broken and step.action == "fail":
+    elif step.action == "fail":
         raise RunError(f"{step.where}: {broken:,} of {batch.length:,} rows break the rule {step.called!r}, so none is written")
-    elif broken:
+    else:
         holds.valid = filled_bytes(int(Code.RULE_FAILED), batch.length)
         kernels.scatter_uint8(1, held, holds.valid)
         meaning = f"the rule {step.called!r} is broken"
@@ -267,12 +282,13 @@ def _reject_errors(
     """Reject the records of rows with an error code in one of these columns, the first column's first; the rows that go with them."""
     bad: dict[int, tuple[Code, str | None, int, str]] = {}
     for name, vector in made.items():
-        if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
+        valid = vector.valid
+        if valid is None or not has_errors(valid):
             continue
         rows = allocate(batch.length, 8)
-        rows = rows.part(0, kernels.find_errors(vector.valid, rows), 8)
+        rows = rows.part(0, kernels.find_errors(valid, rows), 8)
         codes = allocate(rows.count, 1)
-        kernels.take_uint8(vector.valid, rows, codes)
+        kernels.take_uint8(valid, rows, codes)
         reasons = {
             code: (
                 Code(code),
@@ -351,26 +367,17 @@ def _alike(kind: Type, wanted: Type) -> bool:
     return kind.family == wanted.family or (kind.family, wanted.family) in (("int", "float"), ("int", "decimal"))
 
 
-_KEPT, _FILTERED, _REJECTED = (int(one) for one in (Disposition.KEPT, Disposition.FILTERED, Disposition.REJECTED))
-_POSITIONS, _DISPOSITIONS = pa.int64(), pa.uint8()
-
-
 def _close(plan: Plan, source: Payloads | pa.RecordBatch, batch: Batch, account: Account) -> Outcome:
     lineage, columns = batch.lineage, batch.columns
-    disposition = filled_bytes(_FILTERED, account.delivered)
-    kernels.scatter_uint8(_KEPT, lineage.kept(), disposition)
-    if account.rejects:
-        rejected = from_numbers("q", [one.position for one in account.rejects])
-        kernels.scatter_uint8(_REJECTED, rejected, disposition)
     kept = batch.length
-    if not lineage.is_plain:  # to count what is everywhere takes ten times as long
-        kept = account.delivered - len(disposition.tobytes().translate(None, bytes((_KEPT,))))
+    if not lineage.is_plain:
+        found = lineage.dispositions(account.delivered, [one.position for one in account.rejects])
+        # To count what is everywhere takes ten times as long.
+        kept = account.delivered - len(found.tobytes().translate(None, bytes((Disposition.KEPT,))))
     return Outcome(
         plan.schema,
         tuple([columns[name] for name, _ in plan.output]),
-        pa.Array.from_buffers(_POSITIONS, batch.length, [None, lineage.first_records().buffer()]),
         to_batch(account.rejects, source.payload if isinstance(source, Payloads) else lambda position: None),
-        pa.Array.from_buffers(_DISPOSITIONS, account.delivered, [None, disposition.buffer()]),
         account.counts(kept, batch.length),
         lineage,
     )

@@ -7,12 +7,14 @@ row of several give each row made so a number of its own, its unit, and pairs sa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from millstream.classes import dataclass
+from millstream.columns import filled_bytes
 from millstream.grouping import FIRST, Groups, exploded, flags, in_order, pick, views_of
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate, from_numbers
+from millstream.schema import Disposition
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Lineage:
     feeds: Feeds | None = None
     shared: bool = False
 
+    def __init__(self, numbers: Memory, feeds: Feeds | None = None, shared: bool = False) -> None:
+        state = self.__dict__
+        state["numbers"], state["feeds"], state["shared"] = numbers, feeds, shared
+
     @property
     def is_plain(self) -> bool:
         """Has every row one record, and every record one row at most?"""
@@ -74,6 +80,14 @@ class Lineage:
             return self.numbers
         firsts = _taken(self.feeds.records, pick((), self.feeds.units, self.feeds.count, FIRST))
         return _taken(firsts, self.numbers)
+
+    def dispositions(self, delivered: int, rejected: Sequence[int]) -> Memory:
+        """The `Disposition` of each record that was delivered, a byte: what neither has a row nor is rejected was filtered."""
+        made = filled_bytes(int(Disposition.FILTERED), delivered)
+        kernels.scatter_uint8(int(Disposition.KEPT), self.kept(), made)
+        if rejected:
+            kernels.scatter_uint8(int(Disposition.REJECTED), from_numbers("q", rejected), made)
+        return made
 
     def grouped(self, groups: Groups) -> Lineage:
         """That of the groups' rows, one for each."""

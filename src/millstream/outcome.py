@@ -41,12 +41,22 @@ class Outcome:
 
     schema: pa.Schema
     columns: tuple[Vector, ...]
-    row_source: pa.Array
     rejects: pa.RecordBatch
-    disposition: pa.Array
     counts: dict[str, Any]
     lineage: Lineage
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def row_source(self) -> pa.Array:
+        """Made when it is first asked for."""
+        return pa.Array.from_buffers(pa.int64(), self.counts["rows"], [None, self.lineage.first_records().buffer()])
+
+    @cached_property
+    def disposition(self) -> pa.Array:
+        """Made when it is first asked for."""
+        delivered = self.counts["delivered"]
+        made = self.lineage.dispositions(delivered, self.rejects.column(0).to_pylist())
+        return pa.Array.from_buffers(pa.uint8(), delivered, [None, made.buffer()])
 
     @cached_property
     def batch(self) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ from millstream.decode.json_layout import COLUMN_WORDS, DEFAULT_BITS, NULLED, VA
 from millstream.decode.rejects import Reject
 from millstream.errors import RunError
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, allocate, from_numbers
+from millstream.native.memory import EMPTY_WORDS, PADDING, Memory, Nulls, allocate, from_numbers
 from millstream.schema import Field, Type
 
 _NULLS, _SETTLED = 4, 5
@@ -120,7 +120,7 @@ class BatchColumns:
         place, at = self.places[index], index * COLUMN_WORDS
         count = rows[place.level]
         width, out = place.width, self.out
-        valid = Memory(out.owner, out.address + self.words[at + VALID], count, 1) if self.nulls[index] else None
+        valid = Nulls(out.owner, out.address + self.words[at + VALID], count, 1) if self.nulls[index] else None
         values = EMPTY_WORDS
         if width:
             values = Memory(out.owner, out.address + self.words[at + VALUES], count * max(width // 8, 1), min(width, 8))

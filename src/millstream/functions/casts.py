@@ -29,7 +29,7 @@ _SCRATCH = 256
 def widened(vector: Vector, kind: Type) -> Vector:
     """A column brought to a type that holds all its values, as signatures ask for: wider integers, floats."""
     if vector.type.physical == kind.physical or kind.physical != "float64":
-        return replace(vector, type=kind)
+        return Vector(kind, vector.length, vector.values, vector.valid, vector.data, vector.children, vector.one)
     out = allocate(vector.length, 8)
     kernel = kernels.convert_uint64_float64 if vector.type.physical == "uint64" else kernels.convert_int64_float64
     kernel(vector.values, out)
@@ -63,7 +63,7 @@ def _cast(call: Call) -> Memory | Vector:
 
 
 def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> Memory | Vector:
-    if old == new:
+    if old is new or old == new:
         return source
     if new.family == "binary":
         return replace(source, type=new)

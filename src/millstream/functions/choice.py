@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, nulls, ones
+from millstream.columns import Vector, filled_bytes, has_errors, nulls, ones
 from millstream.errors import PlanError
 from millstream.functions.compare import FUNCTIONS as COMPARISONS
 from millstream.functions.function import (
@@ -25,7 +25,7 @@ from millstream.functions.logic import choose, filled
 from millstream.functions.signatures import column_of, common, comparable, described, logical
 from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, Memory, from_bytes, from_numbers
+from millstream.native.memory import EMPTY, Memory, constant_bytes, from_numbers
 from millstream.schema import BOOL, NULL, STRING
 
 _LESS = next(one for one in COMPARISONS if one.name == "lt")
@@ -67,7 +67,7 @@ def _with_errors(made: Vector, *sources: Vector) -> Vector:
     """The errors of sources are the result's, whatever was chosen."""
     valid = made.valid
     for one in sources:
-        if one.valid is not None and kernels.greatest_uint8(one.valid) > 1:
+        if one.valid is not None and has_errors(one.valid):
             both = filled_bytes(1, made.length)
             kernels.merge_validity(_without_nulls(one.valid), valid or ones(made.length), both)
             valid = both
@@ -188,7 +188,7 @@ def _text_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> 
 def joined(call: Call, columns: Sequence[Vector], separator: str) -> Vector:
     """The texts of a row behind one another, without those that are null; the call's validity says for which rows."""
     valid, views = call.valid or ones(call.length), call.numbers()
-    between, table, kept = from_bytes(separator.encode()), list[int](), list[Any]()
+    between, table, kept = constant_bytes(separator.encode()), list[int](), list[Any]()
     guess = between.count * call.length * (len(columns) - 1)
     for one in columns:
         data, known = one.data or EMPTY, one.validity()
@@ -224,7 +224,11 @@ FUNCTIONS = (
         "The first of the values that is not null.",
         _alike("coalesce"),
         _coalesce,
-        (Example("coalesce(a, b, 0)", _AB, [1, 5, 0]), Example('coalesce(t, s, "?")', _ST, ["x", "b", "z"])),
+        (
+            Example("coalesce(a, b, 0)", _AB, [1, 5, 0]),
+            Example('coalesce(t, s, "?")', _ST, ["x", "b", "z"]),
+            Example("coalesce(s, t)", _ST, ["a", "b", "z"]),
+        ),
         ("choose_validity", "choose_int64", "choose_string"),
         _EACH,
         Policy.INSPECT,

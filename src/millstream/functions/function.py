@@ -18,10 +18,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from millstream.classes import dataclass
-from millstream.columns import Vector
+from millstream.columns import Vector, filled_bytes, room_for_validity
 from millstream.functions.parameters import Parameter, parameters
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate
+from millstream.native.memory import EMPTY, Memory, allocate
 from millstream.schema import Type
 
 
@@ -82,24 +82,46 @@ class Call:
         return allocate(self.length, 1)
 
     def fault(self, kernel: Callable[..., int], *arguments: Any, out: Memory | None = None) -> None:
-        """Call a kernel that may turn rows null or into errors: it gets the arguments, the validity bytes, and `out`."""
-        valid = self.bytes()
-        if self.valid is None:
-            kernels.fill_uint8(1, valid)
-        else:
-            kernels.copy_uint8(self.valid, valid)
+        """Call a kernel that may turn rows null or into errors: it gets the arguments, the validity bytes, and `out`.
+
+        It answers how many rows it turned. Mostly none are, so that bytes of 1 serve one call after another.
+        """
         last = () if out is None else (out,)
+        if self.valid is not None:
+            valid = self.bytes()
+            kernels.copy_uint8(self.valid, valid)
+            if kernel(*arguments, valid, *last):
+                self.valid = valid
+            return
+        spare = _take_spare(self.length)
+        valid = Memory(spare.owner, spare.address, self.length, 1)
         if kernel(*arguments, valid, *last):
             self.valid = valid
+        elif spare.count <= _LONGEST_SPARE and len(_spare) < _MOST_SPARE:
+            _spare.append(spare)
 
     def also(self, valid: Memory | None) -> None:
         """The result is valid only where this is, too."""
         if valid is None or self.valid is None:
             self.valid = self.valid if valid is None else valid
             return
-        both = self.bytes()
+        both = room_for_validity(self.length, self.valid, valid)
         kernels.merge_validity(self.valid, valid, both)
         self.valid = both
+
+
+_LONGEST_SPARE, _MOST_SPARE = 1 << 20, 4
+_spare: list[Memory] = []
+"""Bytes of 1 that nobody has just now: what a thread takes out is its own until it is back."""
+
+
+def _take_spare(count: int) -> Memory:
+    """So many bytes of 1, or more."""
+    try:
+        found = _spare.pop()
+    except IndexError:
+        found = EMPTY
+    return found if found.count >= count else filled_bytes(1, max(count, 1 << 13))
 
 
 Columns = Mapping[str, tuple[str, Sequence[Any]]]
@@ -165,12 +187,17 @@ class Function:
 
     def evaluate(self, arguments: Sequence[Vector], options: Mapping[str, Any], result: Type, length: int) -> Vector:
         """The result over columns that the signature asked for, nulls and errors included."""
-        call = Call(arguments, options, result, length)
         if self.policy is not _PROPAGATE:
-            made = self.compute(call)
+            made = self.compute(Call(arguments, options, result, length))
             assert isinstance(made, Vector)
             return made
-        call.valid = arguments[0].valid if len(arguments) == 1 else merged_validity(arguments, length)
+        call = Call(
+            arguments,
+            options,
+            result,
+            length,
+            arguments[0].valid if len(arguments) == 1 else merged_validity(arguments, length),
+        )
         made = self.compute(call)
         if isinstance(made, Vector):
             return Vector(result, length, made.values, call.valid, made.data, made.children)
@@ -186,7 +213,7 @@ def merged_validity(vectors: Sequence[Vector], length: int) -> Memory | None:
         if merged is None:
             merged = vector.valid
         else:
-            both = allocate(length, 1)
+            both = room_for_validity(length, merged, vector.valid)
             kernels.merge_validity(merged, vector.valid, both)
             merged = both
     return merged
@@ -201,7 +228,7 @@ def kleene(kernel_name: str, plain_name: str) -> Callable[[Call], Vector]:
         if left.valid is None and right.valid is None:
             getattr(kernels, plain_name)(left.values, right.values, out)
             return Vector(call.type, call.length, out)
-        valid = call.bytes()
+        valid = room_for_validity(call.length, left.valid, right.valid)
         getattr(kernels, kernel_name)(left.values, left.validity(), right.values, right.validity(), out, valid)
         return Vector(call.type, call.length, out, valid)
 

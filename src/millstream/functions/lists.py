@@ -13,7 +13,7 @@ from millstream.functions.signatures import described, wide
 from millstream.functions.written import text_bytes, written
 from millstream.hashing import Table
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, Memory, from_bytes
+from millstream.native.memory import EMPTY, Memory, constant_bytes
 from millstream.schema import BOOL, STRING, TYPES, Code, Type
 
 _OUT_OF_RANGE = int(Code.OUT_OF_RANGE)
@@ -100,7 +100,7 @@ def _join_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> 
 def _join(call: Call) -> Vector:
     (source,) = call.arguments
     (items,) = source.children
-    valid, views, between = call.bytes(), call.numbers(), from_bytes(call.options["separator"].encode())
+    valid, views, between = call.bytes(), call.numbers(), constant_bytes(call.options["separator"].encode())
     kernels.copy_uint8(call.valid or ones(call.length), valid)
     skip, data = int(call.options["ignore_nulls"]), items.data or EMPTY
     guess = text_bytes(items) + between.count * items.length

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millstream.columns import Vector, filled_bytes, nulls, ones, room_for_text
+from millstream.columns import Vector, filled_bytes, has_errors, nulls, ones, room_for_text, room_for_validity
 from millstream.errors import PlanError
 from millstream.functions.function import Call, Columns, Example, Form, Function, Operand, Policy, Signature, kleene
 from millstream.functions.signatures import common, described, logical
 from millstream.native.bind import kernels
-from millstream.native.memory import EMPTY, Memory, allocate
+from millstream.native.memory import EMPTY, Memory, Nulls, allocate
 from millstream.schema import BOOL, NULL
 
 
@@ -30,7 +30,7 @@ def _null_test(call: Call, flip: int) -> Vector:
         return Vector(BOOL, call.length, filled_bytes(flip, call.length))
     out, valid = call.bytes(), call.bytes()
     kernels.find_nulls(source.valid, flip, out, valid)
-    return Vector(BOOL, call.length, out, valid)
+    return Vector(BOOL, call.length, out, None if type(source.valid) is Nulls else valid)
 
 
 def _is_null(call: Call) -> Vector:
@@ -56,14 +56,8 @@ def filled(source: Vector, other: Vector) -> Vector:
     """Each row of `source`, or of `other` where that is null; an error stays one."""
     if source.valid is None:
         return source
-    if (
-        source.type.physical in ("int64", "uint64", "float64")
-        and other.valid is None
-        and kernels.greatest_uint8(source.valid) < 2
-    ):
-        out = allocate(source.length, 8)
-        kernels.choose_int64(source.valid, source.values, other.one or other.values, out)
-        return Vector(source.type, source.length, out)
+    if other.valid is None and not has_errors(source.valid):
+        return _chosen(source.valid, source, other, None)
     return choose(_is_not_null(Call((source,), {}, BOOL, source.length)), source, other)
 
 
@@ -94,8 +88,14 @@ def choose(test: Vector, yes: Vector, no: Vector) -> Vector:
     """Each row from `yes` where the test is true, else from `no`, with that row's null or error. Chosen strings are copied."""
     length, picked, known = test.length, test.values, None
     if not (test.valid is None and yes.valid is None and no.valid is None):
-        picked, known = allocate(length, 1), allocate(length, 1)
+        picked, known = allocate(length, 1), room_for_validity(length, test.valid, yes.valid, no.valid)
         kernels.choose_validity(test.values, test.validity(), yes.validity(), no.validity(), picked, known)
+    return _chosen(picked, yes, no, known)
+
+
+def _chosen(picked: Memory, yes: Vector, no: Vector, known: Memory | None) -> Vector:
+    """Each row from `yes` where `picked` is 1, else from `no`, with the validity that is known of it."""
+    length = picked.count
     if yes.type.physical == "bool":
         out = allocate(length, 1)
         kernels.choose_uint8(picked, yes.values, no.values, out)
@@ -177,7 +177,13 @@ FUNCTIONS = (
         "The value, or another where there is none.",
         _filling,
         _fill_null,
-        (Example("x.fill_null(0)", _X, [1.5, 0.0, 60.0]), Example('s.fill_null("?")', _X, ["a", "?", "b"])),
+        (
+            Example("x.fill_null(0)", _X, [1.5, 0.0, 60.0]),
+            Example('s.fill_null("?")', _X, ["a", "?", "b"]),
+            Example(
+                "x.fill_null(y)", {"x": ("float64", [1.5, None, 60.0]), "y": ("float64", [None, None, 1.0])}, [1.5, None, 60.0]
+            ),
+        ),
         ("choose_validity", "choose_int64"),
         parameters="value: Value",
         policy=Policy.INSPECT,

@@ -20,7 +20,7 @@ from millstream.functions.required import required
 from millstream.functions.signatures import one_of
 from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, from_bytes
+from millstream.native.memory import Memory, constant_bytes
 from millstream.schema import BOOL, TYPES, Type
 
 _INT = TYPES["uint32"]
@@ -117,7 +117,7 @@ def _contains(call: Call) -> Memory:
     (source,) = call.arguments
     if call.options["literal"]:
         out = call.bytes()
-        kernels.contains_string(source.data, source.values, from_bytes(call.options["pattern"].encode()), out)
+        kernels.contains_string(source.data, source.values, constant_bytes(call.options["pattern"].encode()), out)
         return out
     return _matched(call, source, call.options["pattern"])
 
@@ -127,12 +127,12 @@ def _matched(call: Call, source: Vector, pattern: str) -> Memory:
     needed, made = required(pattern), automaton(pattern)
     if made is None and not needed.text:
         return by_arrow(call, "match_substring_regex", source, pattern=pattern).values
-    needle, out = from_bytes(needed.text.encode()), call.bytes()
+    needle, out = constant_bytes(needed.text.encode()), call.bytes()
     if needed.is_all:
         kernels.contains_string(source.data, source.values, needle, out)
         return out
     if made is not None:
-        table, ends = from_bytes(made.table), from_bytes(made.ends)
+        table, ends = constant_bytes(made.table), constant_bytes(made.ends)
         kernels.match_bytes(source.data, source.values, needle, int(needed.begins), table, ends, made.start, out)
         return out
     rows, views = call.numbers(), call.numbers()
@@ -150,7 +150,7 @@ def _count(call: Call) -> Memory:
     (source,) = call.arguments
     if call.options["literal"]:
         out = call.numbers()
-        kernels.count_string(source.data, source.values, from_bytes(call.options["pattern"].encode()), out)
+        kernels.count_string(source.data, source.values, constant_bytes(call.options["pattern"].encode()), out)
         return out
     return by_arrow(call, "count_substring_regex", source, pattern=call.options["pattern"]).values
 
@@ -159,7 +159,7 @@ def _find(call: Call) -> Memory:
     (source,) = call.arguments
     if call.options["literal"]:
         out = call.numbers()
-        call.fault(kernels.find_string, source.data, source.values, from_bytes(call.options["pattern"].encode()), out=out)
+        call.fault(kernels.find_string, source.data, source.values, constant_bytes(call.options["pattern"].encode()), out=out)
         return out
     found = by_arrow(call, "find_substring_regex", source, pattern=call.options["pattern"]).values
     call.fault(kernels.refuse_outside, found, 0, (1 << 62), 0)
@@ -173,7 +173,7 @@ def _replace(call: Call, most: int) -> Vector:
         value = _in_re2(".str.replace", pattern, value)
         more = {} if most < 0 else {"max_replacements": most}
         return by_arrow(call, "replace_substring_regex", source, pattern=pattern, replacement=value, **more)
-    needle, other = from_bytes(pattern.encode()), from_bytes(value.encode())
+    needle, other = constant_bytes(pattern.encode()), constant_bytes(value.encode())
     valid, views, size = call.valid or source.validity(), call.numbers(), text_bytes(source)
     guess = size if other.count <= needle.count else size + size // 4
     data = written(

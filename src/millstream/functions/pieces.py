@@ -12,7 +12,7 @@ from millstream.functions.function import Call, Columns, Example, Function, Oper
 from millstream.functions.signatures import one_of
 from millstream.functions.written import text_bytes, written
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate, from_bytes
+from millstream.native.memory import Memory, allocate, constant_bytes
 from millstream.schema import STRING, TYPES
 from millstream.types import list_of
 
@@ -64,7 +64,7 @@ def _counted(kernel_name: str) -> Callable[[Call], Memory]:
 
 def _padded(call: Call, source: Vector, lengths: Memory, most: int, fill: str, where: int) -> Vector:
     """Text filled to some lengths, none above `most`."""
-    valid, views, padding = call.valid or source.validity(), call.numbers(), from_bytes(fill.encode())
+    valid, views, padding = call.valid or source.validity(), call.numbers(), constant_bytes(fill.encode())
     guess = text_bytes(source) + min(most, 64) * padding.count * source.length
     data = written(
         guess, lambda out: kernels.pad_string(source.data, source.values, valid, lengths, padding, where, out, views)
@@ -121,7 +121,7 @@ def _split_signature(method: str) -> Signer:
 
 def _split(call: Call) -> Vector:
     (source,) = call.arguments
-    separator, lists = from_bytes(call.options["by"].encode()), call.numbers()
+    separator, lists = constant_bytes(call.options["by"].encode()), call.numbers()
     room = 4 * call.length
     for _ in range(2):
         items = allocate(room, 8)
@@ -136,7 +136,7 @@ def _split(call: Call) -> Vector:
 
 def _split_part(call: Call) -> Vector:
     (source,) = call.arguments
-    out, separator = call.numbers(), from_bytes(call.options["by"].encode())
+    out, separator = call.numbers(), constant_bytes(call.options["by"].encode())
     call.fault(kernels.part_string, source.data, source.values, separator, call.options["index"], out=out)
     return Vector(call.type, call.length, out, None, source.data)
 

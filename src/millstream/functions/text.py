@@ -10,7 +10,7 @@ from millstream.functions.arrow import by_arrow
 from millstream.functions.function import Call, Columns, Example, Function
 from millstream.functions.signatures import one_of
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, from_bytes, from_numbers
+from millstream.native.memory import Memory, constant_bytes, from_bytes, from_numbers
 from millstream.schema import BOOL
 
 # What Unicode calls White_Space, and so Rust and Polars; Python's str.strip also takes U+001C to U+001F.
@@ -45,7 +45,7 @@ def _strip_affix(option: str, at_end: int) -> Callable[[Call], Vector]:
     def compute(call: Call) -> Vector:
         (source,) = call.arguments
         out = call.numbers()
-        kernels.strip_affix(source.data, source.values, from_bytes(call.options[option].encode()), at_end, out)
+        kernels.strip_affix(source.data, source.values, constant_bytes(call.options[option].encode()), at_end, out)
         return Vector(call.type, call.length, out, None, source.data)
 
     return compute
@@ -55,7 +55,7 @@ def _search(kernel_name: str, option: str) -> Callable[[Call], Memory]:
     def compute(call: Call) -> Memory:
         (source,) = call.arguments
         out = call.bytes()
-        getattr(kernels, kernel_name)(source.data, source.values, from_bytes(call.options[option].encode()), out)
+        getattr(kernels, kernel_name)(source.data, source.values, constant_bytes(call.options[option].encode()), out)
         return out
 
     return compute

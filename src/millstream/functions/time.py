@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from millstream.errors import PlanError
@@ -85,6 +86,7 @@ def _clock_part(modulus: str, divisor: str) -> Callable[[Call], Memory]:
     return compute
 
 
+@lru_cache(256)
 def length_of(text: str, kind: Type) -> tuple[int, int]:
     """(ticks, 0) or (0, months) that a length of time lasts. Raises PlanError for a text that is none, or finer than the column."""
     match = _LENGTH.fullmatch(text)
@@ -185,7 +187,8 @@ def _date(call: Call) -> Memory:
         return source.values
     days = call.numbers()
     call.fault(kernels.rescale_int64, to_wall(call, source), 1, ticks_per_day(source.type), int(Code.OUT_OF_RANGE), out=days)
-    call.fault(kernels.refuse_outside, days, *call.type.range, int(Code.OUT_OF_RANGE))
+    if source.type.unit not in ("us", "ns"):  # of those all days fit
+        call.fault(kernels.refuse_outside, days, *call.type.range, int(Code.OUT_OF_RANGE))
     return days
 
 

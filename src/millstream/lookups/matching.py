@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from reprlib import repr as shown
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from millstream.classes import Protocol, dataclass
+from millstream.classes import Protocol
 from millstream.columns import Vector
 from millstream.errors import PlanError
 from millstream.native.bind import kernels
@@ -39,8 +39,7 @@ def is_rehearsal() -> bool:
     return _is_rehearsal.get()
 
 
-@dataclass(frozen=True)
-class Matched:
+class Matched(NamedTuple):
     """What was found for a batch's rows.
 
     rows: for each row of the batch a row of `columns`, negative where it has none. valid: a byte a row: 1, or the `Code` by which its

@@ -9,6 +9,7 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -66,6 +67,12 @@ class Memory:
         return int(ctypes.c_int64.from_address(self.address + 8 * index).value)
 
 
+class Nulls(Memory):
+    """Validity bytes of which it is known that no error is among them, so that nobody need look."""
+
+    __slots__ = ()
+
+
 KEEP_FROM = 1 << 16
 """Smaller memory is left to Arrow's allocator."""
 KEPT_BYTES = 128 << 20
@@ -97,7 +104,8 @@ class _Pool:
         step = size.bit_length() - 4
         size = (size + (1 << step) - 1) >> step << step
         with self._lock:
-            self._keep()
+            if self._back:
+                self._keep()
             self._takes += 1
             if not self._free.get(size):
                 near = min((one for one, blocks in self._free.items() if blocks and size < one <= 2 * size), default=None)
@@ -153,16 +161,24 @@ class _Block:
             self._pool.give(buffer)
 
 
-_buffer = pa.allocate_buffer
+_SLAB = 1 << 19
+_slabs: list[tuple[Any, int, int]] = []
+"""Blocks of which a part is free: the block, where that begins, where it ends. What a thread takes out is its own until it is back."""
 
 
 def allocate(count: int, itemsize: int) -> Memory:
     """Uninitialised memory for `count` items, padded."""
     size = count * itemsize + PADDING
-    owner: Any
     if size < KEEP_FROM:
-        owner = _buffer(size)
-        address = owner.address
+        try:
+            owner, address, end = _slabs.pop()
+        except IndexError:
+            address = end = 0
+        if address + size > end:
+            owner = _Block(_SLAB)
+            address = owner.buffer.address
+            end = address + _SLAB
+        _slabs.append((owner, address + size + 63 & -64, end))
     else:
         owner = _Block(size)
         address = owner.buffer.address
@@ -186,6 +202,12 @@ def from_bytes(data: bytes, itemsize: int = 1) -> Memory:
     """A padded copy of bytes, seen as items of `itemsize` bytes. The padding is zeros."""
     owner = pa.py_buffer(data + _ZEROS)
     return Memory(owner, owner.address, len(data) // itemsize, itemsize)
+
+
+@lru_cache(128)
+def constant_bytes(data: bytes) -> Memory:
+    """The same of what a plan holds: made once, for one batch after another. Nobody writes to it."""
+    return from_bytes(data)
 
 
 def from_buffer(buffer: pa.Buffer, itemsize: int = 1, offset: int = 0, count: int | None = None) -> Memory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.columns import Vector
+from millstream.columns import Vector, has_errors
 from millstream.functions.function import Call, Form, Function, Policy, merged_validity
 from millstream.native.bind import kernels
 from millstream.native.memory import Memory, allocate
@@ -73,7 +73,7 @@ def bound(one: UserFunction) -> Function:
 
 def errors_alone(vector: Vector) -> Vector:
     """The same with nulls valid, and rows in error as they are."""
-    if vector.valid is None or kernels.greatest_uint8(vector.valid) < 2:
+    if vector.valid is None or not has_errors(vector.valid):
         return Vector(vector.type, vector.length, vector.values)
     marked = allocate(vector.length, 1)
     kernels.replace_uint8(0, 1, vector.valid, marked)
