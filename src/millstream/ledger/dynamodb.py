@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from botocore.exceptions import ClientError
+
 from millstream import clock
 from millstream.errors import LedgerError
+from millstream.ledger import way
 from millstream.ledger.item import Item
+from millstream.sinks.clients import client
+from millstream.sinks.retry import Again, Backoff, code_of, retry
 
 T = TypeVar("T")
 
+_BACKOFF = Backoff(base=0.025, cap=1.0)
 _NAMES = {"#version": "version"}
 """DynamoDB keeps many words to itself; what stands behind a # is none of them."""
 MOST = 100
@@ -34,10 +40,7 @@ class DynamoTable:
         self.url = f"dynamodb://{name}"
 
     def load(self) -> None:
-        from millstream.ledger.way import wire_of
-        from millstream.sinks.clients import client
-
-        wire_of(client("dynamodb"), "PutItem")
+        way.wire_of(client("dynamodb"), "PutItem")
 
     def read(self, id: str, until: float) -> Item:  # noqa: A002
         answer: Any = self._call(
@@ -106,9 +109,6 @@ class DynamoTable:
 
         Do they? Also if another attempt of this very call wrote them, whose answer was lost. Else nothing was written. Raises LedgerError.
         """
-        from botocore.exceptions import ClientError
-
-        from millstream.sinks.retry import Again, code_of
 
         def call(answer: Callable[[], Any]) -> bool:
             try:
@@ -152,8 +152,6 @@ class DynamoTable:
         }
 
     def _many(self, ids: Sequence[str], until: float) -> Iterator[tuple[str, dict[str, Any]]]:
-        from millstream.sinks.retry import Again
-
         for at in range(0, len(ids), MOST):
             asked: dict[str, Any] = {"Keys": [{"id": {"S": id}} for id in ids[at : at + MOST]], "ConsistentRead": True}  # noqa: A001
             found: list[dict[str, Any]] = []
@@ -174,9 +172,6 @@ class DynamoTable:
 
     def _conditional(self, operation: str, action: str, until: float, **request: Any) -> dict[str, Any] | None:
         """None if the write was done; else what stood in its way, empty if nothing did."""
-        from botocore.exceptions import ClientError
-
-        from millstream.sinks.retry import code_of
 
         def call(answer: Callable[[], Any]) -> dict[str, Any] | None:
             try:
@@ -199,23 +194,18 @@ class DynamoTable:
         around: Callable[[Callable[[], Any]], T] = lambda answer: answer(),
         **request: Any,
     ) -> T:
-        from botocore.exceptions import ClientError
-
-        from millstream.ledger.way import ask
-        from millstream.sinks.retry import Backoff, code_of, retry
-
         doing = f"cannot use the ledger {self.url}"
 
         def attempt() -> T:
             try:
-                return around(lambda: ask(operation, request))
+                return around(lambda: way.ask(operation, request))
             except ClientError as error:
                 code = code_of(error)
                 if code not in _ADVICE:
                     raise
                 raise LedgerError(f"{doing}: the answer is {code}; {_ADVICE[code]}") from None
 
-        return retry(attempt, Backoff(base=0.025, cap=1.0), until, doing=doing, action=action, error=LedgerError)
+        return retry(attempt, _BACKOFF, until, doing=doing, action=action, error=LedgerError)
 
 
 def _token(found: Mapping[str, Any]) -> str:

@@ -52,10 +52,11 @@ def open_table(url: str) -> Table:
         from millstream.ledger.sqlite import SqliteTable
 
         return SqliteTable(unquote(parts.path))
-    from millstream.ledger.dynamodb import DynamoTable
     from millstream.sinks.store import require_boto3
 
     require_boto3(f"the ledger {url}")
+    from millstream.ledger.dynamodb import DynamoTable
+
     return DynamoTable(parts.netloc)
 
 

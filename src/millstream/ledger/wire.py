@@ -44,44 +44,61 @@ class Keys(NamedTuple):
     token: str = ""
 
 
+class _Day(NamedTuple):
+    """What is the same in all requests of a day. texts: by operation, what stands around a request's time and its signature."""
+
+    keys: Keys
+    day: str
+    key: bytes
+    scope: str
+    texts: dict[str, tuple[str, str, str, str]]
+
+
 class Signer:
     """Signs requests to one place: Signature Version 4 of `POST /` with the headers that DynamoDB asks for, and no others."""
 
     def __init__(self, host: str, region: str) -> None:
         self.host, self.region = host, region
-        self._known: tuple[Keys, str, bytes] | None = None
+        self._known: _Day | None = None
 
     def head(self, keys: Keys, now: float, operation: str, body: bytes) -> str:
         """The request's head, with the empty line behind it."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        day, target = stamp[:8], f"DynamoDB_20120810.{operation}"
-        scope = f"{day}/{self.region}/dynamodb/aws4_request"
+        known = self._known
+        if known is None or known.keys != keys or known.day != stamp[:8]:
+            known = self._known = self._of_day(keys, stamp[:8])
+        texts = known.texts.get(operation)
+        if texts is None:
+            texts = known.texts[operation] = self._texts(known, operation)
+        before, behind, head, rest = texts
+        asked = f"{before}{stamp}{behind}{hashlib.sha256(body).hexdigest()}"
+        text = f"AWS4-HMAC-SHA256\n{stamp}\n{known.scope}\n{hashlib.sha256(asked.encode()).hexdigest()}"
+        signature = digest(known.key, text.encode(), "sha256").hex()
+        return f"{head}{stamp}{rest}{signature}\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def _of_day(self, keys: Keys, day: str) -> _Day:
+        key = f"AWS4{keys.secret}".encode()
+        for part in (day, self.region, "dynamodb", "aws4_request"):
+            key = digest(key, part.encode(), "sha256")
+        return _Day(keys, day, key, f"{day}/{self.region}/dynamodb/aws4_request", {})
+
+    def _texts(self, known: _Day, operation: str) -> tuple[str, str, str, str]:
+        """Before and behind the time in what is signed; before it in the head, and from there to the signature."""
+        keys, target = known.keys, f"DynamoDB_20120810.{operation}"
         token = names = sent = ""
         if keys.token:
             token, names = f"x-amz-security-token:{keys.token}\n", "x-amz-security-token;"
             sent = f"X-Amz-Security-Token: {keys.token}\r\n"
         names = f"content-type;host;x-amz-date;{names}x-amz-target"
-        asked = (
-            f"POST\n/\n\ncontent-type:{_TYPE}\nhost:{self.host}\nx-amz-date:{stamp}\n{token}x-amz-target:{target}\n\n"
-            f"{names}\n{hashlib.sha256(body).hexdigest()}"
-        )
-        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(asked.encode()).hexdigest()}"
-        signature = digest(self._key(keys, day), text.encode(), "sha256").hex()
         return (
-            f"POST / HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: millstream/{__version__}\r\nContent-Type: {_TYPE}\r\n"
-            f"X-Amz-Target: {target}\r\nX-Amz-Date: {stamp}\r\n{sent}Authorization: AWS4-HMAC-SHA256 "
-            f"Credential={keys.access}/{scope}, SignedHeaders={names}, Signature={signature}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"POST\n/\n\ncontent-type:{_TYPE}\nhost:{self.host}\nx-amz-date:",
+            f"\n{token}x-amz-target:{target}\n\n{names}\n",
+            (
+                f"POST / HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: millstream/{__version__}\r\nContent-Type: {_TYPE}\r\n"
+                f"X-Amz-Target: {target}\r\nX-Amz-Date: "
+            ),
+            f"\r\n{sent}Authorization: AWS4-HMAC-SHA256 Credential={keys.access}/{known.scope}, SignedHeaders={names}, Signature=",
         )
-
-    def _key(self, keys: Keys, day: str) -> bytes:
-        known = self._known
-        if known is None or known[0] != keys or known[1] != day:
-            key = f"AWS4{keys.secret}".encode()
-            for part in (day, self.region, "dynamodb", "aws4_request"):
-                key = digest(key, part.encode(), "sha256")
-            known = self._known = keys, day, key
-        return known[2]
 
 
 class Wire:
