@@ -69,8 +69,13 @@ def content(memory: Memory) -> bytes:
 
 def install(monkeypatch: Any) -> None:
     """Make every buffer that the package allocates a guarded one, in whatever module took the allocating functions."""
+    from millstream.columns import filled_bytes
+    from millstream.functions import function
     from millstream.native import memory
 
+    memory.constant_bytes.cache_clear()  # what was made before is not guarded
+    monkeypatch.setattr(function, "_take_spare", lambda count: filled_bytes(1, count))  # no more of them than there are rows
+    monkeypatch.setattr(function, "_MOST_SPARE", 0)
     replaced = {
         "allocate": guarded,
         "from_bytes": guarded_bytes,

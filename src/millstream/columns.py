@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ class Vector:
     values: int64, uint64 or float64 items; a byte a row for bool; two words a row, the low one first, for decimal; views
     (offset | length << 32) into `data` for string, into the rows of `children` for list; nothing for struct.
     Rows that are not valid hold anything, but a string's view always lies inside `data` and a list's is 0.
-    valid: a byte a row: 1 valid, 0 null, 2 and up a `Code`; None when every row is valid.
+    valid: a byte a row: 1 valid, 0 null, 2 and up a `Code`; `Nulls` where it is known that there is no code; None when every row is valid.
     children: as `Type.children` has them. Lists may lie in them in any order, overlap and leave gaps; a struct's have its
     own `length`, and are null where it is.
     one: for a literal, `REPEATED` items of what every row holds; kernels that know of it leave `values` alone.
@@ -64,7 +64,7 @@ class Vector:
         return self.valid if self.valid is not None else ones(self.length)
 
 
-def has_errors(valid: Memory | None) -> bool:
+def has_errors(valid: Memory | None) -> TypeGuard[Memory]:
     """Is there an error code among validity bytes?"""
     return valid is not None and type(valid) is not Nulls and kernels.greatest_uint8(valid) > 1
 
@@ -332,8 +332,13 @@ VIEWED = (1 << 32) - 1
 def room_for_text(size: int, most: int = VIEWED) -> Memory:
     """Memory for the bytes of a string column. Raises RunError where they are more than views can point into."""
     if not 0 <= size <= most:
-        raise RunError("one column of one batch holds too much text (over 2 GiB); make the batch or the chunks smaller")
+        raise too_much_text()
     return allocate(size, 1)
+
+
+def too_much_text() -> RunError:
+    """Why a column cannot be made."""
+    return RunError("one column of one batch holds too much text (over 2 GiB); make the batch or the chunks smaller")
 
 
 def close(vector: Vector) -> pa.Array:

@@ -65,7 +65,7 @@ def advance(step: Step, batch: Batch, account: Account) -> None:
             _spread(step, batch)
         case Gather():
             _gather(step, batch, account)
-    if len(step.live) != len(batch.columns):  # all that lives is there
+    if len(step.live) != len(batch.columns):  # what lives is among them, so that its number tells
         batch.columns = {name: one for name, one in batch.columns.items() if name in step.live}
 
 
@@ -129,7 +129,7 @@ def _assign(step: Assign, batch: Batch, account: Account) -> None:
             made[name] = columns[one.name]
             continue
         column = made[name] = evaluate(one, batch)
-        if column.valid is not None and has_errors(column.valid):
+        if has_errors(column.valid):
             wrong[name] = column
     bad = _reject_errors(step.where, wrong, batch, account) if wrong else []
     columns |= made
@@ -283,7 +283,7 @@ def _reject_errors(
     bad: dict[int, tuple[Code, str | None, int, str]] = {}
     for name, vector in made.items():
         valid = vector.valid
-        if valid is None or not has_errors(valid):
+        if not has_errors(valid):
             continue
         rows = allocate(batch.length, 8)
         rows = rows.part(0, kernels.find_errors(valid, rows), 8)

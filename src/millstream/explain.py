@@ -13,6 +13,7 @@ from millstream.columns import nulls
 from millstream.decode.payloads import Payloads
 from millstream.engine import Batch, advance, forget_literals
 from millstream.errors import RunError
+from millstream.functions.function import forget_spare
 from millstream.lineage import Lineage
 from millstream.lookups.matching import rehearsal
 from millstream.native.bind import kernels
@@ -170,6 +171,7 @@ def _flow(said: Any) -> str:
 def _called(step: Step, kinds: Mapping[str, Type]) -> list[str]:
     batch = Batch({name: nulls(kind, _ROWS) for name, kind in kinds.items()}, _ROWS, Lineage(from_numbers("q", range(_ROWS))))
     forget_literals()  # or those of an earlier step would not be told
+    forget_spare()
     with _watched() as called, rehearsal(), suppress(RunError):  # which a rule of action "fail" raises
         advance(step, batch, Account(_ROWS, 0))
     return called

@@ -21,7 +21,7 @@ import random
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -394,27 +394,28 @@ RUN: dict[str, Callable[[str, bytes], Any]] = {
 }
 
 
+_PAGES = (17, (1, 3, 4, 9, 11))
 ADDRESSES = {
-    "survey_columns": (12, (1, 3, 4)),
-    "encode_pages": (16, (1, 3, 4, 9, 11)),
-    "digest_columns": (7, (1, 3, 4)),
-    "take_columns": (4, (2, 3)),
-    "concat_strings": (4, (0, 2, 3)),
-    "hash_rows": (6, (1, 3, 4)),
-    "build_rows": (6, (1, 3, 4)),
-    "probe_rows": (6, (1, 3, 4)),
-    "add_integers": (6, (1, 3, 4)),
-    "pick_rows": (6, (1, 3, 4)),
+    ("survey_columns", 0): (12, (1, 3, 4)),
+    ("encode_pages", 0): _PAGES,
+    ("frame_columns", 0): (14, (1, 10)),
+    ("frame_columns", 1): _PAGES,
+    ("digest_columns", 0): (7, (1, 3, 4)),
+    ("take_columns", 0): (4, (2, 3)),
+    ("concat_strings", 0): (4, (0, 2, 3)),
+    ("hash_rows", 0): (6, (1, 3, 4)),
+    ("build_rows", 0): (6, (1, 3, 4)),
+    ("probe_rows", 0): (6, (1, 3, 4)),
+    ("probe_rows", 3): (6, (1, 3, 4)),
+    ("add_integers", 0): (6, (1, 3, 4)),
+    ("pick_rows", 0): (6, (1, 3, 4)),
 }
-"""Of kernels whose first argument is a table of addresses: the words of a row, and which of them are addresses."""
-SECOND_TABLE = ("probe_rows", 3)
-"""A kernel with another such table, and where that is."""
+"""Which arguments of kernels are tables of addresses: the words of a row, and which of them are addresses."""
 
 
-def without_addresses(name: str, content: bytes) -> bytes:
+def without_addresses(width: int, places: Sequence[int], content: bytes) -> bytes:
     """A table as it is wherever its columns lie."""
     words = list(struct.unpack(f"{len(content) // 8}q", content))
-    width, places = ADDRESSES[name]
     for place in places:
         words[place::width] = map(bool, words[place::width])
     return repr(words).encode()
@@ -446,11 +447,8 @@ class Recorder:
             whole = [name.encode(), struct.pack("q", result)]
             for number, one in enumerate(arguments):
                 text = guard.content(one) if isinstance(one, Memory) else repr(one).encode()
-                whole.append(
-                    without_addresses(name, text)
-                    if name in ADDRESSES and (number == 0 or (name, number) == SECOND_TABLE)
-                    else text
-                )
+                shape = ADDRESSES.get((name, number))
+                whole.append(text if shape is None else without_addresses(*shape, text))
             if name == "take_columns":
                 whole += taken(arguments[0], arguments[1].count)
             text = b"\0".join(whole)

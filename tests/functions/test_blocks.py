@@ -10,11 +10,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from millstream import engine
+from millstream.errors import RunError
 from millstream.expr import Expr, col
 from millstream.functions.required import required
 from millstream.grammar import parse
@@ -271,3 +273,21 @@ def test_bitmaps_from_any_bit_on() -> None:
             assert (
                 Pipeline({"a": "bool"}).run(pa.record_batch({"a": part})).batch["a"].to_pylist() == flags[skip : skip + length]
             )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        's.str.decode("hex", strict=False)',
+        's.str.decode("base64", strict=False)',
+        's.str.encode("hex")',
+        's.cast("float64", strict=False)',
+        's.cast("timestamp[us]", strict=False)',
+    ],
+)
+def test_text_beyond_what_offsets_tell_is_refused(text: str) -> None:
+    """One text stands in many rows, whose copies would have more than 2 GiB."""
+    pipeline = Pipeline({"s": "string", "l": "list<int64>"}).explode("l").select(made=parse(text))
+    record = orjson.dumps({"s": "ab" * (1 << 19), "l": list(range(2100))})
+    with pytest.raises(RunError, match="over 2 GiB"):
+        pipeline.run([record])

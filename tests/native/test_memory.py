@@ -1,5 +1,6 @@
 """Memory, and the kernels that move rows in it, beside plain Python."""
 
+import itertools
 import sys
 from random import Random
 
@@ -195,3 +196,26 @@ def test_the_collector_may_give_while_the_pool_takes():
     address = first.address
     del first
     assert pool.take(1 << 17).address == address
+
+
+def test_no_memory_has_fewer_items_than_none():
+    for count in (-1, -9, -1000, -(1 << 40)):
+        with pytest.raises(ValueError, match="no memory"):
+            allocate(count, 64)
+
+
+def test_small_memory_lies_apart_and_goes_back_when_all_of_it_is_gone():
+    memory._slabs.clear()  # of those that others have a part of
+    lent = [allocate(count, 8) for count in (0, 1, 7, 5000, 1, 8000, 0, 8000, 8000, 8000, 8000, 8000, 8000, 8000, 3)]
+    places = sorted((one.address, one.address + 8 * one.count + PADDING) for one in lent)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(places))
+    assert all(one.address % 64 == 0 for one in lent)
+    for one in lent:
+        one.view()[:] = b"x" * (8 * one.count)
+    slab = lent[3].owner.buffer.address
+    before = memory._POOL._bytes + sum(buffer.size for buffer in memory._POOL._back)
+    memory._slabs.clear()
+    del lent, one
+    kept = {buffer.address for blocks in memory._POOL._free.values() for _, buffer in blocks}
+    assert slab in kept | {buffer.address for buffer in memory._POOL._back}
+    assert memory._POOL._bytes + sum(buffer.size for buffer in memory._POOL._back) > before

@@ -234,3 +234,26 @@ def test_pages_are_the_same_however_many_are_made_at_a_time(monkeypatch, most):
     whole = encode_batch(batch, {})
     monkeypatch.setattr(pages, "BODIES_BYTES", most)
     assert encode_batch(batch, {}).equals(whole)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+@pytest.mark.parametrize("most", [0, 8 << 20])
+def test_pages_around_what_is_not_compressed(monkeypatch, compression, most):
+    """Bodies of 0 bytes, of what one and two bytes of a zstd frame's size can tell, and beyond what goes in as it is, side by side."""
+    monkeypatch.setattr(pages, "BODIES_BYTES", most)
+    sizes = [0, 1, 251, 252, 253, 254, pages.RAW_BYTES - 5, pages.RAW_BYTES - 4, pages.RAW_BYTES - 3, 70_000]
+    fields = [pa.field(f"c{size}", pa.binary(), nullable=False) for size in sizes]
+    batch = pa.record_batch([pa.array([DRAW.randbytes(size)]) for size in sizes], pa.schema(fields))
+    found = file_of(batch, compression)
+    assert found.read().to_batches() == [batch]
+    group = found.metadata.row_group(0)
+    assert [group.column(i).total_uncompressed_size - size > 0 for i, size in enumerate(sizes)] == [True] * len(sizes)
+    assert group.total_byte_size == sum(group.column(i).total_uncompressed_size for i in range(len(sizes)))
+    places = [group.column(i).data_page_offset for i in range(len(sizes))]
+    assert places == [4 + sum(group.column(j).total_compressed_size for j in range(i)) for i in range(len(sizes))]
+
+
+def test_statistics_of_strings_up_to_their_limit():
+    texts = ["a" * 256, "b", "c" * 256]
+    found = file_of(pa.record_batch({"s": texts})).metadata.row_group(0).column(0).statistics
+    assert (found.min, found.max) == (texts[0], texts[2])

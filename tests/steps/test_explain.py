@@ -76,6 +76,13 @@ def test_a_plan_is_explained(file: str, capsys: pytest.CaptureFixture[str]) -> N
         assert words in told, told
 
 
+def test_a_plan_is_explained_the_same_again(file: str) -> None:
+    pipeline = Pipeline({"x": "int64"}).with_columns(y=col("x").fill_null(0) + 1)
+    told = [explain(pipeline) for _ in range(2)]
+    assert told[0] == told[1]
+    assert "fill_uint8" in str(told[0])
+
+
 def test_a_plan_as_json(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", file, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -17,6 +17,7 @@ from millstream.functions.constants import TICKS
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.signatures import castable, described, no_function, ticks_per_day
 from millstream.functions.walls import to_wall
+from millstream.functions.written import whole_text
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, Memory, allocate
 from millstream.schema import BOOL, FLOAT64, INT64, NULL, STRING, Code, Type, parse_type
@@ -184,11 +185,8 @@ def _retime(call: Call, values: Memory, old: Type, new: Type, strict: bool) -> M
 
 def _separated(source: Vector) -> Vector:
     """The same strings in bytes of our own, a zero behind each and padding: parsing kernels read past a number, to what ends it."""
-    valid = source.validity()
-    size = kernels.measure_strings(source.values, valid, allocate(source.length + 1, 4))
-    most = size + source.length + PADDING if size >= 0 else size
-    data, views = room_for_text(most), allocate(source.length, 8)
-    kernels.separate_strings(source.data, source.values, valid, data, views)
+    data, views = room_for_text(whole_text(source) + source.length + PADDING), allocate(source.length, 8)
+    kernels.separate_strings(source.data, source.values, source.validity(), data, views)
     return Vector(STRING, source.length, views, source.valid, data)
 
 

@@ -67,7 +67,7 @@ def _with_errors(made: Vector, *sources: Vector) -> Vector:
     """The errors of sources are the result's, whatever was chosen."""
     valid = made.valid
     for one in sources:
-        if one.valid is not None and has_errors(one.valid):
+        if has_errors(one.valid):
             both = filled_bytes(1, made.length)
             kernels.merge_validity(_without_nulls(one.valid), valid or ones(made.length), both)
             valid = both

@@ -12,7 +12,7 @@ from millstream.functions.function import Call, Columns, Example, Function, Oper
 from millstream.functions.logic import choose
 from millstream.functions.pieces import Signer
 from millstream.functions.signatures import column_of, one_of
-from millstream.functions.written import text_bytes
+from millstream.functions.written import whole_text
 from millstream.hashing import Table
 from millstream.native.bind import kernels
 from millstream.native.memory import PADDING, allocate, from_numbers
@@ -50,7 +50,7 @@ def _encode(call: Call) -> Vector:
     (source,) = call.arguments
     valid, views = call.valid or source.validity(), call.numbers()
     if call.options["encoding"] == "hex":
-        data = room_for_text(2 * text_bytes(source))
+        data = room_for_text(2 * whole_text(source))
         kernels.encode_hex(source.data, source.values, valid, data, views)
         return Vector(STRING, call.length, views, None, data)
     data, quoted = room_for_text(kernels.measure_base64(source.values, valid)), call.numbers()
@@ -61,7 +61,7 @@ def _encode(call: Call) -> Vector:
 
 def _decode(call: Call) -> Vector:
     (source,) = call.arguments
-    heap = text_bytes(source) + call.length
+    heap = whole_text(source) + call.length
     data, texts, views = room_for_text(2 * heap + PADDING), call.numbers(), call.numbers()
     kernels.separate_strings(source.data, source.values, call.valid or source.validity(), data, texts)
     kernels.parse_binary(data, texts, int(call.options["encoding"] == "hex"), heap, views)

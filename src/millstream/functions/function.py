@@ -84,7 +84,7 @@ class Call:
     def fault(self, kernel: Callable[..., int], *arguments: Any, out: Memory | None = None) -> None:
         """Call a kernel that may turn rows null or into errors: it gets the arguments, the validity bytes, and `out`.
 
-        It answers how many rows it turned. Mostly none are, so that bytes of 1 serve one call after another.
+        It answers how many rows it turned, 0 if and only if it left all bytes as they were: bytes of 1 then serve the next call.
         """
         last = () if out is None else (out,)
         if self.valid is not None:
@@ -113,6 +113,11 @@ class Call:
 _LONGEST_SPARE, _MOST_SPARE = 1 << 20, 4
 _spare: list[Memory] = []
 """Bytes of 1 that nobody has just now: what a thread takes out is its own until it is back."""
+
+
+def forget_spare() -> None:
+    """Have the next call make its bytes of 1 anew."""
+    _spare.clear()
 
 
 def _take_spare(count: int) -> Memory:

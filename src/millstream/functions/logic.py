@@ -30,6 +30,7 @@ def _null_test(call: Call, flip: int) -> Vector:
         return Vector(BOOL, call.length, filled_bytes(flip, call.length))
     out, valid = call.bytes(), call.bytes()
     kernels.find_nulls(source.valid, flip, out, valid)
+    # Where no row is in error all are valid.
     return Vector(BOOL, call.length, out, None if type(source.valid) is Nulls else valid)
 
 

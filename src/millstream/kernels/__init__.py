@@ -12,4 +12,5 @@ FAMILIES = (
 # Families that are compiled with another, whose helpers they use too: a quarter of all the time that compiling takes is saved.
 WITH = {
     "json": ("csv", "envelope", "floats", "calendar", "clock", "base64", "utf8", "format", "int128", "time", "layouts"),
+    "pages": ("chunks",),
 }

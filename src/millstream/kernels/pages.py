@@ -21,8 +21,11 @@ SURVEY = 12
 
 # The rest of a row of `encode_pages`. Levels: none, those of a flat column's validity, or those given.
 ABOVE, LEVELS, REPEATED, MOST_REPEATED, DEFINED, MOST_DEFINED, ENTRIES, START, SIZE = 7, 8, 9, 10, 11, 12, 13, 14, 15
-PAGE = 16
+KIND = 16
+PAGE = 17
 NO_LEVELS, OF_VALIDITY, GIVEN = 0, 1, 2
+DATA_PAGE, DICTIONARY_PAGE = 0, 2
+PLAIN, RLE_DICTIONARY = 0, 8
 
 
 @inlined

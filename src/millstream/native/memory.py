@@ -40,7 +40,7 @@ class Memory:
         """A view of `count` items from byte `offset` on. Raises ValueError outside this memory."""
         if offset < 0 or count < 0 or offset + count * itemsize > self.count * self.itemsize:
             raise ValueError(f"{count} items of {itemsize} bytes from {offset} lie outside {self.count * self.itemsize} bytes")
-        return Memory(self.owner, self.address + offset, count, itemsize)
+        return type(self)(self.owner, self.address + offset, count, itemsize)
 
     def buffer(self) -> pa.Buffer:
         """These bytes as an Arrow buffer that keeps the owner alive; no copy."""
@@ -74,7 +74,7 @@ class Nulls(Memory):
 
 
 KEEP_FROM = 1 << 16
-"""Smaller memory is left to Arrow's allocator."""
+"""Smaller memory is a part of a slab."""
 KEPT_BYTES = 128 << 20
 """How much memory that nobody uses is kept for the next batch."""
 IDLE_TAKES = 1000
@@ -169,7 +169,7 @@ _slabs: list[tuple[Any, int, int]] = []
 def allocate(count: int, itemsize: int) -> Memory:
     """Uninitialised memory for `count` items, padded."""
     size = count * itemsize + PADDING
-    if size < KEEP_FROM:
+    if PADDING <= size < KEEP_FROM:
         try:
             owner, address, end = _slabs.pop()
         except IndexError:
@@ -179,9 +179,11 @@ def allocate(count: int, itemsize: int) -> Memory:
             address = owner.buffer.address
             end = address + _SLAB
         _slabs.append((owner, address + size + 63 & -64, end))
-    else:
+    elif size >= KEEP_FROM:
         owner = _Block(size)
         address = owner.buffer.address
+    else:
+        raise ValueError(f"no memory has {count} items")
     if _POISON:
         ctypes.memset(address, 0xA5, size)
     return Memory(owner, address, count, itemsize)

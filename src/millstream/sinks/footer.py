@@ -136,11 +136,11 @@ def _unit(kind: Type) -> thrift.Value:
     return thrift.struct(((_UNITS[kind.unit], thrift.EMPTY),))
 
 
-def row_group(columns: Sequence[thrift.Value], rows: int, first: int, plain_bytes: int, file_bytes: int) -> thrift.Value:
+def row_group(columns: thrift.Value, rows: int, first: int, plain_bytes: int, file_bytes: int) -> thrift.Value:
     """The metadata of a row group that starts at byte `first`."""
     return thrift.struct(
         (
-            (1, thrift.sequence(thrift.STRUCT, columns)),
+            (1, columns),
             (2, thrift.i64(plain_bytes)),
             (3, thrift.i64(rows)),
             (5, thrift.i64(first)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -13,11 +13,10 @@ from millstream.columns import Vector, filled_bytes, rows_of, take
 from millstream.errors import SinkError
 from millstream.grouping import group_bits
 from millstream.native.bind import kernels
-from millstream.native.memory import Memory, allocate, from_numbers
+from millstream.native.memory import Memory, allocate, from_bytes, from_numbers
 from millstream.sinks import thrift
 from millstream.sinks.levels import Leaf
 from millstream.sinks.repetition import repeats
-from millstream.sinks.thrift import varint, zigzag
 from millstream.types import Type
 
 # Numbers of the Parquet format.
@@ -33,18 +32,20 @@ DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
 BODIES_BYTES = 8 << 20
 """So many bytes of pages are in memory before they are compressed, or those of one column."""
-STATISTICS_BYTES = 256
-"""The longest string that stands in statistics."""
 RAW_BYTES = 1024
 """A page that is not larger is put into its zstd frame as it is: what a compressor sets up takes longer than all the rest."""
 
-# Tables of kernels/pages.py.
+# Tables of kernels/pages.py and kernels/chunks.py.
 _FLAGS, _WORDS, _DOUBLES, _SINGLES, _STRINGS, _DECIMALS, _NUMBERS = range(7)
 _SURVEY, _BYTES = 12, 8
-_PAGE, _START, _SIZE = 16, 14, 15
+_PAGE, _START, _SIZE = 17, 14, 15
+_DATA_PAGE, _DICTIONARY_PAGE = 0, 2
+_CHUNK, _PLAIN_BYTES, _FILE_BYTES = 14, 12, 13
 _NO_LEVELS, _OF_VALIDITY, _GIVEN = range(3)
 _MORE = 32
 """Bytes that a kernel may write behind the last, and more than a page has beside values and levels."""
+_HEADER, _METADATA = 64, 700
+"""More than the header of a page and that of its frame have, and the metadata of a column behind its head."""
 
 
 def physical_type(kind: Type) -> int:
@@ -66,40 +67,17 @@ def decimal_bytes(kind: Type) -> int:
     return int(((10**kind.precision).bit_length() + 8) // 8)
 
 
-class ColumnChunk:
-    """A column of a row group: its pages, and the metadata that tells of them once it is known where they start."""
+class Framed(NamedTuple):
+    """Column chunks as they stand in a file: their bytes in pieces, the metadata of all (ColumnChunks, one behind the other)."""
 
-    __slots__ = (
-        "codec",
-        "data_at",
-        "dictionary",
-        "file_bytes",
-        "leaf",
-        "pieces",
-        "plain_bytes",
-        "statistics",
-    )
-
-    def __init__(self, leaf: Leaf, codec: int, dictionary: bool, statistics: bytes) -> None:
-        self.leaf = leaf
-        self.codec = codec
-        self.dictionary = dictionary
-        self.statistics = statistics
-        self.pieces: list[Any] = []
-        self.plain_bytes = self.file_bytes = self.data_at = 0
-
-    def metadata(self, offset: int) -> thrift.Value:
-        """ColumnChunk {2: file_offset, 3: ColumnMetaData}. Field numbers and types stand in bytes: there are many of these."""
-        leaf = self.leaf
-        head = _column_head(physical_type(leaf.values.type), leaf.path, self.codec, self.dictionary)
-        sizes = zigzag(leaf.entries), b"\x16", zigzag(self.plain_bytes), b"\x16", zigzag(self.file_bytes)
-        rest = (b"\x26", zigzag(offset), b"\x1c") if self.dictionary else (b"\x3c",)  # 11, 12
-        data = b"".join((head, *sizes, b"\x26", zigzag(offset + self.data_at), *rest, self.statistics, b"\0\0"))
-        return thrift.STRUCT, data
+    pieces: list[Any]
+    told: bytes
+    plain_bytes: int
+    file_bytes: int
 
 
 @lru_cache(1024)
-def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: bool) -> bytes:
+def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: bool) -> Memory:
     """The start of a ColumnChunk {2: file_offset, 3: ColumnMetaData {1: type, 2: encodings, 3: path_in_schema, 4: codec, 5: …"""
     encodings = [PLAIN, RLE, RLE_DICTIONARY] if dictionary else [PLAIN, RLE]
     _, inner = thrift.struct(
@@ -110,72 +88,86 @@ def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: b
             (4, thrift.i32(codec)),
         )
     )
-    return b"\x26\0\x1c" + inner[:-1] + b"\x16"
+    return from_bytes(b"\x26\0\x1c" + inner[:-1] + b"\x16")
 
 
-def encode_leaves(leaves: Sequence[Leaf], compression: str) -> list[ColumnChunk]:
-    """Columns' pages. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
-    number = CODECS[compression]
-    codec = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression))
+def encode_leaves(leaves: Sequence[Leaf], compression: str, offset: int) -> list[Framed]:
+    """Chunks, from byte `offset` of a file on. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
     columns = [_Column(leaf) for leaf in leaves]
     _survey(columns)
-    chunks: list[ColumnChunk] = []
-    waiting: list[tuple[ColumnChunk, list[_Page]]] = []
+    made: list[Framed] = []
+    waiting: list[tuple[_Column, list[_Page]]] = []
     room = 0
     for column in columns:
         pages = column.pages()
         size = pages[0].most_bytes if len(pages) == 1 else sum([page.most_bytes for page in pages])
         if waiting and room + size > BODIES_BYTES:
-            _add_pages(waiting, room, codec)
+            made.append(_framed(waiting, room, compression, offset))
+            offset += made[-1].file_bytes
             waiting, room = [], 0
-        chunks.append(ColumnChunk(column.leaf, number, column.groups is not None, column.statistics()))
-        waiting.append((chunks[-1], pages))
+        waiting.append((column, pages))
         room += size
-    _add_pages(waiting, room, codec)
-    return chunks
+    made.append(_framed(waiting, room, compression, offset))
+    return made
 
 
-def _add_pages(chunks: Sequence[tuple[ColumnChunk, list[_Page]]], room: int, codec: pa.Codec | None) -> None:
-    """The pages of some columns, whose bodies fit `room`, into their chunks: one call of the kernel."""
+def _framed(chunks: Sequence[tuple[_Column, list[_Page]]], room: int, compression: str, offset: int) -> Framed:
+    """The chunks of some columns, whose pages' bodies fit `room`."""
+    codec = CODECS[compression]
     rows: list[int] = []
-    for _, pages in chunks:
+    table: list[int] = []
+    heads = 0
+    for column, pages in chunks:
         for page in pages:
             rows += page.row
-    table, bodies = from_numbers("q", rows), allocate(room + _MORE, 1)
-    kernels.encode_pages(table, bodies)
-    words, view = table.tolist(), memoryview(bodies.buffer())
-    places = zip(words[_START::_PAGE], words[_SIZE::_PAGE], strict=True)
-    for chunk, pages in chunks:
-        for page in pages:
-            start, size = next(places)
-            _add_page(chunk, page, view[start : start + size], codec)
+        head = _column_head(column.physical, column.leaf.path, codec, column.groups is not None)
+        heads += head.count
+        table += (len(pages), head.address, head.count, *column.told_of())
+    table_of_pages, table_of_columns, bodies = from_numbers("q", rows), from_numbers("q", table), allocate(room + _MORE, 1)
+    kernels.encode_pages(table_of_pages, bodies)
+    words = table_of_pages.tolist()
+    sizes = words[_SIZE::_PAGE]
+    raw = RAW_BYTES if codec == _ZSTD else -1
+    made, between = len(sizes) * _HEADER + _MORE, dict[int, Any]()
+    if max(sizes) > raw:
+        compress = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression)).compress
+        view = memoryview(bodies.buffer())
+        for number, (start, size) in enumerate(zip(words[_START::_PAGE], sizes, strict=True)):
+            if size <= raw:
+                made += size
+                continue
+            body = view[start : start + size]
+            between[number] = data = body if compress is None else compress(body)
+            sizes[number] = len(data)
+    else:
+        made += sum(sizes)
+    stored, ends = from_numbers("q", sizes), allocate(len(sizes), 8)
+    out, told = allocate(made, 1), allocate(heads + len(chunks) * _METADATA + _MORE, 1)
+    size = kernels.frame_columns(table_of_columns, table_of_pages, bodies, stored, raw, offset, out, told, ends)
+    places, framed, first = ends.tolist(), memoryview(out.buffer()), 0
+    pieces: list[Any] = []
+    for number, data in between.items():
+        pieces += (framed[first : places[number]], data)
+        first = places[number]
+    pieces.append(framed[first : places[-1]])
+    found = table_of_columns.tolist()
+    return Framed(pieces, told.part(0, size, 1).tobytes(), sum(found[_PLAIN_BYTES::_CHUNK]), sum(found[_FILE_BYTES::_CHUNK]))
 
 
 class _Page:
-    """A page to be: its row in the table of `encode_pages`, the most bytes that its body has, what its header tells."""
+    """A page to be: its row in the table of `encode_pages`, the most bytes that its body has."""
 
-    __slots__ = (
-        "encoding",
-        "entries",
-        "is_dictionary",
-        "most_bytes",
-        "row",
-    )
+    __slots__ = ("most_bytes", "row")
 
-    def __init__(
-        self, row: tuple[int, ...], most_bytes: int, entries: int, encoding: int = PLAIN, is_dictionary: bool = False
-    ) -> None:
+    def __init__(self, row: tuple[int, ...], most_bytes: int) -> None:
         self.row = row
         self.most_bytes = most_bytes
-        self.entries = entries
-        self.encoding = encoding
-        self.is_dictionary = is_dictionary
 
 
 class _Column:
     """A column on its way into pages. told: what statistics are of, its values or the distinct ones of its dictionary."""
 
-    __slots__ = ("bounds", "form", "groups", "leaf", "nulls", "plain_bytes", "told", "values", "width")
+    __slots__ = ("bounds", "form", "groups", "leaf", "nulls", "physical", "plain_bytes", "told", "values", "width")
 
     def __init__(self, leaf: Leaf) -> None:
         values = leaf.values
@@ -184,10 +176,11 @@ class _Column:
         self.leaf = leaf
         self.nulls = _nulls(values)
         self.values = values if self.nulls or values.valid is None else replace(values, valid=None)
-        self.form, self.width = _form(values.type)
+        self.physical, self.form, self.width = _form(values.type)
         self.groups = _dictionary(self.values) if repeats(self.values) else None
         self.told = self.values if self.groups is None else self.groups.distinct
-        self.plain_bytes, self.bounds = 0, (0, 0, 0)
+        self.plain_bytes = 0
+        self.bounds: Sequence[int] = (0, 0, 0)
 
     def survey(self) -> tuple[int, ...]:
         """Its row in the table of `survey_columns`."""
@@ -199,8 +192,9 @@ class _Column:
         made = []
         size = self.plain_bytes
         if groups is not None:
-            row = (*self._place(groups.distinct), self.width, 0, _NO_LEVELS, 0, 0, 0, 0, 0, 0, 0)
-            made.append(_Page(row, size + _MORE, groups.distinct.length, is_dictionary=True))
+            distinct = groups.distinct
+            row = (*self._place(distinct), self.width, 0, _NO_LEVELS, 0, 0, 0, 0, distinct.length, 0, 0, _DICTIONARY_PAGE)
+            made.append(_Page(row, size + _MORE))
             size = count * groups.width // 8
         pages = min(-(-size // PAGE_BYTES), count) if self.leaf.defined is None else 1
         if pages <= 1:
@@ -225,12 +219,11 @@ class _Column:
             given = (repeated, leaf.most_repeated, leaf.defined.address, leaf.most_defined)
             size += (entries // 8 + 1) * (leaf.most_repeated.bit_length() + leaf.most_defined.bit_length())
         if groups is None:
-            row = (*self._place(rows), self.width, 0, levels, *given, entries, 0, 0)
-            return _Page(row, size + _MORE, entries)
+            return _Page((*self._place(rows), self.width, 0, levels, *given, entries, 0, 0, _DATA_PAGE), size + _MORE)
         numbers = groups.numbers.part(8 * first, rows.length, 8)
         valid = 0 if rows.valid is None else rows.valid.address
         place = (_NUMBERS, numbers.address, rows.length, valid, 0, 0, groups.width, groups.above)
-        return _Page((*place, levels, *given, entries, 0, 0), size + _MORE + groups.width, entries, RLE_DICTIONARY)
+        return _Page((*place, levels, *given, entries, 0, 0, _DATA_PAGE), size + _MORE + groups.width)
 
     def _place(self, vector: Vector) -> tuple[int, ...]:
         """The start of a row: how values are stored, where they are."""
@@ -240,20 +233,12 @@ class _Column:
             return self.form, vector.values.address, vector.length, valid, 0, 0
         return self.form, vector.values.address, vector.length, valid, data.address, data.count
 
-    def statistics(self) -> bytes:
-        """Statistics {3: null_count, 5: max_value, 6: min_value}; the bounds where the type has an order that is of use."""
-        leaf, (bounded, least, greatest) = self.leaf, self.bounds
-        found = b"\x36" + zigzag(self.nulls if leaf.defined is None else leaf.entries - self.values.length)
-        if not bounded:
-            return found + b"\0"
-        if self.form == _STRINGS:
-            data = self.told.data
-            if data is None or max(least >> 32, greatest >> 32) > STATISTICS_BYTES:
-                return found + b"\0"
-            low, high = (data.part(view & 0xFFFFFFFF, view >> 32, 1).tobytes() for view in (least, greatest))
-        else:
-            low, high = (word.to_bytes(8, "little", signed=True)[: self.width] for word in (least, greatest))
-        return b"".join((found, b"\x28", varint(len(high)), high, b"\x18", varint(len(low)), low, b"\0"))
+    def told_of(self) -> tuple[int, ...]:
+        """What its row in the table of `frame_columns` tells of its values."""
+        leaf, data = self.leaf, self.told.data
+        nulls = self.nulls if leaf.defined is None else leaf.entries - self.values.length
+        place = (0, 0) if data is None else (data.address, data.count)
+        return leaf.entries, nulls, *self.bounds, self.form, self.width, *place, 0, 0
 
 
 def _survey(columns: Sequence[_Column]) -> None:
@@ -267,7 +252,7 @@ def _survey(columns: Sequence[_Column]) -> None:
     dropped = []
     for column, at in zip(columns, range(_BYTES, len(words), _SURVEY), strict=True):
         column.plain_bytes = words[at]
-        column.bounds = words[at + 1], words[at + 2], words[at + 3]
+        column.bounds = words[at + 1 : at + 4]
         if column.groups is not None and column.plain_bytes > DICTIONARY_BYTES:
             column.groups, column.told = None, column.values
             dropped.append(column)
@@ -275,11 +260,11 @@ def _survey(columns: Sequence[_Column]) -> None:
         _survey(dropped)
 
 
-_forms: dict[str, tuple[int, int]] = {}
+_forms: dict[str, tuple[int, int, int]] = {}
 
 
-def _form(kind: Type) -> tuple[int, int]:
-    """How kernels store values of a type, and the bytes of one, or 1."""
+def _form(kind: Type) -> tuple[int, int, int]:
+    """The format's type of values of a type, how kernels store them, and the bytes of one, or 1."""
     found = _forms.get(kind.name)
     if found is None:
         forms = {
@@ -290,7 +275,8 @@ def _form(kind: Type) -> tuple[int, int]:
             DOUBLE: (_DOUBLES, 8),
             BYTE_ARRAY: (_STRINGS, 1),
         }
-        found = _forms[kind.name] = forms.get(physical_type(kind)) or (_DECIMALS, decimal_bytes(kind))
+        physical = physical_type(kind)
+        found = _forms[kind.name] = physical, *(forms.get(physical) or (_DECIMALS, decimal_bytes(kind)))
     return found
 
 
@@ -305,42 +291,6 @@ def _in_milliseconds(values: Vector, path: tuple[str, ...]) -> Vector:
             "filter such rows, or declare another type"
         )
     return replace(values, values=out)
-
-
-def _add_page(chunk: ColumnChunk, page: _Page, body: memoryview, codec: pa.Codec | None) -> None:
-    """A page with its header into its chunk."""
-    size = len(body)
-    data: Any
-    if codec is None:
-        data = body
-    elif size <= RAW_BYTES and chunk.codec == _ZSTD:
-        data = raw_zstd(body)
-    else:
-        data = codec.compress(body)
-    # PageHeader {1: type, 2, 3: sizes, 5: DataPageHeader or 7: DictionaryPageHeader}; levels are RLE.
-    stored = len(data)
-    sizes, entries = zigzag(size) + b"\x15" + zigzag(stored), zigzag(page.entries)
-    if page.is_dictionary:
-        header = b"\x15\x04\x15" + sizes + b"\x4c\x15" + entries + b"\x15\0\0\0"
-    else:
-        header = b"\x15\0\x15" + sizes + b"\x2c\x15" + entries + b"\x15" + zigzag(page.encoding) + b"\x15\x06\x15\x06\0\0"
-    chunk.pieces += (header, data)
-    chunk.file_bytes += len(header) + stored
-    chunk.plain_bytes += len(header) + size
-    if page.is_dictionary:
-        chunk.data_at = chunk.file_bytes
-
-
-def raw_zstd(data: bytes | memoryview) -> bytes:
-    """A zstd frame (RFC 8878) of one block that is not compressed: 256 to 65,791 bytes, or fewer."""
-    return b"".join((_raw_head(len(data)), data))
-
-
-@lru_cache(RAW_BYTES + 1)
-def _raw_head(size: int) -> bytes:
-    """What such a frame begins with."""
-    head = bytes((0x20, size)) if size < 256 else b"\x60" + (size - 256).to_bytes(2, "little")
-    return b"\x28\xb5\x2f\xfd" + head + (size << 3 | 1).to_bytes(3, "little")
 
 
 @dataclass(frozen=True)

@@ -48,14 +48,15 @@ class ParquetFile:
                 leaves += leaves_of(name, column, nullable)
             else:
                 leaves.append(Leaf((name,), column, int(nullable), 0, column.length))
-        first, plain_bytes, told = self._size, 0, []
-        for chunk in encode_leaves(leaves, self.compression):
-            told.append(chunk.metadata(self._size))
-            self._pieces += chunk.pieces
-            self._size += chunk.file_bytes
-            plain_bytes += chunk.plain_bytes
-        self._leaves = len(told)
-        self._groups.append(row_group(told, rows, first, plain_bytes, self._size - first))
+        first, plain_bytes = self._size, 0
+        made = encode_leaves(leaves, self.compression, first)
+        for one in made:
+            self._pieces += one.pieces
+            self._size += one.file_bytes
+            plain_bytes += one.plain_bytes
+        self._leaves = len(leaves)
+        chunks = thrift.joined(thrift.STRUCT, len(leaves), b"".join([one.told for one in made]))
+        self._groups.append(row_group(chunks, rows, first, plain_bytes, self._size - first))
         self.rows += rows
 
     def body(self, metadata: Mapping[str, str]) -> pa.Buffer:

@@ -58,9 +58,13 @@ def text(value: str) -> Value:
 
 def sequence(kind: int, items: Sequence[Value]) -> Value:
     """A list of values of one type."""
-    count = len(items)
+    return joined(kind, len(items), b"".join([data for _, data in items]))
+
+
+def joined(kind: int, count: int, data: bytes) -> Value:
+    """A list of so many values of one type, by their bytes one behind the other."""
     head = bytes((count << 4 | kind,)) if count < 15 else bytes((0xF0 | kind,)) + varint(count)
-    return 9, head + b"".join(data for _, data in items)
+    return 9, head + data
 
 
 def struct(fields: Iterable[tuple[int, Value | None]]) -> Value:

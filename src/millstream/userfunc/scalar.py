@@ -73,7 +73,7 @@ def bound(one: UserFunction) -> Function:
 
 def errors_alone(vector: Vector) -> Vector:
     """The same with nulls valid, and rows in error as they are."""
-    if vector.valid is None or not has_errors(vector.valid):
+    if not has_errors(vector.valid):
         return Vector(vector.type, vector.length, vector.values)
     marked = allocate(vector.length, 1)
     kernels.replace_uint8(0, 1, vector.valid, marked)
