@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from millstream import seed
 from millstream.classes import dataclass
 from millstream.columns import Vector, as_bytes, filled_bytes, ones
 from millstream.errors import RunError
@@ -78,9 +79,9 @@ def group_bits(column: Vector) -> Groups:
     while True:
         slots, firsts = allocate(2 * most, 8), allocate(most, 8)
         if column.type.physical == "string":
-            count = kernels.group_string(column.data, values, valid, slots, firsts, ids)
+            count = kernels.group_string(column.data, values, valid, seed.SEED, slots, firsts, ids)
         else:
-            count = kernels.group_int64(values, valid, slots, firsts, ids)
+            count = kernels.group_int64(values, valid, seed.SEED, slots, firsts, ids)
         if count >= 0:
             return Groups(count, firsts.part(0, count, 8), ids)
         most *= 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from millstream import seed
 from millstream.columns import Vector, as_bytes
 from millstream.native.bind import kernels
 from millstream.native.memory import EMPTY, Memory, allocate, from_numbers
@@ -36,7 +37,7 @@ class Table:
         given = [_as_words(one) for one in ([columns] if isinstance(columns, Vector) else columns)]
         out, first = allocate(given[0].length, 8), given[0]
         if len(given) == 1 and first.type.physical != "string":
-            kernels.probe_int64(first.values, first.validity(), self._keys[0].values, self._slots, out)
+            kernels.probe_int64(first.values, first.validity(), self._keys[0].values, self._slots, seed.SEED, out)
         else:
             told, hashes, valid = _hashed(given)
             kernels.probe_rows(told, valid, hashes, self._told, self._slots, out)
@@ -82,7 +83,7 @@ def _hashed(keys: Sequence[Vector]) -> tuple[Memory, Memory, Memory]:
         )
     told, length = from_numbers("q", table), keys[0].length
     hashes, valid = allocate(length, 8), allocate(length, 1)
-    kernels.hash_rows(told, hashes, valid)
+    kernels.hash_rows(told, seed.SEED, hashes, valid)
     return told, hashes, valid
 
 

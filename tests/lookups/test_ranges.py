@@ -290,3 +290,9 @@ def test_ranges_that_cannot_be_are_refused(kind: str, known: Any, words: str) ->
 def test_ranges_that_make_no_sense(mistake: Any, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         mistake()
+
+
+def test_integers_beyond_ipv4_are_told() -> None:
+    table = pa.table({"a": pa.array([1 << 63], pa.uint64()), "b": pa.array([1 << 63], pa.uint64()), "v": [1]})
+    with pytest.raises(PlanError, match="no IP addresses"):
+        Pipeline({"ip": "int64"}).join(lookup(table, ip_range=("a", "b")), on="ip").plan()

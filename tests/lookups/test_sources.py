@@ -288,3 +288,17 @@ def test_lengths_of_time(given: Any, seconds: float, text: Any) -> None:
 def test_what_is_no_length_of_time(given: Any) -> None:
     with pytest.raises(PlanError, match="write a length of time"):
         seconds_of(given, "x")
+
+
+def test_an_integer_that_no_column_holds_is_told(tmp_path: Path, times: Times, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.json"
+    path.write_text('[{"code": "FR", "rate": 20}]')
+    pipeline = P.join(lookup(path, key="code", refresh="1h"), on="c")
+    before = rates(pipeline)
+    path.write_text('[{"code": "FR", "rate": 18446744073709551615}]')
+    times.pass_(3600)
+    with caplog.at_level(logging.WARNING, "millstream.lookups"):
+        assert rates(pipeline) == before
+    assert "cannot be read" in caplog.messages[0]
+    with pytest.raises(PlanError, match="cannot be read"):
+        P.join(lookup(path, key="code"), on="c").plan()

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from millstream.columns import open_array
 from millstream.errors import SinkError
 from millstream.sinks import pages
-from millstream.sinks.parquet import encode_batch
+from millstream.sinks.parquet import ParquetFile, encode_batch
 
 DRAW = random.Random(7)
 UTC = dt.UTC
@@ -257,3 +258,28 @@ def test_statistics_of_strings_up_to_their_limit():
     texts = ["a" * 256, "b", "c" * 256]
     found = file_of(pa.record_batch({"s": texts})).metadata.row_group(0).column(0).statistics
     assert (found.min, found.max) == (texts[0], texts[2])
+
+
+@pytest.mark.parametrize("count", [1025, 3000])
+def test_more_columns_than_are_remembered(count):
+    batch = pa.record_batch(
+        [pa.array([i, i + 1]) for i in range(count)], names=[f"column_number_{i:05d}" for i in range(count)]
+    )
+    assert file_of(batch).read().equals(pa.Table.from_batches([batch]))
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_page_that_its_header_cannot_tell_is_refused(monkeypatch, compression):
+    monkeypatch.setattr(pages, "_MOST_PAGE", 2000)
+    assert file_of(pa.record_batch({"l": [["a" * 100] * 15]}), compression)
+    with pytest.raises(SinkError, match="page of 2,"):
+        file_of(pa.record_batch({"l": [["a" * 100] * 25]}), compression)
+
+
+def test_a_file_keeps_no_more_memory_than_its_bytes():
+    batch = batch_of(10, 0.0)
+    columns = [open_array(column) for column in batch.columns]
+    for compression in ("zstd", "none"):
+        file = ParquetFile(batch.schema, compression)
+        file.add(columns, 10)
+        assert all(type(piece) is bytes for piece in file._pieces)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from millstream.columns import close, open_array
 from millstream.errors import PlanError
 from millstream.schema import STRING, TYPES, parse_type
-from millstream.sinks.partition import DEFAULT, check_columns, folder_value, partition
+from millstream.sinks.partition import DEFAULT, FOLDERS_BYTES, check_columns, folder_value, partition
 
 
 class Filed:
@@ -207,3 +207,14 @@ def test_partitions_that_cannot_be(by, message):
 
 def test_dates_are_those_of_datetime():
     assert folder_value(TYPES["date32"], (dt.date(2024, 2, 29) - dt.date(1970, 1, 1)).days) == "2024-02-29"
+
+
+def test_folders_that_are_too_long_together_are_told_with_their_last_column():
+    """Each can stand in a name, all of them in no key of S3's."""
+    columns = {name: ["x", "é" * 40, "y"] for name in ("a", "b", "c")} | {"n": [1, 2, 3]}
+    filed = Filed(pa.record_batch(columns), ["a", "b", "c"])
+    assert filed.bad == [(1, "c")]
+    columns["a"][1] = "é"
+    filed = Filed(pa.record_batch(columns), ["a", "b", "c"])
+    assert not filed.bad
+    assert max(len(part.folder) for part in filed.parts) < FOLDERS_BYTES

@@ -9,7 +9,7 @@ those of the machine that the snapshot was taken on, and Python's random numbers
 
 - Names of temporary files come from os.urandom, which is the machine's own.
 - The clock is read by each batch; nothing that was read of it is kept.
-- The seed of hashes of maps' keys stays. It is to be unknown to who sends records, and it is: each snapshot has its own.
+- The seed of hashes stays. It is to be unknown to who sends records, and it is: each snapshot has its own.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 
 import pyarrow as pa
 
+from millstream import seed
 from millstream.columns import close
 from millstream.decode.batch import OTHER, UNKNOWN_KEYS, BatchColumns, Decoded
 from millstream.decode.json_layout import COLUMN_WORDS, KEY_WORDS, VALID, VALUES, Layout
@@ -79,7 +79,7 @@ class JsonDecoder:
         self.fields = tuple(fields)
         self._layout = Layout(self.fields, unread)
         self._check_absent = int(any(one.default is not None or not one.nullable for one in self.fields))
-        self._seed = int.from_bytes(os.urandom(8), "little", signed=True) if self._layout.has_maps else 0
+        self._seed = seed.SEED if self._layout.has_maps else 0
         self._idle: list[_Keys] = []
         self._elements = [0.0] * self._layout.levels
 

@@ -1,12 +1,13 @@
 """Grouping rows by the values of columns, and digests of columns.
 
-A group is a dense id, 0 and up in the order of first appearance. Nulls make one group of their own.
+A group is a dense id, 0 and up in the order of first appearance. Nulls make one group of their own. With a secret seed nobody can make
+values that all look for the same slot.
 """
 
 from numba import int64
 
 from millstream.kernels.compare import same_bytes
-from millstream.kernels.hash import mix, quick_hash
+from millstream.kernels.hash import hash_bytes, mix, quick_hash
 from millstream.kernels.simd import shift_right
 from millstream.kernels.spec import I64, INT, U8, helper, inlined, kernel
 from millstream.kernels.table import bytes_at, words_at
@@ -16,7 +17,7 @@ _NULL = 0x5851F42D4C957F2D
 
 
 @kernel
-def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
+def group_int64(values: I64, valid: U8, seed: INT, slots: I64, firsts: I64, out: I64):
     """The group of each value. `firsts` gets each group's first row; `slots` is scratch, a power of two that is larger.
 
     Returns the count of groups, or -1 where there are more than `firsts` holds.
@@ -37,7 +38,7 @@ def group_int64(values: I64, valid: U8, slots: I64, firsts: I64, out: I64):
             out[i] = null_group
             continue
         value = values[i]
-        at = mix(value) & mask
+        at = mix(value ^ seed) & mask
         group = slots[at]
         while group >= 0 and values[firsts[group]] != value:
             at = (at + 1) & mask
@@ -61,7 +62,7 @@ def same_views(data, left, right):
 
 
 @kernel
-def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: I64):
+def group_string(data: U8, views: I64, valid: U8, seed: INT, slots: I64, firsts: I64, out: I64):
     """The group of each string; otherwise as `group_int64`."""
     mask = len(slots) - 1
     for i in range(len(slots)):
@@ -79,7 +80,7 @@ def group_string(data: U8, views: I64, valid: U8, slots: I64, firsts: I64, out: 
             out[i] = null_group
             continue
         view = views[i]
-        at = quick_hash(data, view & 0xFFFFFFFF, view >> 32) & mask
+        at = hash_bytes(data, view & 0xFFFFFFFF, view >> 32, seed) & mask
         group = slots[at]
         while group >= 0 and not same_views(data, views[firsts[group]], view):
             at = (at + 1) & mask

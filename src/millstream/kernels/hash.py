@@ -33,7 +33,7 @@ def hash_bytes(data, start, length, seed):
 
 @helper
 def quick_hash(data, start, length):
-    """As `hash_bytes`, for groups and digests, which nobody can be hurt by: one multiplication for eight bytes."""
+    """As `hash_bytes`, for digests, which no table is looked up by: one multiplication for eight bytes."""
     word = int64(length)
     i = 0
     while i + 8 <= length:

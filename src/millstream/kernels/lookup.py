@@ -4,14 +4,14 @@ A slot holds a row number in its low half and half of the row's hash in its high
 empty. The count of slots is a power of two. Every search ends after `len(slots)` steps at the latest, whatever the keys.
 
 Keys are hashed row by row, whatever their types, by kernels that take a table of addresses. A column of words is looked up by a kernel
-of its own, whose hashes are the same.
+of its own, whose hashes are the same. All start from a seed, which is to be secret: else keys can be made that all look for one slot.
 """
 
 from numba import int64
 
 from millstream.kernels.compare import same_bytes
 from millstream.kernels.hash import mix
-from millstream.kernels.simd import bits_of_double, load_word, shift_right
+from millstream.kernels.simd import bits_of_double, load_word
 from millstream.kernels.spec import F64, I64, INT, U8, helper, inlined, kernel
 from millstream.kernels.table import bytes_at, words_at
 
@@ -20,17 +20,15 @@ _IS_STRING, _VALUES, _COUNT, _VALID, _DATA, _DATA_BYTES = 0, 1, 2, 3, 4, 5
 _COLUMN = 6
 
 _ROW = 0xFFFFFFFF
-_FACTOR = -7046029254386353131  # 2^64 / golden ratio, odd
 
 
 @helper
 def hash_text(data, start, length, seed):
-    """A hash of some bytes: one multiplication for eight of them, the last of which may be taken twice."""
+    """A hash of some bytes, eight at a time, the last of which may be taken twice."""
     word = seed ^ int64(length)
     i = 0
     while i + 8 <= length:
-        word = (word ^ load_word(data, start + i)) * _FACTOR
-        word ^= shift_right(word, 32)
+        word = mix(word ^ load_word(data, start + i))
         i += 8
     if i < length:
         tail = int64(0)
@@ -39,8 +37,7 @@ def hash_text(data, start, length, seed):
         else:
             for at in range(length):
                 tail = tail << 8 | int64(data[start + at])
-        word = (word ^ tail) * _FACTOR
-        word ^= shift_right(word, 32)
+        word ^= tail
     return mix(word)
 
 
@@ -57,10 +54,10 @@ def is_alike(slot, word):
 
 
 @kernel
-def hash_rows(table: I64, hashes: I64, valid: U8):
+def hash_rows(table: I64, seed: INT, hashes: I64, valid: U8):
     """The hash of each row of keys. A row with a null in any column is not valid. Returns how many are."""
     for i in range(len(hashes)):
-        hashes[i] = 0
+        hashes[i] = seed
         valid[i] = 1
     for at in range(0, len(table), _COLUMN):
         values = words_at(table[at + _VALUES], table[at + _COUNT])
@@ -160,7 +157,7 @@ def find_among(words: I64, known: I64, out: U8):
 
 
 @kernel
-def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, out: I64):
+def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, seed: INT, out: I64):
     """As `probe_rows`, for one column of words."""
     mask = len(slots) - 1
     found = 0
@@ -168,7 +165,7 @@ def probe_int64(keys: I64, valid: U8, table: I64, slots: I64, out: I64):
         out[i] = -1
         if valid[i] != 1:
             continue
-        at = mix(keys[i]) & mask
+        at = mix(keys[i] ^ seed) & mask
         for _ in range(len(slots)):
             slot = slots[at]
             if slot == -1:

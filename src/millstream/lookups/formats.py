@@ -61,7 +61,7 @@ def parsed(one: Lookup, data: bytes, types: Mapping[str, pa.DataType], is_whole:
         return table if is_whole else _conformed(one, table, types)
     except pa.ArrowException as error:
         raise PlanError(f"{one.told} cannot be read: {_without_values(str(error))}") from None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise PlanError(f"{one.told} cannot be read: {error}") from None
 
 

@@ -114,7 +114,12 @@ def _addresses_as_told(column: pa.Array, what: str) -> pa.Array:
     own = from_arrow(column.type)
     if own is None or own.family not in ("string", "int"):
         raise PlanError(f"{what} is {own or column.type}; IP addresses are text, or of IPv4 integers")
-    return column if own.family == "string" else column.cast(pa.int64())
+    if own.family == "string":
+        return column
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        raise PlanError(f"{what} holds integers that are no IP addresses; write them as text, or as integers of IPv4") from None
 
 
 def _as(column: pa.Array, kind: Type, what: str) -> pa.Array:

@@ -328,6 +328,19 @@ _QUICK: dict[tuple[bool, ...], Callable[[Any, Any], Callable[..., int]]] = {
             )
         )
     ),
+    (_A, _A, _S, _A, _A, _A): lambda f, p: (
+        lambda a, b, s, c, d, e: f(
+            p(a.address, a.count, b.address, b.count, s, c.address, c.count, d.address, d.count, e.address, e.count)
+        )
+    ),
+    (_A, _A, _A, _S, _A, _A, _A): lambda f, p: (
+        lambda a, b, c, s, d, e, g: f(
+            p(
+                a.address, a.count, b.address, b.count, c.address, c.count, s,
+                d.address, d.count, e.address, e.count, g.address, g.count,
+            )
+        )
+    ),
     (_A, _A, _A, _S): lambda f, p: lambda a, b, c, s: f(p(a.address, a.count, b.address, b.count, c.address, c.count, s)),
     (_S, _A, _A): lambda f, p: lambda s, a, b: f(p(s, a.address, a.count, b.address, b.count)),
     (_A, _S, _A, _A): lambda f, p: lambda a, s, b, c: f(p(a.address, a.count, s, b.address, b.count, c.address, c.count)),

@@ -32,6 +32,7 @@ DICTIONARY_BYTES = 1 << 20
 """A larger dictionary is none."""
 BODIES_BYTES = 8 << 20
 """So many bytes of pages are in memory before they are compressed, or those of one column."""
+_MOST_PAGE = (1 << 31) - 1
 RAW_BYTES = 1024
 """A page that is not larger is put into its zstd frame as it is: what a compressor sets up takes longer than all the rest."""
 
@@ -92,7 +93,10 @@ def _column_head(physical: int, path: tuple[str, ...], codec: int, dictionary: b
 
 
 def encode_leaves(leaves: Sequence[Leaf], compression: str, offset: int) -> list[Framed]:
-    """Chunks, from byte `offset` of a file on. Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell."""
+    """Chunks, from byte `offset` of a file on.
+
+    Raises SinkError for a timestamp in seconds that is beyond what milliseconds can tell, and for a page of 2 GiB and more.
+    """
     columns = [_Column(leaf) for leaf in leaves]
     _survey(columns)
     made: list[Framed] = []
@@ -116,12 +120,12 @@ def _framed(chunks: Sequence[tuple[_Column, list[_Page]]], room: int, compressio
     codec = CODECS[compression]
     rows: list[int] = []
     table: list[int] = []
-    heads = 0
+    heads: list[Memory] = []  # the table has their addresses alone
     for column, pages in chunks:
         for page in pages:
             rows += page.row
         head = _column_head(column.physical, column.leaf.path, codec, column.groups is not None)
-        heads += head.count
+        heads.append(head)
         table += (len(pages), head.address, head.count, *column.told_of())
     table_of_pages, table_of_columns, bodies = from_numbers("q", rows), from_numbers("q", table), allocate(room + _MORE, 1)
     kernels.encode_pages(table_of_pages, bodies)
@@ -129,6 +133,8 @@ def _framed(chunks: Sequence[tuple[_Column, list[_Page]]], room: int, compressio
     sizes = words[_SIZE::_PAGE]
     raw = RAW_BYTES if codec == _ZSTD else -1
     made, between = len(sizes) * _HEADER + _MORE, dict[int, Any]()
+    if max(sizes) > _MOST_PAGE:
+        raise too_large(max(sizes))
     if max(sizes) > raw:
         compress = None if compression == "none" else pa.Codec(_CODEC_NAMES.get(compression, compression)).compress
         view = memoryview(bodies.buffer())
@@ -137,21 +143,32 @@ def _framed(chunks: Sequence[tuple[_Column, list[_Page]]], room: int, compressio
                 made += size
                 continue
             body = view[start : start + size]
-            between[number] = data = body if compress is None else compress(body)
+            between[number] = data = bytes(body) if compress is None else compress(body)
             sizes[number] = len(data)
+            if len(data) > _MOST_PAGE:
+                raise too_large(len(data))
     else:
         made += sum(sizes)
     stored, ends = from_numbers("q", sizes), allocate(len(sizes), 8)
-    out, told = allocate(made, 1), allocate(heads + len(chunks) * _METADATA + _MORE, 1)
+    out, told = allocate(made, 1), allocate(sum([one.count for one in heads]) + len(chunks) * _METADATA + _MORE, 1)
     size = kernels.frame_columns(table_of_columns, table_of_pages, bodies, stored, raw, offset, out, told, ends)
-    places, framed, first = ends.tolist(), memoryview(out.buffer()), 0
+    places, first = ends.tolist(), 0
+    framed = out.part(0, places[-1], 1).tobytes()  # a piece keeps no more memory than it has bytes
     pieces: list[Any] = []
     for number, data in between.items():
         pieces += (framed[first : places[number]], data)
         first = places[number]
-    pieces.append(framed[first : places[-1]])
+    pieces.append(framed[first:])
     found = table_of_columns.tolist()
     return Framed(pieces, told.part(0, size, 1).tobytes(), sum(found[_PLAIN_BYTES::_CHUNK]), sum(found[_FILE_BYTES::_CHUNK]))
+
+
+def too_large(size: int) -> SinkError:
+    """Why a page cannot be written: its header tells its size in 32 bits."""
+    return SinkError(
+        f"a column of a Parquet file would have a page of {size:,} bytes, which the format cannot tell; make the batch or the chunks "
+        "smaller: many rows hold long texts or lists, perhaps the same ones after explode or a join"
+    )
 
 
 class _Page:

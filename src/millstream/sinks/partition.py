@@ -20,6 +20,8 @@ from millstream.schema import INT64, Type, from_arrow
 DEFAULT = "__HIVE_DEFAULT_PARTITION__"
 """The folder value that stands for null, as Hive names it."""
 NAME_BYTES = 255
+FOLDERS_BYTES = 512
+"""So long are all folders of a row together at most: a key of S3's has 1,024 bytes, with the prefix before and the object's name behind."""
 """The longest folder name that file systems take."""
 
 _EPOCH = datetime(1970, 1, 1)
@@ -141,10 +143,7 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
         combined = both(groups, own, rows)
         at_left, at_right = (take(Vector(INT64, rows, one.ids), combined.firsts).values.tolist() for one in (groups, own))
         culprit = [culprit[left] if names[left] is None else schema.names[i] for left in at_left]
-        names = [
-            None if names[left] is None or folders[right] is None else f"{names[left]}/{folders[right]}"
-            for left, right in zip(at_left, at_right, strict=True)
-        ]
+        names = [_joined(names[left], folders[right]) for left, right in zip(at_left, at_right, strict=True)]
         groups = combined
     assert groups is not None
     order, ends = in_order(groups.ids, groups.count)
@@ -165,6 +164,12 @@ def partition(schema: pa.Schema, columns: Sequence[Vector], rows: int, by: Seque
 def _of(schema: pa.Schema, kept: tuple[int, ...]) -> pa.Schema:
     """Some fields of a schema: the same object each time, by which files know it again."""
     return pa.schema([schema.field(i) for i in kept])
+
+
+def _joined(folders: str | None, folder: str | None) -> str | None:
+    if folders is None or folder is None or len(folders) + len(folder) >= FOLDERS_BYTES:
+        return None
+    return f"{folders}/{folder}"
 
 
 def _folder(key: str, value: str | None) -> str | None:
