@@ -325,8 +325,8 @@ def _open_nested(array: pa.Array, kind: Type) -> Vector:
     return Vector(kind, length, values, valid, None, tuple(open_array(child) for child in children))
 
 
-VIEWED = (1 << 32) - 1
-"""The most bytes that views can point into."""
+VIEWED = (1 << 31) - 1
+"""The most bytes that views of what is made here point into: a length has 31 bits, and one text may be all of it."""
 
 
 def room_for_text(size: int, most: int = VIEWED) -> Memory:

@@ -56,7 +56,7 @@ def _encoded(batch: pa.RecordBatch, before: bytes, after: bytes) -> bytes:
 
 
 def texts(vector: Vector) -> Texts:
-    """A column of any type as JSON. Raises RunError where what is inside its lists and structs is over 4 GiB of text."""
+    """A column of any type as JSON. Raises RunError where what is inside its lists and structs is over 2 GiB of text."""
     kind = vector.type
     match kind.family:
         case "string":

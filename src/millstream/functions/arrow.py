@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from millstream.columns import Vector, close, open_array
-from millstream.errors import PlanError
+from millstream.columns import Vector, close, open_array, too_much_text
+from millstream.errors import PlanError, RunError
 from millstream.functions.function import Call
 
 
@@ -15,9 +15,34 @@ def by_arrow(call: Call, name: str, *columns: Vector, **options: Any) -> Vector:
     """What a function of pyarrow.compute gives for columns, null where the call's arguments are not valid."""
     import pyarrow.compute
 
-    arrays = [close(Vector(one.type, one.length, one.values, call.valid, one.data)) for one in columns]
-    made = getattr(pyarrow.compute, name)(*arrays, **options)
-    return open_array(made)
+    arrays = [_closed(call, one) for one in columns]
+    try:
+        return open_array(getattr(pyarrow.compute, name)(*arrays, **options))
+    except pa.ArrowException as error:
+        raise _refused(name, error) from None
+
+
+def extracted(call: Call, column: Vector, pattern: str) -> Vector:
+    """What the one named group of a regular expression matches in each text; null where nothing does, or the group took no part."""
+    import pyarrow.compute as pc
+
+    array = _closed(call, column)
+    try:
+        found, places = pc.extract_regex(array, pattern), pc.extract_regex_span(array, pattern)
+        return open_array(pc.if_else(pc.is_valid(pc.struct_field(places, [0])), pc.struct_field(found, [0]), None))
+    except pa.ArrowException as error:
+        raise _refused("extract_regex", error) from None
+
+
+def _closed(call: Call, column: Vector) -> pa.Array:
+    return close(Vector(column.type, column.length, column.values, call.valid, column.data))
+
+
+def _refused(name: str, error: pa.ArrowException) -> RunError:
+    """Arrow's word on a column, without its values."""
+    if isinstance(error, pa.ArrowCapacityError):
+        return too_much_text()
+    return RunError(f"pyarrow.compute.{name} cannot be done for a batch: {type(error).__name__}")
 
 
 def check_pattern(method: str, pattern: str) -> None:

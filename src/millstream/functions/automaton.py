@@ -31,7 +31,8 @@ _WORD = _DIGITS | frozenset(range(65, 91)) | frozenset(range(97, 123)) | {95}
 _CLASSES = {"d": _DIGITS, "w": _WORD, "s": frozenset(b"\t\n\f\r ")}
 _CONTROLS = {"t": 9, "n": 10, "f": 12, "r": 13}
 _ASCII = frozenset(range(128))
-_COUNT = re.compile(r"\{(\d+)(?:(,)(\d*))?\}", re.ASCII)
+_COUNT = re.compile(r"\{(0|[1-9]\d*)(?:(,)((?:0|[1-9]\d*)?))?\}", re.ASCII)
+"""With a zero before it RE2 takes it for text."""
 _BEYOND = (
     ((0xC2, 0xDF), (0x80, 0xBF)),
     ((0xE0, 0xEF), (0x80, 0xBF), (0x80, 0xBF)),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millstream.classes import replace
-from millstream.columns import Vector, filled_bytes, int128_words, room_for_text
+from millstream.columns import Vector, filled_bytes, int128_words, ones, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.constants import TICKS
@@ -84,9 +84,9 @@ def _between(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
         values = call.numbers()
         kernels.convert_uint8_int64(source.values, values)
         return widened(Vector(INT64, call.length, values), new).values
-    if new.family == "float":
-        return _narrow_float(call, widened(source, FLOAT64).values if old.family != "float" else source.values, new)
     code = int(Code.OUT_OF_RANGE) if strict else 0
+    if new.family == "float":
+        return _to_float(call, source, old, new, code)
     values = source.values
     if old.family == "float":
         values = call.numbers()
@@ -135,7 +135,7 @@ def _decimal(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
 
 def _from_digits(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
     """Floats to decimals by the digits that they are written in; NaN and infinities, which have none, do not fit."""
-    before = call.valid
+    before, call.valid = call.valid, None if call.valid is None else _without_errors(call.valid)
     scaled = _from_text(call, as_text(source, json=True), new, strict=True)
     assert call.valid is not None
     status = call.bytes()
@@ -143,7 +143,16 @@ def _from_digits(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
     if not strict:
         kernels.forgive_errors(before or filled_bytes(1, call.length), status)
     call.valid = status
+    call.also(before)
     return scaled
+
+
+def _without_errors(valid: Memory) -> Memory:
+    """Validity in which what is in error is null."""
+    out = filled_bytes(1, valid.count)
+    kernels.merge_validity(valid, out, out)
+    kernels.forgive_errors(ones(valid.count), out)
+    return out
 
 
 def _decoded(call: Call, source: Vector, strict: bool) -> Vector:
@@ -154,11 +163,15 @@ def _decoded(call: Call, source: Vector, strict: bool) -> Vector:
     return replace(source, type=STRING)
 
 
-def _narrow_float(call: Call, values: Memory, new: Type) -> Memory:
+def _to_float(call: Call, source: Vector, old: Type, new: Type, code: int) -> Memory:
+    """Floats and integers to the nearest float of a type; a number that float32 does not reach does not fit."""
     if new.bits == 64:
-        return values
+        return source.values if old.family == "float" else widened(source, FLOAT64).values
     out = call.numbers()
-    kernels.round_float32(values, out)
+    if old.family == "float":
+        call.fault(kernels.round_float32, source.values, code, out=out)
+    else:  # not by way of float64: that would round twice
+        kernels.convert_int64_float32(source.values, int(old.physical == "uint64"), out)
     return out
 
 

@@ -143,7 +143,7 @@ def _clip(call: Call) -> Vector:
                 outside = both
         test = Vector(BOOL, call.length, outside, merged_validity((source, bound), call.length))
         made = _with_errors(choose(test, bound, made), bound)
-    return _with_errors(made, source)
+    return _with_errors(made, source, low, high)
 
 
 def _null_if_signature(operands: Sequence[Operand], options: Mapping[str, Any]) -> Signature:

@@ -98,7 +98,9 @@ def fits(literal: Operand, kind: Type) -> bool:
     if kind.family == "int":
         return literal.type.family == "int" and kind.range[0] <= value <= kind.range[1]
     if kind.family == "float":
-        return literal.type.is_numeric and (kind.bits == 64 or math.isinf(single(value)) == math.isinf(value))
+        if not literal.type.is_numeric or kind.bits == 64:
+            return literal.type.is_numeric
+        return single(value) == value if literal.type.family == "int" else math.isinf(single(value)) == math.isinf(value)
     if kind.is_temporal and literal.type.family == "string":
         return time_type(value, kind) == kind
     if kind.family in ("time", "duration") and literal.type.family == "string":

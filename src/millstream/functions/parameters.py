@@ -14,6 +14,7 @@ from millstream.errors import UsageError
 REQUIRED: Any = ("required",)
 """The default of a parameter that has none."""
 
+_MOST = 1 << 61
 _WORDS = {"None": None, "True": True, "False": False}
 _PLAIN: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 _CALLED = {"str": "a plain string", "int": "a whole number", "float": "a number", "bool": "True or False"}
@@ -105,3 +106,19 @@ def _check(called: str, one: Parameter, value: Any) -> None:
     if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
         found = f"`{value}`" if hasattr(value, "output_name") else type(value).__name__
         raise UsageError(f"{called}: {one.name} is {_CALLED[kind]}, known when the pipeline is described; found {found}")
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise UsageError(
+            f"{called}: {one.name} is a number of {value.bit_length()} bits, beyond what any column holds; write a smaller one"
+        )
+    if isinstance(value, str) and not _is_text(value):
+        raise UsageError(
+            f"{called}: {one.name} holds half of a surrogate pair, which no text holds; write the character itself"
+        )
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

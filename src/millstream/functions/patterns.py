@@ -12,7 +12,7 @@ from typing import Any
 
 from millstream.columns import Vector
 from millstream.errors import PlanError
-from millstream.functions.arrow import by_arrow, check_pattern
+from millstream.functions.arrow import by_arrow, check_pattern, extracted
 from millstream.functions.automaton import automaton
 from millstream.functions.function import Call, Columns, Example, Function, Operand, Signature
 from millstream.functions.pieces import Signer
@@ -24,6 +24,8 @@ from millstream.native.memory import Memory, constant_bytes
 from millstream.schema import BOOL, TYPES, Type
 
 _INT = TYPES["uint32"]
+_MOST_GROUPS = 9
+"""A replacement names them by one digit."""
 _REFERENCE = re.compile(r"\$(\$|\{(\w*)\}|(\w+))|\\", re.ASCII)
 
 
@@ -39,8 +41,15 @@ def _searching(method: str, result: Type | None = None, *, empty: bool = True) -
         if not literal:
             if automaton(pattern) is None:
                 check_pattern(method, pattern)
-            if "value" in options:
+            if options.get("n") == 1:
+                check_pattern(method, _first_alone(pattern, options["value"])[0])
+            elif "value" in options:
                 _in_re2(method, pattern, options["value"])
+            if options.get("n", 1) > 1 and _looks_around(pattern):
+                raise PlanError(
+                    f"{method}: n is {options['n']}, and {pattern!r} asks what stands around a match (^, $, \\b, \\B, \\A or \\z), which "
+                    "is known for the first match and for all; write n=1, or replace_all"
+                )
             if "group_index" in options:
                 _groups(method, pattern, options["group_index"])
         return signature
@@ -48,7 +57,7 @@ def _searching(method: str, result: Type | None = None, *, empty: bool = True) -
     return signature
 
 
-def _in_re2(method: str, pattern: str, value: str) -> str:
+def _in_re2(method: str, pattern: str, value: str, most: int = _MOST_GROUPS) -> str:
     """A replacement with Polars' references, `$1` and `${1}`, as RE2 has them. Raises PlanError for other names, and missing groups."""
     count = _count_groups(pattern)
 
@@ -58,14 +67,36 @@ def _in_re2(method: str, pattern: str, value: str) -> str:
         if match[1] == "$":
             return "$"
         name = match[2] if match[3] is None else match[3]
-        if not name.isdigit() or int(name) > min(count, 9):
+        if not name.isdigit() or int(name) > min(count, most):
             raise PlanError(
-                f"{method}: {match[0]} in {value!r} names no group of {pattern!r}, which has {count}; write $1 to $9, ${{1}} before a "
-                "letter or digit, and $$ for a $"
+                f"{method}: {match[0]} in {value!r} names no group of {pattern!r}, which has {count}; write $1 to ${most}, ${{1}} before "
+                "a letter or digit, and $$ for a $"
             )
         return f"\\{name}"
 
     return _REFERENCE.sub(said, value)
+
+
+def _first_alone(pattern: str, value: str) -> tuple[str, str]:
+    """An expression and its replacement by which the first match alone is replaced, where all that match are.
+
+    Arrow's own way to do so many and no more takes a match out of its text and searches again in it alone: what stands around it is lost.
+    The first two groups are what is before the match, and the match. Raises PlanError for groups that have no number then.
+    """
+    changed = re.sub(
+        r"\\([0-9\\])",
+        lambda match: match[0] if match[1] == "\\" else f"\\{int(match[1]) + 2}",
+        _in_re2(".str.replace", pattern, value, _MOST_GROUPS - 2),
+    )
+    ending = r"\E" if pattern.rfind(r"\Q") > pattern.rfind(r"\E") else ""
+    return rf"\A((?s:.*?))((?:{pattern}{ending}))", rf"\1{changed}"
+
+
+def _looks_around(pattern: str) -> bool:
+    """Does an expression ask what stands before or behind a place: ^, $, \\b, \\B, \\A, \\z?"""
+    plain = re.sub(r"\\Q.*?(?:\\E|$)", "", pattern, flags=re.DOTALL)
+    plain = re.sub(r"\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", "", plain, flags=re.DOTALL)
+    return re.search(r"(?:^|[^\\])(?:\\\\)*(?:[\^$]|\\[bBAz])", plain) is not None
 
 
 def _marks(pattern: str) -> list[int]:
@@ -152,7 +183,12 @@ def _count(call: Call) -> Memory:
         out = call.numbers()
         kernels.count_string(source.data, source.values, constant_bytes(call.options["pattern"].encode()), out)
         return out
-    return by_arrow(call, "count_substring_regex", source, pattern=call.options["pattern"]).values
+    # Arrow's own counting begins anew behind each match, as if a text began there: a byte more for each match counts them.
+    pattern = call.options["pattern"]
+    marked = by_arrow(call, "replace_substring_regex", source, pattern=pattern, replacement=r"\0x")
+    out = call.numbers()
+    kernels.count_longer(source.values, marked.values, call.valid or source.validity(), out)
+    return out
 
 
 def _find(call: Call) -> Memory:
@@ -170,7 +206,11 @@ def _replace(call: Call, most: int) -> Vector:
     (source,) = call.arguments
     pattern, value = call.options["pattern"], call.options["value"]
     if not call.options["literal"]:
-        value = _in_re2(".str.replace", pattern, value)
+        if most == 1:
+            pattern, value = _first_alone(pattern, value)
+            most = -1
+        else:
+            value = _in_re2(".str.replace", pattern, value)
         more = {} if most < 0 else {"max_replacements": most}
         return by_arrow(call, "replace_substring_regex", source, pattern=pattern, replacement=value, **more)
     needle, other = constant_bytes(pattern.encode()), constant_bytes(value.encode())
@@ -191,8 +231,7 @@ def _replace_all(call: Call) -> Vector:
 
 
 def _extract(call: Call) -> Vector:
-    pattern = _groups(".str.extract", call.options["pattern"], call.options["group_index"])
-    (found,) = by_arrow(call, "extract_regex", call.arguments[0], pattern=pattern).children
+    found = extracted(call, call.arguments[0], _groups(".str.extract", call.options["pattern"], call.options["group_index"]))
     call.also(found.valid)
     return found
 
@@ -225,7 +264,7 @@ FUNCTIONS = (
             Example('s.str.count_matches("[0-9]+")', _S, [2, 0, None]),
             Example('s.str.count_matches("2", literal=True)', _S, [2, 0, None]),
         ),
-        ("count_string", "pyarrow.compute.count_substring_regex"),
+        ("count_string", "count_longer", "pyarrow.compute.replace_substring_regex"),
         _PATTERN,
     ),
     Function(
@@ -277,7 +316,7 @@ FUNCTIONS = (
             Example('s.str.extract("([a-z])-([0-9]+)", 2)', _S, ["1", None, None]),
             Example('s.str.extract("[0-9]{2}", 0)', _S, ["22", None, None]),
         ),
-        ("pyarrow.compute.extract_regex",),
+        ("pyarrow.compute.extract_regex", "pyarrow.compute.extract_regex_span"),
         "pattern: str, group_index: int = 1",
     ),
 )

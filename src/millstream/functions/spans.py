@@ -67,12 +67,15 @@ def _offset_by(call: Call) -> Memory:
 
 
 def _moved(call: Call, values: Memory, by: int) -> Memory:
-    if not -(1 << 63) <= by < 1 << 63:
-        by = (1 << 63) - 1 if by > 0 else -(1 << 63)  # beyond what any row can take
-    shift, out = call.numbers(), call.numbers()
-    kernels.fill_int64(by, shift)
-    call.fault(kernels.add_int64, values, shift, out=out)
-    return out
+    for _ in range(3):  # after so many of the most that is added at once no row has room left
+        part = max(-(1 << 63), min(by, (1 << 63) - 1))
+        shift, out = call.numbers(), call.numbers()
+        kernels.fill_int64(part, shift)
+        call.fault(kernels.add_int64, values, shift, out=out)
+        values, by = out, by - part
+        if not by:
+            break
+    return values
 
 
 _MICROS = {

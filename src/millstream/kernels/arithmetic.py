@@ -279,10 +279,24 @@ def convert_uint8_int64(source: U8, out: I64):
 
 
 @kernel
-def round_float32(source: F64, out: F64):
-    """The nearest float32 of each, still as float64; infinite beyond its range."""
+def round_float32(source: F64, code: INT, valid: U8, out: F64):
+    """The nearest float32 of each, still as float64; a finite number that it does not reach gets the code."""
+    faults = 0
     for i in range(len(out)):
-        out[i] = float64(float32(source[i]))
+        value = source[i]
+        single = float64(float32(value))
+        out[i] = single
+        if (single - single != 0.0) & (value - value == 0.0) & (valid[i] == 1):
+            valid[i] = code
+            faults += 1
+    return faults
+
+
+@kernel
+def convert_int64_float32(source: I64, unsigned: INT, out: F64):
+    """The nearest float32 of each integer, as float64."""
+    for i in range(len(out)):
+        out[i] = float64(float32(uint64(source[i]))) if unsigned == 1 else float64(float32(source[i]))
     return len(out)
 
 

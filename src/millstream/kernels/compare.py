@@ -171,7 +171,7 @@ def compare_scaled(coarse: I64, fine: I64, factor: INT, out: I64):
     """-1, 0 or 1: how `coarse` of `factor` ticks each compares with `fine` ticks, without overflow."""
     for i in range(len(out)):
         whole = fine[i] // factor
-        rest = fine[i] - whole * factor
+        rest = fine[i] % factor
         if coarse[i] == whole:
             out[i] = -1 if rest > 0 else 0
         else:

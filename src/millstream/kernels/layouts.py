@@ -176,10 +176,10 @@ def read_layout(data, p, end, steps, ticks):
             return BAD_TIME, int64(0)
         days = days_from_civil(year, int64(1), int64(1)) + of_year - 1
     seconds = epoch if known else days * 86400 + hour * 3600 + minute * 60 + second
-    seconds -= shift
-    if ticks == 0:
+    if ticks == 0:  # the date that is written, wherever it is
         days = seconds // 86400
         return (0 if -2147483648 <= days <= 2147483647 else OUT_OF_RANGE), days
+    seconds -= shift
     if ticks == 1_000_000_000:
         if not fits_nanoseconds(seconds, nanos):
             return OUT_OF_RANGE, int64(0)

@@ -108,6 +108,14 @@ def view_lengths(views: I64, out: I64):
 
 
 @kernel
+def count_longer(before: I64, after: I64, valid: U8, out: I64):
+    """How many bytes longer each string is than another."""
+    for i in range(len(out)):
+        out[i] = (after[i] >> 32) - (before[i] >> 32) if valid[i] == 1 else int64(0)
+    return len(out)
+
+
+@kernel
 def count_string(data: U8, views: I64, needle: U8, out: I64):
     """How often a needle, which is not empty, is in each string; no two share a byte."""
     size = len(needle)
