@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from millstream.columns import close
+from millstream.decode import json as json_decoder
 from millstream.decode.json import JsonDecoder, decode_json
 from millstream.decode.payloads import Payloads
 from millstream.schema import Column, Schema
@@ -319,3 +320,33 @@ def test_any_record_beside_the_reference() -> None:
     for _ in range(1500):
         data = draw_nested(draw)
         assert judge_nested(data) is None, data
+
+
+def test_a_long_list_makes_no_room_in_later_batches_that_their_text_cannot_fill() -> None:
+    decoder = JsonDecoder(tuple(Schema({"a": "list<int64>"}).values()))
+    long = b'{"a":[' + b",".join([b"1"] * 400_000) + b"]}"
+    for records in ([long], [b'{"a":[1]}'] * 5000, [b'{"a":[1]}'] * 5000):
+        payloads = Payloads.of_records(records)
+        begun = json_decoder._Batch(decoder, payloads, json_decoder._Keys(decoder._layout))
+        assert begun.out.count < 64 * payloads.size + (4 << 20)
+        assert decoder.decode(payloads).length == len(records)
+
+
+@pytest.mark.parametrize("before", [[], [b'{"a":{"v":1}}'], [b'{"b":{"v":1}}']])
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (b'{"a":5,"a":{}}', None),
+        (b'{"b":5,"b":{}}', None),
+        (b'{"a":5,"b":{},"b":{}}', "BAD_TYPE"),
+        (b'{"a":5,"a":{"v":2}}', None),
+    ],
+)
+def test_what_an_alias_becomes_does_not_depend_on_the_record_before(
+    before: list[bytes], record: bytes, code: str | None
+) -> None:
+    schema = {"x": Column("int64", path="a.v", aliases=("b.v",))}
+    batch, rejects = decode_json([*before, record], schema)
+    assert rejects["code"].to_pylist() == ([] if code is None else [code])
+    if code is None:
+        assert batch["x"].to_pylist()[len(before) :] == [2 if b"2" in record else None]

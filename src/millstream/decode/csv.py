@@ -44,8 +44,8 @@ _KEPT_HEADERS = 64
 class _Cells:
     """What the cells under one header are.
 
-    columns: of each cell the index of its field, or -1. absent: fields that no cell is for. unknown: headers that no field reads.
-    wrong: why no row can be read, or None.
+    columns: of each cell the index of its field, or below 0 where no field wants it: so many cells from there on.
+    absent: fields that no cell is for. unknown: headers that no field reads. wrong: why no row can be read, or None.
     """
 
     columns: Memory
@@ -111,7 +111,7 @@ class CsvDecoder:
             names = given
         else:
             index = {one.name: i for i, one in enumerate(self.fields)}
-            return _Cells(from_numbers("q", [index.get(one.name, -1) for one in self.schema]), (), ())
+            return _Cells(_told([index.get(one.name, -1) for one in self.schema]), (), ())
         wanted = {_header_of(path): i for i, one in enumerate(self.fields) for path in one.paths}
         known = {_header_of(path) for one in self.schema for path in one.paths}
         columns = [wanted.get(name, -1) for name in names]
@@ -120,7 +120,16 @@ class CsvDecoder:
         absent = tuple(i for i in range(len(self.fields)) if i not in last)
         unknown = tuple(name for name in names if name not in known)
         wrong = _NO_COLUMN if known.isdisjoint(names) else None
-        return _Cells(from_numbers("q", columns), absent, unknown, wrong)
+        return _Cells(_told(columns), absent, unknown, wrong)
+
+
+def _told(columns: Sequence[int]) -> Memory:
+    """`_Cells.columns`: a row that is short of cells is not to take as long as its header is wide."""
+    told, step = list(columns), 0
+    for at in reversed(range(len(told))):
+        step = 0 if told[at] >= 0 else step - 1
+        told[at] = step or told[at]
+    return from_numbers("q", told)
 
 
 class _Batch(BatchColumns):

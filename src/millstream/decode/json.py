@@ -106,7 +106,8 @@ class _Batch(BatchColumns):
         longest = kernels.longest_span(payloads.starts, payloads.ends)
         self.text = allocate(2 * (longest + PADDING), 1)
         spare = min(longest // 2, _AHEAD) + 64
-        rooms = [count, *(int(each * count) + spare for each in decoder._elements[1:])]
+        most = payloads.size // 2  # an element has two bytes or more, whatever the batch before was like
+        rooms = [count, *(min(int(each * count), most) + spare for each in decoder._elements[1:])]
         super().__init__(decoder.fields, layout.columns, layout.words, rooms, payloads.size + 2 * longest + PADDING)
         state = [0] * _STATE
         state[_HEAP] = self.heap

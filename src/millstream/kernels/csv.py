@@ -50,9 +50,14 @@ def settle_absent_cells(row, cell, cells, absent, columns, out):
     for i in range(len(absent)):
         if not default_row(row, absent[i] * COLUMN, columns, out):
             return int64(MISSING), absent[i]
-    for i in range(cell, len(cells)):
-        if cells[i] >= 0 and not default_row(row, cells[i] * COLUMN, columns, out):
+    i = cell
+    while i < len(cells):
+        if cells[i] < 0:  # so many from here on are not wanted
+            i -= cells[i]
+            continue
+        if not default_row(row, cells[i] * COLUMN, columns, out):
             return int64(MISSING), cells[i]
+        i += 1
     return int64(0), int64(-1)
 
 
@@ -140,9 +145,9 @@ def decode_csv(
 ):  # fmt: skip
     """Records given[starts[i]:ends[i]] from `begin` to before `stop` on to rows of `columns`, whose values and validity lie in `out`.
 
-    cells: the column of each cell, or -1; absent: columns that no cell is for; tokens: see `is_null`; dialect: see `csv_scan`. text: room
-    for the longest record and 64 bytes four times, that much is state[SPARE]. The rest, and what is returned, as in `decode_json`; a reject
-    BAD_CSV has in place of a column what is wrong, negative and one less.
+    cells: the column of each cell, or minus how many from there on nobody wants; absent: columns that no cell is for;
+    tokens: see `is_null`; dialect: see `csv_scan`. text: room for the longest record and 64 bytes four times, that much is state[SPARE].
+    The rest, and what is returned, as in `decode_json`; a reject BAD_CSV has in place of a column what is wrong, negative and one less.
     """
     for r in range(begin, stop):
         size = ends[r] - starts[r]

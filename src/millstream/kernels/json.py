@@ -115,6 +115,7 @@ def refuse_node(text, p, record, row, node, depth, keys, nodes, columns, words, 
         if column >= 0 and column < state[FIELDS] and is_inside(keys[e * KEY + KEY_NODE], node, nodes):
             if columns[column * COLUMN + SEEN] != record + 1:  # at another of its paths
                 refuse_column(column, BAD_TYPE, p, record, columns)
+                columns[column * COLUMN + NODE] = keys[e * KEY + KEY_NODE]
     state[REFUSED] = 1
     return skip_value(text, p, depth, words)
 
