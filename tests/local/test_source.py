@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.decode.chunks import read_chunks
-from millstream.decode.compression import FileSource
+from millstream.decode.compression import BytesSource, FileSource
 from millstream.errors import SourceError, UsageError
 from millstream.local.source import find_files
 
@@ -33,6 +33,14 @@ def read(path, **options):
         payloads += [chunk.payloads.payload(i) for i in range(chunk.payloads.count)]
         faults += [(fault.code.name, fault.payload) for fault in chunk.faults]
     return payloads, faults
+
+
+def chunks(data, name="in.ndjson", **options):
+    """The chunks of a file in memory: start, records, and code and message of each fault."""
+    return [
+        (one.start, [one.payload(i) for i in range(one.records)], [(fault.code.name, fault.message) for fault in one.faults])
+        for one in read_chunks(BytesSource(data, name), **options)
+    ]
 
 
 def values(payloads):
@@ -181,3 +189,13 @@ def test_a_name_that_cannot_be_looked_at(tmp_path):
     (tmp_path / "loop.json").symlink_to("loop.json")
     with pytest.raises(UsageError, match="not found"):
         find_files([tmp_path / "loop.json"])
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"])
+def test_a_chunk_that_starts_like_a_byte_order_mark_is_text(mark):
+    data = b'{"n":1}\n' * 4 + mark + b"\n" + b'{"n":2}\n' * 8
+    whole = chunks(data, chunk_bytes=32)
+    assert [fault for _, _, faults in whole for fault in faults] == []
+    for i, (start, records, _) in enumerate(whole):
+        assert chunks(data, chunk_bytes=32, start=start) == whole[i:]
+        assert (i == 1) == (records[0] == mark)
