@@ -199,3 +199,15 @@ def test_a_chunk_that_starts_like_a_byte_order_mark_is_text(mark):
     for i, (start, records, _) in enumerate(whole):
         assert chunks(data, chunk_bytes=32, start=start) == whole[i:]
         assert (i == 1) == (records[0] == mark)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("blanks", [b"", b"\n", b"\n" * 4, b" \r\n \r\n", b"\n" * 50, b" \n" * (1 << 19) + b"\n" * 9])
+def test_a_chunk_of_a_file_that_begins_with_blanks_is_the_same_from_its_start(mark, blanks):
+    lines = [b'{"n":%d}' % i for i in range(40)]
+    data = mark + blanks + b"\n".join(lines)
+    whole = chunks(data, "in.json", chunk_bytes=64)
+    assert [one for _, records, _ in whole for one in records] == lines
+    for i, (start, _, _) in enumerate(whole):
+        assert chunks(data, "in.json", chunk_bytes=64, start=start) == whole[i:]
+        assert data[start.offset :].startswith(whole[i][1][0]) or not i

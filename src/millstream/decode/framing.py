@@ -58,7 +58,8 @@ class Piece:
 
 
 class Text:
-    """A stream of text that can be looked at before it is read. A byte order mark at its start is left out; `begin` is past it.
+    """A stream of text that can be looked at before it is read. A byte order mark at its start is left out; `begin` is past it
+    and past blanks that were skipped.
 
     begins: whether the stream is at the start of a file, where alone a mark is one.
     """
@@ -87,6 +88,7 @@ class Text:
     def skip_blanks(self) -> None:
         """Leave out blanks, however many."""
         while not self._head.lstrip(_BLANKS):
+            self.begin += len(self._head)
             self._head = b""
             if not self.peek(LOOKED_AT):
                 return
