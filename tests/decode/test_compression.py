@@ -109,6 +109,26 @@ def test_a_corrupt_stream_keeps_what_was_whole(tmp_path, codec):
         assert found[: max(0, int(share * len(DATA)))] == DATA[: max(0, int(share * len(DATA)))]
 
 
+@pytest.mark.parametrize("codec", ["gzip", "gzip by isal"], indirect=True)
+@pytest.mark.parametrize("size", [100, 5000, 1 << 18])
+@pytest.mark.parametrize("behind", [0, 1, 1000, 40_000])
+def test_no_more_than_was_asked_comes_before_a_fault(tmp_path, codec, size, behind):
+    begin = 1 << 18
+    text = (DATA * 2)[: begin + behind]
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    path = write(tmp_path, packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) + b"\x07" * 40)
+    with open_stream(FileSource(path), codec) as stream:
+        view = memoryview(bytearray(begin - 50))
+        found = [bytes(view[: Text(stream, begins=False).fill(view)])]
+        view = memoryview(bytearray(size))
+        while count := stream.readinto(view):
+            found.append(bytes(view[:count]))
+        assert stream.fault is not None
+        assert b"".join(found) == text[: len(b"".join(found))]
+        assert len(text) - len(b"".join(found)) <= 1
+    assert read(path, codec, size, max_bytes=begin - 60) == (text[: begin - 60], "TOO_LARGE")
+
+
 def test_isal_and_zlib_agree_on_what_is_corrupt(tmp_path, monkeypatch):
     pytest.importorskip("isal", reason="NOT TESTED: the extra `fast` is not installed")
     packed = gzip.compress(DATA[:50_000])

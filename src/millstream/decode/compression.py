@@ -26,7 +26,7 @@ MAX_RATIO = 500
 
 _BLOCK = 1 << 18
 _SMALL = 1 << 12
-_CUT_SHORT = "the compressed stream is corrupt or cut short here; what was whole before it is kept"
+_BROKEN = Code.BAD_COMPRESSION, "the compressed stream is corrupt or cut short here; what was whole before it is kept"
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -127,8 +127,14 @@ class Stream:
         except _FAULTS as error:
             if isinstance(error, OSError) and error.errno:
                 raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
-            self.fault = Code.BAD_COMPRESSION, _CUT_SHORT
-            data = self._salvaged()
+            if self._compression == "bzip2":  # a broken block is scrambled from its start
+                self.fault = _BROKEN
+                return b""
+            self._source.close()
+            self._source = _Salvage(_opened(self._from, self._compression, careful=True), self._place)
+            return self.read(size)
+        if isinstance(self._source, _Salvage) and self._source.ended:
+            self.fault = _BROKEN
         self._place += len(data)
         if self._place > self._limit:
             self.fault = Code.TOO_LARGE, f"more than {self._limit:,} bytes come out of it; what follows is not read"
@@ -147,24 +153,6 @@ class Stream:
             raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
         self._place += count
         return count
-
-    def _salvaged(self) -> bytes:
-        """What the call that failed kept to itself: read again up to where it started, then byte by byte."""
-        pieces: list[bytes] = []
-        if self._compression == "bzip2":  # a broken block is scrambled from its start
-            return b""
-        source = _opened(self._from, self._compression, careful=True)
-        try:
-            left = self._place
-            while left and (data := source.read(min(left, _BLOCK))):
-                left -= len(data)
-            while data := source.read(1):
-                pieces.append(data)
-        except _FAULTS:
-            pass
-        finally:
-            source.close()
-        return b"".join(pieces)
 
     def __enter__(self) -> Stream:
         return self
@@ -220,6 +208,33 @@ def _decompressor(compression: str, careful: bool) -> Callable[[], Any]:
         except ImportError:
             pass
     return lambda: zlib.decompressobj(wbits=bits)
+
+
+class _Salvage:
+    """What a call that failed kept to itself: the stream read again by `source` up to where that call started, then byte by byte.
+
+    ended: it broke here too, or nothing is left.
+    """
+
+    def __init__(self, source: Any, place: int) -> None:
+        self.source, self.left = source, place
+        self.ended = False
+
+    def read(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            while self.left and (data := self.source.read(min(self.left, _BLOCK))):
+                self.left -= len(data)
+            while len(pieces) < size and (data := self.source.read(1)):
+                pieces.append(data)
+        except _FAULTS as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+        self.ended = len(pieces) < size
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        self.source.close()
 
 
 class _Members:
