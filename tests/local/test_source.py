@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from millstream.decode.chunks import read_chunks
 from millstream.decode.compression import BytesSource, FileSource
+from millstream.decode.dialect import Dialect
 from millstream.errors import SourceError, UsageError
 from millstream.local.source import find_files
 
@@ -211,3 +212,14 @@ def test_a_chunk_of_a_file_that_begins_with_blanks_is_the_same_from_its_start(ma
     for i, (start, _, _) in enumerate(whole):
         assert chunks(data, "in.json", chunk_bytes=64, start=start) == whole[i:]
         assert data[start.offset :].startswith(whole[i][1][0]) or not i
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize("most", [31, 32, 33, 50, 64, 90, 96, 97])
+def test_a_limit_on_the_text_counts_what_is_before_the_chunk_where_reading_goes_on(form, most):
+    settings = {"form": form, "dialect": Dialect() if form == "csv" else None, "chunk_bytes": 32, "max_bytes": most}
+    data = b'{"n":1}\n' * 12
+    whole = chunks(data, **settings)
+    assert [code for _, _, faults in whole for code, _ in faults] == (["TOO_LARGE"] if most < len(data) else [])
+    for i, (start, _, _) in enumerate(whole):
+        assert chunks(data, **settings, start=start) == whole[i:]

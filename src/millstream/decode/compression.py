@@ -108,12 +108,15 @@ class Rest:
 
 
 class Stream:
-    """The decompressed bytes of a source. `fault` is set once there is one: code and message; no more bytes come."""
+    """The decompressed bytes of a source. `fault` is set once there is one: code and message; no more bytes come.
 
-    def __init__(self, source: Source, compression: str, limit: int) -> None:
+    limit: how many bytes there may be, with the `before` that came before those of the source.
+    """
+
+    def __init__(self, source: Source, compression: str, limit: int, before: int = 0) -> None:
         self.fault: tuple[Code, str] | None = None
         self._from, self._compression, self._limit = source, compression, limit
-        self._place = 0
+        self._place = before
         self._source = _opened(source, compression)
         self.is_plain = compression == "none"
 
@@ -125,8 +128,8 @@ class Stream:
         try:
             data: bytes = self._source.read(size)
         except _FAULTS as error:
-            if isinstance(error, OSError) and error.errno:
-                raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
+            if isinstance(error, OSError) and (error.errno or self.is_plain):
+                raise SourceError(f"cannot read {self._from.name}: {error.strerror or error}") from None
             if self._compression == "bzip2":  # a broken block is scrambled from its start
                 self.fault = _BROKEN
                 return b""
@@ -167,10 +170,11 @@ def told_by_magic(start: bytes) -> str:
 
 
 def open_stream(
-    source: Source, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO
+    source: Source, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO, before: int = 0
 ) -> Stream:
     """Open a source; `auto` goes by its first bytes. Of a compressed one at most `max_bytes` are read, and not more than
-    `max_ratio` times its size where that is over 256 MiB. Raises SourceError if it cannot be read.
+    `max_ratio` times its size where that is over 256 MiB. Of a plain one that goes on where `before` bytes were read, these count
+    towards `max_bytes`. Raises SourceError if it cannot be read.
     """
     try:
         size = source.size
@@ -180,7 +184,7 @@ def open_stream(
     except OSError as error:
         raise SourceError(f"cannot read {source.name}: {error.strerror}") from None
     limit = (1 << 62) if compression == "none" else max(FREE_BYTES, max_ratio * size)
-    return Stream(source, compression, limit if max_bytes is None else min(limit, max_bytes))
+    return Stream(source, compression, limit if max_bytes is None else min(limit, max_bytes), before)
 
 
 def _opened(source: Source, compression: str, careful: bool = False) -> Any:
