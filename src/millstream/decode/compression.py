@@ -229,6 +229,8 @@ class _Salvage:
         try:
             while self.left and (data := self.source.read(min(self.left, _BLOCK))):
                 self.left -= len(data)
+            if isinstance(self.source, _Members):
+                self.source.most = 1
             while len(pieces) < size and (data := self.source.read(1)):
                 pieces.append(data)
         except _FAULTS as error:
@@ -242,10 +244,14 @@ class _Salvage:
 
 
 class _Members:
-    """Compressed streams one after another; zeros between and after them are padding."""
+    """Compressed streams one after another; zeros between and after them are padding.
+
+    most: how much of the input one call is given. By single bytes nothing is lost to a checksum that is wrong: zlib looks at it, and
+    raises, in the call that makes the last bytes, if it has all of it.
+    """
 
     def __init__(self, file: BinaryIO, make: Callable[[], Any], block: int) -> None:
-        self.file, self.make, self.block = file, make, block
+        self.file, self.make, self.block, self.most = file, make, block, block
         self.member: Any = None
         self.rest = b""
 
@@ -261,7 +267,7 @@ class _Members:
                 self.member = self.make()
             piece = self._some(size)
             if self.member.eof:
-                self.rest = self.member.unused_data
+                self.rest = self.member.unused_data + self.rest
                 self.member = None
             if piece:
                 return piece
@@ -269,7 +275,10 @@ class _Members:
     def _some(self, size: int) -> bytes:
         """Some bytes of this member; none if it wants more input than there was, or has ended."""
         waits = getattr(self.member, "needs_input", None)  # bz2 keeps what it has not used, zlib gives it back
-        data = b"" if waits is False else self.rest or self.file.read(self.block)
+        data = b""
+        if waits is not False:
+            given = self.rest or self.file.read(self.block)
+            data, self.rest = given[: self.most], given[self.most :]
         try:
             piece: bytes = self.member.decompress(data, size)
         except MemoryError:
@@ -278,7 +287,8 @@ class _Members:
             raise EOFError from error
         if not (data or piece or waits is False or self.member.eof):
             raise EOFError
-        self.rest = b"" if waits is not None else self.member.unconsumed_tail
+        if waits is None:
+            self.rest = self.member.unconsumed_tail + self.rest
         return piece
 
     def close(self) -> None:
