@@ -109,6 +109,39 @@ def test_a_corrupt_stream_keeps_what_was_whole(tmp_path, codec):
         assert found[: max(0, int(share * len(DATA)))] == DATA[: max(0, int(share * len(DATA)))]
 
 
+@pytest.mark.parametrize("codec", ["gzip", "gzip by isal"], indirect=True)
+@pytest.mark.parametrize("size", [100, 5000, 1 << 18])
+@pytest.mark.parametrize("behind", [0, 1, 1000, 40_000])
+def test_all_comes_before_a_fault_and_no_more_at_once_than_was_asked(tmp_path, codec, size, behind):
+    begin = 1 << 18
+    text = (DATA * 2)[: begin + behind]
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    path = write(tmp_path, packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) + b"\x07" * 40)
+    with open_stream(FileSource(path), codec) as stream:
+        view = memoryview(bytearray(begin - 50))
+        found = [bytes(view[: Text(stream, begins=False).fill(view)])]
+        view = memoryview(bytearray(size))
+        while count := stream.readinto(view):
+            found.append(bytes(view[:count]))
+        assert stream.fault is not None
+        assert b"".join(found) == text
+    assert read(path, codec, size, max_bytes=begin - 60) == (text[: begin - 60], "TOO_LARGE")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zlib", "gzip by isal", "zlib by isal"], indirect=True)
+@pytest.mark.parametrize("lines", [1, 3, 5000, 20_000])
+def test_a_wrong_checksum_takes_nothing_from_the_text_before_it(tmp_path, codec, lines):
+    text = b"".join(DATA.splitlines(keepends=True)[:lines])
+    packed = PACK[codec](text)
+    for before in (b"", PACK[codec](b"1\n") + bytes(5)):
+        for at in range(-8 if codec == "gzip" else -4, 0):
+            torn = bytearray(before + packed)
+            torn[at] ^= 1
+            whole = text if not before else b"1\n" + text
+            for size in (100, 1 << 18):
+                assert read(write(tmp_path, bytes(torn) + PACK[codec](b"2\n")), codec, size) == (whole, "BAD_COMPRESSION")
+
+
 def test_isal_and_zlib_agree_on_what_is_corrupt(tmp_path, monkeypatch):
     pytest.importorskip("isal", reason="NOT TESTED: the extra `fast` is not installed")
     packed = gzip.compress(DATA[:50_000])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.decode.chunks import read_chunks
-from millstream.decode.compression import FileSource
+from millstream.decode.compression import BytesSource, FileSource
+from millstream.decode.dialect import Dialect
 from millstream.errors import SourceError, UsageError
 from millstream.local.source import find_files
 
@@ -33,6 +34,14 @@ def read(path, **options):
         payloads += [chunk.payloads.payload(i) for i in range(chunk.payloads.count)]
         faults += [(fault.code.name, fault.payload) for fault in chunk.faults]
     return payloads, faults
+
+
+def chunks(data, name="in.ndjson", **options):
+    """The chunks of a file in memory: start, records, and code and message of each fault."""
+    return [
+        (one.start, [one.payload(i) for i in range(one.records)], [(fault.code.name, fault.message) for fault in one.faults])
+        for one in read_chunks(BytesSource(data, name), **options)
+    ]
 
 
 def values(payloads):
@@ -181,3 +190,36 @@ def test_a_name_that_cannot_be_looked_at(tmp_path):
     (tmp_path / "loop.json").symlink_to("loop.json")
     with pytest.raises(UsageError, match="not found"):
         find_files([tmp_path / "loop.json"])
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"])
+def test_a_chunk_that_starts_like_a_byte_order_mark_is_text(mark):
+    data = b'{"n":1}\n' * 4 + mark + b"\n" + b'{"n":2}\n' * 8
+    whole = chunks(data, chunk_bytes=32)
+    assert [fault for _, _, faults in whole for fault in faults] == []
+    for i, (start, records, _) in enumerate(whole):
+        assert chunks(data, chunk_bytes=32, start=start) == whole[i:]
+        assert (i == 1) == (records[0] == mark)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("blanks", [b"", b"\n", b"\n" * 4, b" \r\n \r\n", b"\n" * 50, b" \n" * (1 << 19) + b"\n" * 9])
+def test_a_chunk_of_a_file_that_begins_with_blanks_is_the_same_from_its_start(mark, blanks):
+    lines = [b'{"n":%d}' % i for i in range(40)]
+    data = mark + blanks + b"\n".join(lines)
+    whole = chunks(data, "in.json", chunk_bytes=64)
+    assert [one for _, records, _ in whole for one in records] == lines
+    for i, (start, _, _) in enumerate(whole):
+        assert chunks(data, "in.json", chunk_bytes=64, start=start) == whole[i:]
+        assert data[start.offset :].startswith(whole[i][1][0]) or not i
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize("most", [31, 32, 33, 50, 64, 90, 96, 97])
+def test_a_limit_on_the_text_counts_what_is_before_the_chunk_where_reading_goes_on(form, most):
+    settings = {"form": form, "dialect": Dialect() if form == "csv" else None, "chunk_bytes": 32, "max_bytes": most}
+    data = b'{"n":1}\n' * 12
+    whole = chunks(data, **settings)
+    assert [code for _, _, faults in whole for code, _ in faults] == (["TOO_LARGE"] if most < len(data) else [])
+    for i, (start, _, _) in enumerate(whole):
+        assert chunks(data, **settings, start=start) == whole[i:]

@@ -143,7 +143,7 @@ def read_chunks(
         elif dialect.header is True:
             header = _header(source, dialect, max_record_bytes)
         source, compression, at = Rest(source, start.offset), "none", start
-    with open_stream(source, compression, max_bytes=max_bytes, max_ratio=max_ratio) as stream:
+    with open_stream(source, compression, max_bytes=max_bytes, max_ratio=max_ratio, before=at.offset) as stream:
         text = Text(stream, begins=not at.offset)
         taken = 0
         for piece in frame(text, form, chunk_bytes, max_record_bytes, dialect, header):

@@ -26,7 +26,7 @@ MAX_RATIO = 500
 
 _BLOCK = 1 << 18
 _SMALL = 1 << 12
-_CUT_SHORT = "the compressed stream is corrupt or cut short here; what was whole before it is kept"
+_BROKEN = Code.BAD_COMPRESSION, "the compressed stream is corrupt or cut short here; what was whole before it is kept"
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -108,12 +108,15 @@ class Rest:
 
 
 class Stream:
-    """The decompressed bytes of a source. `fault` is set once there is one: code and message; no more bytes come."""
+    """The decompressed bytes of a source. `fault` is set once there is one: code and message; no more bytes come.
 
-    def __init__(self, source: Source, compression: str, limit: int) -> None:
+    limit: how many bytes there may be, with the `before` that came before those of the source.
+    """
+
+    def __init__(self, source: Source, compression: str, limit: int, before: int = 0) -> None:
         self.fault: tuple[Code, str] | None = None
         self._from, self._compression, self._limit = source, compression, limit
-        self._place = 0
+        self._place = before
         self._source = _opened(source, compression)
         self.is_plain = compression == "none"
 
@@ -125,10 +128,16 @@ class Stream:
         try:
             data: bytes = self._source.read(size)
         except _FAULTS as error:
-            if isinstance(error, OSError) and error.errno:
-                raise SourceError(f"cannot read {self._from.name}: {error.strerror}") from None
-            self.fault = Code.BAD_COMPRESSION, _CUT_SHORT
-            data = self._salvaged()
+            if isinstance(error, OSError) and (error.errno or self.is_plain):
+                raise SourceError(f"cannot read {self._from.name}: {error.strerror or error}") from None
+            if self._compression == "bzip2":  # a broken block is scrambled from its start
+                self.fault = _BROKEN
+                return b""
+            self._source.close()
+            self._source = _Salvage(_opened(self._from, self._compression, careful=True), self._place)
+            return self.read(size)
+        if isinstance(self._source, _Salvage) and self._source.ended:
+            self.fault = _BROKEN
         self._place += len(data)
         if self._place > self._limit:
             self.fault = Code.TOO_LARGE, f"more than {self._limit:,} bytes come out of it; what follows is not read"
@@ -148,24 +157,6 @@ class Stream:
         self._place += count
         return count
 
-    def _salvaged(self) -> bytes:
-        """What the call that failed kept to itself: read again up to where it started, then byte by byte."""
-        pieces: list[bytes] = []
-        if self._compression == "bzip2":  # a broken block is scrambled from its start
-            return b""
-        source = _opened(self._from, self._compression, careful=True)
-        try:
-            left = self._place
-            while left and (data := source.read(min(left, _BLOCK))):
-                left -= len(data)
-            while data := source.read(1):
-                pieces.append(data)
-        except _FAULTS:
-            pass
-        finally:
-            source.close()
-        return b"".join(pieces)
-
     def __enter__(self) -> Stream:
         return self
 
@@ -179,10 +170,11 @@ def told_by_magic(start: bytes) -> str:
 
 
 def open_stream(
-    source: Source, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO
+    source: Source, compression: str = "auto", *, max_bytes: int | None = None, max_ratio: int = MAX_RATIO, before: int = 0
 ) -> Stream:
     """Open a source; `auto` goes by its first bytes. Of a compressed one at most `max_bytes` are read, and not more than
-    `max_ratio` times its size where that is over 256 MiB. Raises SourceError if it cannot be read.
+    `max_ratio` times its size where that is over 256 MiB. Of a plain one that goes on where `before` bytes were read, these count
+    towards `max_bytes`. Raises SourceError if it cannot be read.
     """
     try:
         size = source.size
@@ -192,7 +184,7 @@ def open_stream(
     except OSError as error:
         raise SourceError(f"cannot read {source.name}: {error.strerror}") from None
     limit = (1 << 62) if compression == "none" else max(FREE_BYTES, max_ratio * size)
-    return Stream(source, compression, limit if max_bytes is None else min(limit, max_bytes))
+    return Stream(source, compression, limit if max_bytes is None else min(limit, max_bytes), before)
 
 
 def _opened(source: Source, compression: str, careful: bool = False) -> Any:
@@ -222,11 +214,44 @@ def _decompressor(compression: str, careful: bool) -> Callable[[], Any]:
     return lambda: zlib.decompressobj(wbits=bits)
 
 
+class _Salvage:
+    """What a call that failed kept to itself: the stream read again by `source` up to where that call started, then byte by byte.
+
+    ended: it broke here too, or nothing is left.
+    """
+
+    def __init__(self, source: Any, place: int) -> None:
+        self.source, self.left = source, place
+        self.ended = False
+
+    def read(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            while self.left and (data := self.source.read(min(self.left, _BLOCK))):
+                self.left -= len(data)
+            if isinstance(self.source, _Members):
+                self.source.most = 1
+            while len(pieces) < size and (data := self.source.read(1)):
+                pieces.append(data)
+        except _FAULTS as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+        self.ended = len(pieces) < size
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        self.source.close()
+
+
 class _Members:
-    """Compressed streams one after another; zeros between and after them are padding."""
+    """Compressed streams one after another; zeros between and after them are padding.
+
+    most: how much of the input one call is given. By single bytes nothing is lost to a checksum that is wrong: zlib looks at it, and
+    raises, in the call that makes the last bytes, if it has all of it.
+    """
 
     def __init__(self, file: BinaryIO, make: Callable[[], Any], block: int) -> None:
-        self.file, self.make, self.block = file, make, block
+        self.file, self.make, self.block, self.most = file, make, block, block
         self.member: Any = None
         self.rest = b""
 
@@ -242,7 +267,7 @@ class _Members:
                 self.member = self.make()
             piece = self._some(size)
             if self.member.eof:
-                self.rest = self.member.unused_data
+                self.rest = self.member.unused_data + self.rest
                 self.member = None
             if piece:
                 return piece
@@ -250,7 +275,10 @@ class _Members:
     def _some(self, size: int) -> bytes:
         """Some bytes of this member; none if it wants more input than there was, or has ended."""
         waits = getattr(self.member, "needs_input", None)  # bz2 keeps what it has not used, zlib gives it back
-        data = b"" if waits is False else self.rest or self.file.read(self.block)
+        data = b""
+        if waits is not False:
+            given = self.rest or self.file.read(self.block)
+            data, self.rest = given[: self.most], given[self.most :]
         try:
             piece: bytes = self.member.decompress(data, size)
         except MemoryError:
@@ -259,7 +287,8 @@ class _Members:
             raise EOFError from error
         if not (data or piece or waits is False or self.member.eof):
             raise EOFError
-        self.rest = b"" if waits is not None else self.member.unconsumed_tail
+        if waits is None:
+            self.rest = self.member.unconsumed_tail + self.rest
         return piece
 
     def close(self) -> None:

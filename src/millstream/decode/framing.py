@@ -29,6 +29,7 @@ LOOKED_AT = 1 << 20
 
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = b"\xff\xfe", b"\xfe\xff"
 
 # Places in the state of kernels/frame.py, and phases of an array.
 _PHASE, _START, _LAST, _AT = 0, 4, 5, 7
@@ -57,13 +58,18 @@ class Piece:
 
 
 class Text:
-    """A stream of text that can be looked at before it is read. A byte order mark at its start is left out; `begin` is past it."""
+    """A stream of text that can be looked at before it is read. A byte order mark at its start is left out; `begin` is past it
+    and past blanks that were skipped.
+
+    begins: whether the stream is at the start of a file, where alone a mark is one.
+    """
 
     def __init__(self, stream: Stream, begins: bool = True) -> None:
         self.stream = stream
         self.taken = self.begin = 0
         self._head = b""
-        if begins and self.peek(3).startswith(_BOM):
+        self.is_utf16 = begins and self.peek(3)[:2] in _UTF16_BOMS
+        if begins and self._head.startswith(_BOM):
             self.begin, self._head = 3, self._head[3:]
 
     @property
@@ -82,6 +88,7 @@ class Text:
     def skip_blanks(self) -> None:
         """Leave out blanks, however many."""
         while not self._head.lstrip(_BLANKS):
+            self.begin += len(self._head)
             self._head = b""
             if not self.peek(LOOKED_AT):
                 return
@@ -109,9 +116,8 @@ def frame(
 
     dialect: of CSV; header: its first record, where the text begins behind it.
     """
-    head = text.peek(4)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        yield Piece(no_payloads(), [Fault(Code.BAD_UTF8, "the file is UTF-16 text; save it as UTF-8", head)])
+    if text.is_utf16:
+        yield Piece(no_payloads(), [Fault(Code.BAD_UTF8, "the file is UTF-16 text; save it as UTF-8", text.peek(4))])
         return
     if form == "json":
         text.skip_blanks()
