@@ -296,6 +296,25 @@ def test_what_would_trigger_itself_is_refused(bucket):
     assert ids(bucket) == []
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+@pytest.mark.parametrize("key", ["out/x.json", "bad/x.json"])
+def test_of_a_queue_only_the_message_that_would_trigger_itself_comes_again(bucket, key, fifo, capsys):
+    one, other = (json.dumps(events.s3(put(bucket, name, lines_of(1, i)))) for i, name in ((7, key), (8, "in/x.json")))
+    bodies = ('{"id":1}', one, '{"id":2}', other)
+    event = events.sqs_fifo(*zip("abcd", bodies, strict=True)) if fifo else events.sqs(*bodies)
+    assert handler_for(bucket, sqs_handler)(event) == {"batchItemFailures": [{"itemIdentifier": events.message_id(1)}]}
+    assert ids(bucket) == [1, 2, 8]
+    (warning,) = [line["message"] for line in logged(capsys) if line["level"] == "WARNING"]
+    assert warning.startswith(f"message {events.message_id(1)} must come again: ")
+    assert "each object would trigger the next" in warning
+
+
+@pytest.mark.parametrize("make", [s3_handler, sqs_handler])
+def test_a_queue_of_nothing_but_such_messages_fails_whole(bucket, make):
+    with pytest.raises(RunError, match=r"the whole batch must come again: .*each object would trigger the next"):
+        handler_for(bucket, make)(events.s3_by_sqs(put(bucket, "out/x.json", lines_of(1))))
+
+
 def test_a_pattern_chooses(bucket, monkeypatch):
     monkeypatch.setenv("MILLSTREAM_FILE_PATTERN", "*.ndjson")
     handler = handler_for(bucket)

@@ -217,7 +217,7 @@ class _Batch:
         try:
             for one in objects:
                 runner.land(one)
-        except RunError as error:
+        except (RunError, UsageError) as error:
             self.fail([position], str(error))
             self._warn(position, error)
 
