@@ -213,6 +213,30 @@ def test_what_is_no_subscription_is_one_reject(text):
     assert payload == text
 
 
+def test_what_log_events_share_may_not_grow_without_bound():
+    """A payload of some kilobytes: gigabytes, were its owner put before each event."""
+    text = b'{"messageType":"DATA_MESSAGE","owner":"%b","logGroup":"g","logStream":"s","logEvents":[%b]}' % (
+        b"x" * (1 << 20),
+        b",".join([b'{"a":1}'] * 20_000),
+    )
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        assert read(b"{}", gzip.compress(text), b"{}") == [(0, 0, b"{}"), (1, 0, ("TOO_LARGE", text[:4096])), (2, 0, b"{}")]
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 64 << 20
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_what_log_events_share_may_be_as_long_as_a_payload_unpacked(count):
+    shared = b'{"owner":"o","logGroup":"/a/group","logStream":"2018/12/17/stream"'
+    text = b'{"messageType":"DATA_MESSAGE",%b,"logEvents":[%b]}' % (shared[1:], b",".join([b'{"a":1}'] * count))
+    whole, most = gzip.compress(text), count * (len(shared) + 2)
+    assert read(whole, max_bytes=most) == [(0, i, shared + b',"a":1}') for i in range(count)]
+    assert read(whole, max_bytes=most - 1) == [(0, 0, ("TOO_LARGE", text[:4096]))]
+
+
 @pytest.mark.parametrize(("pack", "settings"), [(bytes, {"format": "ndjson"}), (gzip.compress, {})])
 def test_many_small_payloads_take_little_memory(pack, settings):
     """Each comes out into a buffer that is made for megabytes."""

@@ -349,10 +349,11 @@ def _take(
     compression = settings.get("compression", "auto") if compressed else "none"
     source = BytesSource(payload)
     count = 0
-    with open_stream(source, compression, max_bytes=settings.get("max_bytes", UNPACKED_BYTES), **limits) as stream:
+    max_bytes = settings.get("max_bytes", UNPACKED_BYTES)
+    with open_stream(source, compression, max_bytes=max_bytes, **limits) as stream:
         text = Text(stream)
         if compressed and form == "auto" and text.peek(len(SUBSCRIPTION)).startswith(SUBSCRIPTION):
-            return _take_log_events(unpacked, text, faults)
+            return _take_log_events(unpacked, text, max_bytes, faults)
         if form == "auto":
             form = "array" if not compressed else "json"
         for piece in frame(text, form, _PIECE, settings.get("max_record_bytes", RECORD_BYTES), unpacked.dialect):
@@ -367,14 +368,14 @@ def _take_piece(unpacked: _Unpacked, piece: Piece, faults: list[tuple[Code, str]
     return count + unpacked.add_faults(piece.faults, faults)
 
 
-def _take_log_events(unpacked: _Unpacked, text: Text, faults: list[tuple[Code, str]]) -> int:
+def _take_log_events(unpacked: _Unpacked, text: Text, max_bytes: int, faults: list[tuple[Code, str]]) -> int:
     pieces = []
     while data := text.stream.read(_PIECE):
         pieces.append(data)
     whole = text.peek(0) + b"".join(pieces)
     if text.fault is not None:
         return unpacked.add_faults([Fault(*text.fault, whole[:4096])], faults)
-    found = log_events(whole)
+    found = log_events(whole, max_bytes)
     if isinstance(found, Fault):
         return unpacked.add_faults([found], faults)
     return unpacked.add(found.text, found.size, found.starts, found.ends) if found.count else 0
