@@ -14,6 +14,7 @@ import pytest
 from millstream.decode import records as room
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import records_of
+from millstream.pipeline import Pipeline
 from tests.aws import events
 
 KPL = json.loads((Path(__file__).parent.parent / "aws/data/kpl/real_kpl_records.json").read_text())
@@ -108,6 +109,40 @@ def test_a_corrupt_aggregate_is_rejected_whole(what, aggregate):
         (1, 0, ("BAD_AGGREGATE", aggregate)),
         (2, 0, b"{}"),
     ]
+
+
+NESTED = events.kpl_aggregate([b"{}"])
+TABLE = b"a,b\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize("header", [True, False, ["a", "b"]])
+@pytest.mark.parametrize(
+    "inside", [[NESTED], [NESTED, TABLE], [TABLE, NESTED], [NESTED, gzip.compress(TABLE), NESTED, TABLE, NESTED + b",7"]]
+)
+def test_an_aggregate_within_an_aggregate_is_rejected_in_its_place(inside, header):
+    settings = {"format": "csv", "header": header}
+    table = TABLE.splitlines()[header is True :]
+    wanted = []
+    for one in inside:
+        wanted += table if TABLE in (one, one[:2] == b"\x1f\x8b" and gzip.decompress(one)) else [("BAD_AGGREGATE", one)]
+    assert read(TABLE, events.kpl_aggregate(inside), TABLE, **settings) == [
+        *((0, i, one) for i, one in enumerate(table)),
+        *((1, i, one) for i, one in enumerate(wanted)),
+        *((2, i, one) for i, one in enumerate(table)),
+    ]
+    pipeline = Pipeline({"a": "string", "b": "string"}, name="t", input=settings)
+    found = taken(events.kpl_aggregate(inside), **pipeline.input)
+    outcome = pipeline.run(found.good()[0])
+    assert outcome.batch.num_rows == outcome.counts["delivered"] == found.count - len(found.faults)
+    assert [one.position for one in found.rejects()] == [i for i, one in enumerate(wanted) if isinstance(one, tuple)]
+
+
+@pytest.mark.parametrize("form", ["auto", "ndjson", "concatenated"])
+def test_of_json_an_aggregate_within_an_aggregate_is_no_record(form):
+    pipeline = Pipeline({"a": "int64"}, name="t", input={"format": form})
+    payloads, _ = taken(events.kpl_aggregate([NESTED, b'{"a":1}']), **pipeline.input).good()
+    outcome = pipeline.run(payloads)
+    assert (outcome.batch.to_pylist(), [one["code"] for one in outcome.rejects.to_pylist()]) == ([{"a": 1}], ["BAD_JSON"])
 
 
 def test_fields_that_are_new_to_an_aggregate_are_skipped():

@@ -38,6 +38,7 @@ _PIECE = 4 << 20
 _SMALL = 1 << 16
 _BROKEN = (Code.BAD_VALUE, "the data is not base64")
 _BAD_AGGREGATE = (Code.BAD_AGGREGATE, "the aggregate of the Kinesis Producer Library is corrupt")
+_NESTED = (Code.BAD_AGGREGATE, "the aggregate of the Kinesis Producer Library is in another one")
 
 
 @dataclass
@@ -310,6 +311,7 @@ def _unpack(
         return deliveries
     kinds = told.tolist()
     if unpacked.dialect is not None:
+        _refuse_nested(items, kinds, faults)
         kinds = _split_plain(items, unpacked, kinds, unpacked.dialect)
         if not others:
             return deliveries
@@ -327,6 +329,17 @@ def _unpack(
     items.text, found = unpacked.placed(items.text, size)
     items.spread(counts, found)
     return deliveries
+
+
+def _refuse_nested(items: _Items, kinds: Sequence[int], faults: list[tuple[Code, str]]) -> None:
+    """Mark the aggregates within aggregates: no CSV, under no header, they would be lost. Of other formats a decoder refuses them."""
+    marks = items.marks.tolist()
+    nested = [i for i, kind in enumerate(kinds) if kind == _AGGREGATE and not marks[i]]
+    if nested:
+        faults.append(_NESTED)
+        for i in nested:
+            marks[i] = len(faults)
+        items.marks = from_numbers("q", marks)
 
 
 def _cut(items: _Items, counts: list[int], owners: Sequence[int], end: int) -> int:
