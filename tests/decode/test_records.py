@@ -199,6 +199,37 @@ def test_a_batch_of_too_much_text_ends_before_that(monkeypatch):
     assert (found.deliveries, found.count) == (1, 1)
 
 
+@pytest.mark.parametrize("many", [1, 5])
+def test_what_is_left_of_a_delivery_of_too_much_text_is_rejected_in_its_place(monkeypatch, many):
+    monkeypatch.setattr(room, "BATCH_BYTES", 1000)
+    text = [b'{"a":"%b"}' % (b"x" * (600 // many))] * many
+    big, array = gzip.compress(b"\n".join(text)), b'[{"z":1}]'
+    aggregate = events.kpl_aggregate([b"{}", big, b'{"i":1}', big, array, b'{"i":2}', big, NESTED])
+    unpacked = [b"{}", *text, b'{"i":1}', *text, ("TOO_LARGE", array), b'{"i":2}', ("TOO_LARGE", big), NESTED]
+    assert read(aggregate, b'{"b":1}', events.kpl_aggregate([b"1", b"2"])) == [
+        *((0, i, one) for i, one in enumerate(unpacked)),
+        (1, 0, b'{"b":1}'),
+        (2, 0, b"1"),
+        (2, 1, b"2"),
+    ]
+    found = taken(aggregate, b"{}", big, b"{}")
+    assert (found.deliveries, found.count, len(found.faults)) == (2, len(unpacked) + 1, 2)
+    assert [one.position for one in found.rejects()] == [i for i, one in enumerate(unpacked) if isinstance(one, tuple)]
+    assert [(found.delivery(i), found.sub(i)) for i in range(found.count)][-2:] == [(0, len(unpacked) - 1), (1, 0)]
+    found = taken(b"{}", aggregate)
+    assert (found.deliveries, found.count, found.faults) == (1, 1, {})
+
+
+def test_what_is_left_of_a_delivery_of_too_much_csv_is_rejected_in_its_place(monkeypatch):
+    monkeypatch.setattr(room, "BATCH_BYTES", 1000)
+    row = b"1," + b"x" * 600
+    big = gzip.compress(b"a,b\n" + row)
+    found = read(events.kpl_aggregate([big, TABLE, big, big, TABLE]), TABLE, format="csv")
+    table = TABLE.splitlines()[1:]
+    inside = [row, *table, row, ("TOO_LARGE", big), *table]
+    assert found == [*((0, i, one) for i, one in enumerate(inside)), *((1, i, one) for i, one in enumerate(table))]
+
+
 def test_arrays_and_declared_formats():
     assert read(b'[{"a":1}, {"a":2}]', b" []", b"{}") == [(0, 0, b'{"a":1}'), (0, 1, b'{"a":2}'), (2, 0, b"{}")]
     assert read(b'{"a":1}\n\n{"a":2}', b"{}", format="ndjson") == [(0, 0, b'{"a":1}'), (0, 1, b'{"a":2}'), (1, 0, b"{}")]

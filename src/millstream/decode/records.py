@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 UNPACKED_BYTES = 64 << 20
 """So much text may come out of one compressed payload, unless the input's max_bytes says otherwise."""
 BATCH_BYTES = 256 << 20
-"""Once that much text has come out of compressed payloads, the batch ends: the deliveries behind go again."""
+"""Once that much text has come out of compressed payloads, the batch ends: the deliveries behind go again. What is left of the first
+one, which would be no smaller the next time, is rejected."""
 
 _PLAIN, _AGGREGATE, _ARRAY = 0, 1, 2  # kernels/deliveries.py; the rest is compressed
 _DONE = -1
@@ -192,15 +193,21 @@ def _split_aggregates(items: _Items, kinds: Sequence[int], faults: list[tuple[Co
         spread[i] = count
         if count < 0:
             corrupt.append(i)
-    if corrupt:
-        faults.append(_BAD_AGGREGATE)
-        for i in corrupt:
-            marks[i] = len(faults)
-        items.marks = from_numbers("q", marks)
+    _mark(items, corrupt, _BAD_AGGREGATE, faults)
     one = _joined(found)
     none = allocate(one[0].count, 8)
     kernels.fill_int64(0, none)
     items.spread(spread, (*one, none))
+
+
+def _mark(items: _Items, places: Sequence[int], fault: tuple[Code, str], faults: list[tuple[Code, str]]) -> None:
+    """Have the items at these places be rejected for a fault."""
+    if places:
+        faults.append(fault)
+        marks = items.marks.tolist()
+        for i in places:
+            marks[i] = len(faults)
+        items.marks = from_numbers("q", marks)
 
 
 def _digests(items: _Items, starts: list[int], ends: list[int]) -> bytes:
@@ -317,14 +324,21 @@ def _unpack(
             return deliveries
     counts = [-1] * items.count
     starts, ends, marks, owners = (one.tolist() for one in (items.starts, items.ends, items.marks, items.owner))
+    left: list[int] = []
     for i, kind in enumerate(kinds):
         if marks[i] or kind in (_AGGREGATE, _DONE) or (kind == _PLAIN and form == "auto"):
             continue
-        if unpacked.bytes > BATCH_BYTES and owners[i]:
-            deliveries = _cut(items, counts, owners, i)
-            break
+        if unpacked.bytes > BATCH_BYTES:
+            if owners[i]:
+                deliveries = _cut(items, counts, owners, i)
+                break
+            left.append(i)
+            continue
         payload = items.text.part(starts[i], ends[i] - starts[i], 1).tobytes()
         counts[i] = _take(unpacked, payload, kind > _ARRAY, settings, faults)
+    _mark(
+        items, left, (Code.TOO_LARGE, f"more than {BATCH_BYTES:,} bytes came out of what is before it in its delivery"), faults
+    )
     size = max(items.ends.tolist(), default=0)
     items.text, found = unpacked.placed(items.text, size)
     items.spread(counts, found)
@@ -334,12 +348,7 @@ def _unpack(
 def _refuse_nested(items: _Items, kinds: Sequence[int], faults: list[tuple[Code, str]]) -> None:
     """Mark the aggregates within aggregates: no CSV, under no header, they would be lost. Of other formats a decoder refuses them."""
     marks = items.marks.tolist()
-    nested = [i for i, kind in enumerate(kinds) if kind == _AGGREGATE and not marks[i]]
-    if nested:
-        faults.append(_NESTED)
-        for i in nested:
-            marks[i] = len(faults)
-        items.marks = from_numbers("q", marks)
+    _mark(items, [i for i, kind in enumerate(kinds) if kind == _AGGREGATE and not marks[i]], _NESTED, faults)
 
 
 def _cut(items: _Items, counts: list[int], owners: Sequence[int], end: int) -> int:
