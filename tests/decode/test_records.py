@@ -97,6 +97,9 @@ def corrupted():
     yield "a record without data", sealed(message + b"\x1a\x02\x08\x00")
     yield "a record without a key", sealed(message + b"\x1a\x03\x1a\x01x")
     yield "a key that is not in the table", sealed(message + b"\x1a\x05\x08\x09\x1a\x01x")
+    yield "a key of the table's size", sealed(message + b"\x1a\x05\x08\x01\x1a\x01x")
+    yield "the highest key", sealed(message + b"\x1a\x0d\x08" + b"\xff" * 8 + b"\x7f\x1a\x01x")
+    yield "the highest key and no table", sealed(b"\x1a\x0d\x08" + b"\xff" * 8 + b"\x7f\x1a\x01x")
     yield "a group", sealed(message + b"\x0b")
     yield "a length of 2**63", sealed(message + b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 
