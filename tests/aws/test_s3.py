@@ -296,6 +296,66 @@ def test_what_would_trigger_itself_is_refused(bucket):
     assert ids(bucket) == []
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+@pytest.mark.parametrize("key", ["out/x.json", "bad/x.json"])
+def test_of_a_queue_only_the_message_that_would_trigger_itself_comes_again(bucket, key, fifo, capsys):
+    one, other = (json.dumps(events.s3(put(bucket, name, lines_of(1, i)))) for i, name in ((7, key), (8, "in/x.json")))
+    bodies = ('{"id":1}', one, '{"id":2}', other)
+    event = events.sqs_fifo(*zip("abcd", bodies, strict=True)) if fifo else events.sqs(*bodies)
+    assert handler_for(bucket, sqs_handler)(event) == {"batchItemFailures": [{"itemIdentifier": events.message_id(1)}]}
+    assert ids(bucket) == [1, 2, 8]
+    (warning,) = [line["message"] for line in logged(capsys) if line["level"] == "WARNING"]
+    assert warning.startswith(f"message {events.message_id(1)} must come again: ")
+    assert "each object would trigger the next" in warning
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    ("groups", "bodies", "failing"),
+    [
+        ("aab", "!rr", "01"),
+        ("aaab", "r!rr", "12"),
+        ("aaab", "r!or", "12"),
+        ("aaa", "oro", ""),
+        ("aaaaa", "ororo", ""),
+        ("aabaab", "o!rrro", "134"),
+        ("aabb", "xoor", "01"),
+        ("aabb", "xror", "01"),
+        ("abab", "!xrr", "0123"),
+        ("aaaaa", "orxor", "234"),
+        ("abcabc", "rorx!o", "34"),
+    ],
+)
+def test_nothing_behind_a_message_of_its_group_that_failed_is_written(bucket, groups, bodies, failing, raw):
+    """r: a record; x: one that is rejected; o: an object; !: one that is not there."""
+    bodies_of = {
+        "r": lambda i: f'{{"id":{i}}}',
+        "x": lambda i: CANARY,
+        "o": lambda i: json.dumps(events.s3(put(bucket, f"in/{i}.ndjson", lines_of(1, i)))),
+        "!": lambda i: json.dumps(events.s3(events.Stored(f"in/{i}.ndjson", 9, bucket))),
+    }
+    event = events.sqs_fifo(*((group, bodies_of[kind](i)) for i, (group, kind) in enumerate(zip(groups, bodies, strict=True))))
+    handler = handler_for(bucket, sqs_handler, rejects=None, on_reject="fail")
+    whole = len(failing) == len(groups)
+    left = sorted(set(range(len(groups))) - set(map(int, failing)))
+    for _ in range(2):
+        if whole:
+            with pytest.raises(RunError, match="the whole batch must come again"):
+                handler(events.to_bytes(event) if raw else event)
+        else:
+            answer = handler(events.to_bytes(event) if raw else event)
+            assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == [
+                events.message_id(int(i)) for i in failing
+            ]
+        assert ids(bucket) == left
+
+
+@pytest.mark.parametrize("make", [s3_handler, sqs_handler])
+def test_a_queue_of_nothing_but_such_messages_fails_whole(bucket, make):
+    with pytest.raises(RunError, match=r"the whole batch must come again: .*each object would trigger the next"):
+        handler_for(bucket, make)(events.s3_by_sqs(put(bucket, "out/x.json", lines_of(1))))
+
+
 def test_a_pattern_chooses(bucket, monkeypatch):
     monkeypatch.setenv("MILLSTREAM_FILE_PATTERN", "*.ndjson")
     handler = handler_for(bucket)

@@ -1,5 +1,6 @@
 """SQS with a ledger of messages: each message's rows are in the sink once, however it is delivered again."""
 
+import hashlib
 import json
 import math
 import threading
@@ -125,6 +126,28 @@ def test_a_fifo_queue(world, capsys):
     first, second = counts(capsys)
     assert first == {"delivered": 6, "written": 4, "failed": 2}
     assert second == {"delivered": 6, "duplicate": 4, "failed": 2}
+
+
+def test_a_fifo_queue_of_records_and_notifications(world, capsys):
+    """A record behind an object that is not there is written when that came, once; the one before it is a duplicate then."""
+    bucket = world.sink.split("/")[2]
+    body = b'{"id": 77, "kind": "a"}'
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    notice = json.dumps(events.s3(events.Stored("in.ndjson", len(body), bucket, etag)))
+    given = events.sqs_fifo(("x", payload(0)), ("x", notice), ("x", payload(1)), ("y", payload(2)))
+    held = {"batchItemFailures": [{"itemIdentifier": events.message_id(i)} for i in (1, 2)]}
+    container = world.container()
+    for _ in range(2):
+        assert container(given, None) == held
+        assert world.ids() == [0, 2]
+    clients.client("s3").put_object(Bucket=bucket, Key="in.ndjson", Body=body)
+    given["Records"] = [one for one in given["Records"] if one["messageId"] in map(events.message_id, (0, 1, 2))]
+    capsys.readouterr()
+    for _ in range(2):
+        assert container(given, None) == ALL_DONE
+        assert world.ids() == [0, 1, 2, 77]
+    told = [one for one in counts(capsys) if one != {"delivered": 1, "written": 1}]
+    assert told == [{"delivered": 1, "duplicate": 1}] * 4
 
 
 def test_where_nothing_is_written_there_are_no_items(world):

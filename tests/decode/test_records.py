@@ -11,9 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from millstream.decode import cloudwatch
 from millstream.decode import records as room
 from millstream.decode.payloads import Payloads
 from millstream.decode.records import records_of
+from millstream.pipeline import Pipeline
 from tests.aws import events
 
 KPL = json.loads((Path(__file__).parent.parent / "aws/data/kpl/real_kpl_records.json").read_text())
@@ -96,6 +98,9 @@ def corrupted():
     yield "a record without data", sealed(message + b"\x1a\x02\x08\x00")
     yield "a record without a key", sealed(message + b"\x1a\x03\x1a\x01x")
     yield "a key that is not in the table", sealed(message + b"\x1a\x05\x08\x09\x1a\x01x")
+    yield "a key of the table's size", sealed(message + b"\x1a\x05\x08\x01\x1a\x01x")
+    yield "the highest key", sealed(message + b"\x1a\x0d\x08" + b"\xff" * 8 + b"\x7f\x1a\x01x")
+    yield "the highest key and no table", sealed(b"\x1a\x0d\x08" + b"\xff" * 8 + b"\x7f\x1a\x01x")
     yield "a group", sealed(message + b"\x0b")
     yield "a length of 2**63", sealed(message + b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 
@@ -108,6 +113,40 @@ def test_a_corrupt_aggregate_is_rejected_whole(what, aggregate):
         (1, 0, ("BAD_AGGREGATE", aggregate)),
         (2, 0, b"{}"),
     ]
+
+
+NESTED = events.kpl_aggregate([b"{}"])
+TABLE = b"a,b\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize("header", [True, False, ["a", "b"]])
+@pytest.mark.parametrize(
+    "inside", [[NESTED], [NESTED, TABLE], [TABLE, NESTED], [NESTED, gzip.compress(TABLE), NESTED, TABLE, NESTED + b",7"]]
+)
+def test_an_aggregate_within_an_aggregate_is_rejected_in_its_place(inside, header):
+    settings = {"format": "csv", "header": header}
+    table = TABLE.splitlines()[header is True :]
+    wanted = []
+    for one in inside:
+        wanted += table if TABLE in (one, one[:2] == b"\x1f\x8b" and gzip.decompress(one)) else [("BAD_AGGREGATE", one)]
+    assert read(TABLE, events.kpl_aggregate(inside), TABLE, **settings) == [
+        *((0, i, one) for i, one in enumerate(table)),
+        *((1, i, one) for i, one in enumerate(wanted)),
+        *((2, i, one) for i, one in enumerate(table)),
+    ]
+    pipeline = Pipeline({"a": "string", "b": "string"}, name="t", input=settings)
+    found = taken(events.kpl_aggregate(inside), **pipeline.input)
+    outcome = pipeline.run(found.good()[0])
+    assert outcome.batch.num_rows == outcome.counts["delivered"] == found.count - len(found.faults)
+    assert [one.position for one in found.rejects()] == [i for i, one in enumerate(wanted) if isinstance(one, tuple)]
+
+
+@pytest.mark.parametrize("form", ["auto", "ndjson", "concatenated"])
+def test_of_json_an_aggregate_within_an_aggregate_is_no_record(form):
+    pipeline = Pipeline({"a": "int64"}, name="t", input={"format": form})
+    payloads, _ = taken(events.kpl_aggregate([NESTED, b'{"a":1}']), **pipeline.input).good()
+    outcome = pipeline.run(payloads)
+    assert (outcome.batch.to_pylist(), [one["code"] for one in outcome.rejects.to_pylist()]) == ([{"a": 1}], ["BAD_JSON"])
 
 
 def test_fields_that_are_new_to_an_aggregate_are_skipped():
@@ -164,6 +203,37 @@ def test_a_batch_of_too_much_text_ends_before_that(monkeypatch):
     assert (found.deliveries, found.count) == (1, 1)
 
 
+@pytest.mark.parametrize("many", [1, 5])
+def test_what_is_left_of_a_delivery_of_too_much_text_is_rejected_in_its_place(monkeypatch, many):
+    monkeypatch.setattr(room, "BATCH_BYTES", 1000)
+    text = [b'{"a":"%b"}' % (b"x" * (600 // many))] * many
+    big, array = gzip.compress(b"\n".join(text)), b'[{"z":1}]'
+    aggregate = events.kpl_aggregate([b"{}", big, b'{"i":1}', big, array, b'{"i":2}', big, NESTED])
+    unpacked = [b"{}", *text, b'{"i":1}', *text, ("TOO_LARGE", array), b'{"i":2}', ("TOO_LARGE", big), NESTED]
+    assert read(aggregate, b'{"b":1}', events.kpl_aggregate([b"1", b"2"])) == [
+        *((0, i, one) for i, one in enumerate(unpacked)),
+        (1, 0, b'{"b":1}'),
+        (2, 0, b"1"),
+        (2, 1, b"2"),
+    ]
+    found = taken(aggregate, b"{}", big, b"{}")
+    assert (found.deliveries, found.count, len(found.faults)) == (2, len(unpacked) + 1, 2)
+    assert [one.position for one in found.rejects()] == [i for i, one in enumerate(unpacked) if isinstance(one, tuple)]
+    assert [(found.delivery(i), found.sub(i)) for i in range(found.count)][-2:] == [(0, len(unpacked) - 1), (1, 0)]
+    found = taken(b"{}", aggregate)
+    assert (found.deliveries, found.count, found.faults) == (1, 1, {})
+
+
+def test_what_is_left_of_a_delivery_of_too_much_csv_is_rejected_in_its_place(monkeypatch):
+    monkeypatch.setattr(room, "BATCH_BYTES", 1000)
+    row = b"1," + b"x" * 600
+    big = gzip.compress(b"a,b\n" + row)
+    found = read(events.kpl_aggregate([big, TABLE, big, big, TABLE]), TABLE, format="csv")
+    table = TABLE.splitlines()[1:]
+    inside = [row, *table, row, ("TOO_LARGE", big), *table]
+    assert found == [*((0, i, one) for i, one in enumerate(inside)), *((1, i, one) for i, one in enumerate(table))]
+
+
 def test_arrays_and_declared_formats():
     assert read(b'[{"a":1}, {"a":2}]', b" []", b"{}") == [(0, 0, b'{"a":1}'), (0, 1, b'{"a":2}'), (2, 0, b"{}")]
     assert read(b'{"a":1}\n\n{"a":2}', b"{}", format="ndjson") == [(0, 0, b'{"a":1}'), (0, 1, b'{"a":2}'), (1, 0, b"{}")]
@@ -211,6 +281,25 @@ def test_what_is_no_subscription_is_one_reject(text):
     ((_, _, (code, payload)),) = read(gzip.compress(text))
     assert code in ("BAD_VALUE", "BAD_JSON", "BAD_TYPE")
     assert payload == text
+
+
+def test_what_log_events_share_may_not_grow_without_bound(monkeypatch):
+    """A payload of some kilobytes: gigabytes, were its owner put before each event."""
+    text = b'{"messageType":"DATA_MESSAGE","owner":"%b","logGroup":"g","logStream":"s","logEvents":[%b]}' % (
+        b"x" * (1 << 20),
+        b",".join([b'{"a":1}'] * 20_000),
+    )
+    monkeypatch.setattr(cloudwatch, "allocate", lambda *_: pytest.fail("there is room made for it"))
+    assert read(b"{}", gzip.compress(text), b"{}") == [(0, 0, b"{}"), (1, 0, ("TOO_LARGE", text[:4096])), (2, 0, b"{}")]
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_what_log_events_share_may_be_as_long_as_a_payload_unpacked(count):
+    shared = b'{"owner":"o","logGroup":"/a/group","logStream":"2018/12/17/stream"'
+    text = b'{"messageType":"DATA_MESSAGE",%b,"logEvents":[%b]}' % (shared[1:], b",".join([b'{"a":1}'] * count))
+    whole, most = gzip.compress(text), count * (len(shared) + 2)
+    assert read(whole, max_bytes=most) == [(0, i, shared + b',"a":1}') for i in range(count)]
+    assert read(whole, max_bytes=most - 1) == [(0, 0, ("TOO_LARGE", text[:4096]))]
 
 
 @pytest.mark.parametrize(("pack", "settings"), [(bytes, {"format": "ndjson"}), (gzip.compress, {})])

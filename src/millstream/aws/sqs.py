@@ -108,12 +108,34 @@ class _Batch:
             handler.report(handler.line(deliveries, {"envelope": envelope}), Landed.failed(deliveries.count))
             return
         notified = self._notifications()
-        told = notified.keys() | self.failed
-        plain = [i for i in self._order() if i not in told] if told else self._order()
-        if plain:
-            self._land_records(plain, envelope)
-        for position, objects in notified.items():
-            self._land_objects(position, objects)
+        for number, turn in enumerate(self._turns(notified)):
+            left = [i for i in turn if i not in self.failed] if self.failed else turn
+            if number % 2:
+                for i in left:
+                    self._land_objects(i, notified[i])
+            elif left:
+                self._land_records(left, envelope)
+                envelope = 0.0
+
+    def _turns(self, notified: Mapping[int, Sequence[ObjectRef]]) -> list[list[int]]:
+        """The messages in turns: first of records, then of objects. Of a FIFO queue it goes on so, for as long as a group has one kind
+        behind the other: what is behind a message that failed must not be landed.
+        """
+        order = self._order()
+        if not notified:
+            return [order]
+        turns: list[list[int]] = [[]]
+        groups = self.deliveries.groups.all() if self.is_fifo else None
+        reached: dict[str, int] = {}
+        for i in order:
+            turn = int(i in notified)
+            if groups is not None:
+                before = reached.get(groups[i], 0)
+                turn = reached[groups[i]] = before + (before + turn) % 2
+            if turn == len(turns):
+                turns.append([])
+            turns[turn].append(i)
+        return turns
 
     def _order(self) -> list[int]:
         """The messages in an order that is the same however they were delivered: what is written is, then.
@@ -217,7 +239,7 @@ class _Batch:
         try:
             for one in objects:
                 runner.land(one)
-        except RunError as error:
+        except (RunError, UsageError) as error:
             self.fail([position], str(error))
             self._warn(position, error)
 

@@ -20,8 +20,11 @@ _FIELDS = Schema({"messageType": "string", **dict.fromkeys(_OWN, "string"), "log
 _KEPT = 4096
 
 
-def log_events(text: bytes) -> Payloads | Fault:
-    """Each log event as a record: the event's own keys behind owner, logGroup and logStream. A control message has none."""
+def log_events(text: bytes, max_bytes: int) -> Payloads | Fault:
+    """Each log event as a record: the event's own keys behind owner, logGroup and logStream. A control message has none.
+
+    max_bytes: so much may be put before the events, for what a sender writes once is there as often as there are events.
+    """
     decoded = JsonDecoder(tuple(_FIELDS.values())).decode(Payloads.of_records([text]))
     if decoded.rejects:
         return Fault(decoded.rejects[0].code, decoded.rejects[0].message, text[:_KEPT])
@@ -33,8 +36,12 @@ def log_events(text: bytes) -> Payloads | Fault:
     if kind != "DATA_MESSAGE" or columns["logEvents"].valid is not None or events.valid is not None or events.data is None:
         return Fault(Code.BAD_VALUE, "this is no message of a CloudWatch Logs subscription", text[:_KEPT])
     prefix = orjson.dumps({name: _text(columns[name]) for name in _OWN})[:-1] + b","
+    added = events.length * (len(prefix) + 1)
+    if added > max_bytes:
+        message = f"owner, logGroup and logStream take more than {max_bytes:,} bytes, once in each log event; none is read"
+        return Fault(Code.TOO_LARGE, message, text[:_KEPT])
     starts, ends = allocate(events.length, 8), allocate(events.length, 8)
-    out = allocate(events.length * (len(prefix) + 1) + len(text), 1)
+    out = allocate(added + len(text), 1)
     end = kernels.prepend_text(from_bytes(prefix), events.data, events.values, 0, out, starts, ends)
     return Payloads(out, end, starts, ends, end)
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 UNPACKED_BYTES = 64 << 20
 """So much text may come out of one compressed payload, unless the input's max_bytes says otherwise."""
 BATCH_BYTES = 256 << 20
-"""Once that much text has come out of compressed payloads, the batch ends: the deliveries behind go again."""
+"""Once that much text has come out of compressed payloads, the batch ends: the deliveries behind go again. What is left of the first
+one, which would be no smaller the next time, is rejected."""
 
 _PLAIN, _AGGREGATE, _ARRAY = 0, 1, 2  # kernels/deliveries.py; the rest is compressed
 _DONE = -1
@@ -38,6 +39,7 @@ _PIECE = 4 << 20
 _SMALL = 1 << 16
 _BROKEN = (Code.BAD_VALUE, "the data is not base64")
 _BAD_AGGREGATE = (Code.BAD_AGGREGATE, "the aggregate of the Kinesis Producer Library is corrupt")
+_NESTED = (Code.BAD_AGGREGATE, "the aggregate of the Kinesis Producer Library is in another one")
 
 
 @dataclass
@@ -191,15 +193,21 @@ def _split_aggregates(items: _Items, kinds: Sequence[int], faults: list[tuple[Co
         spread[i] = count
         if count < 0:
             corrupt.append(i)
-    if corrupt:
-        faults.append(_BAD_AGGREGATE)
-        for i in corrupt:
-            marks[i] = len(faults)
-        items.marks = from_numbers("q", marks)
+    _mark(items, corrupt, _BAD_AGGREGATE, faults)
     one = _joined(found)
     none = allocate(one[0].count, 8)
     kernels.fill_int64(0, none)
     items.spread(spread, (*one, none))
+
+
+def _mark(items: _Items, places: Sequence[int], fault: tuple[Code, str], faults: list[tuple[Code, str]]) -> None:
+    """Have the items at these places be rejected for a fault."""
+    if places:
+        faults.append(fault)
+        marks = items.marks.tolist()
+        for i in places:
+            marks[i] = len(faults)
+        items.marks = from_numbers("q", marks)
 
 
 def _digests(items: _Items, starts: list[int], ends: list[int]) -> bytes:
@@ -310,23 +318,37 @@ def _unpack(
         return deliveries
     kinds = told.tolist()
     if unpacked.dialect is not None:
+        _refuse_nested(items, kinds, faults)
         kinds = _split_plain(items, unpacked, kinds, unpacked.dialect)
         if not others:
             return deliveries
     counts = [-1] * items.count
     starts, ends, marks, owners = (one.tolist() for one in (items.starts, items.ends, items.marks, items.owner))
+    left: list[int] = []
     for i, kind in enumerate(kinds):
         if marks[i] or kind in (_AGGREGATE, _DONE) or (kind == _PLAIN and form == "auto"):
             continue
-        if unpacked.bytes > BATCH_BYTES and owners[i]:
-            deliveries = _cut(items, counts, owners, i)
-            break
+        if unpacked.bytes > BATCH_BYTES:
+            if owners[i]:
+                deliveries = _cut(items, counts, owners, i)
+                break
+            left.append(i)
+            continue
         payload = items.text.part(starts[i], ends[i] - starts[i], 1).tobytes()
         counts[i] = _take(unpacked, payload, kind > _ARRAY, settings, faults)
+    _mark(
+        items, left, (Code.TOO_LARGE, f"more than {BATCH_BYTES:,} bytes came out of what is before it in its delivery"), faults
+    )
     size = max(items.ends.tolist(), default=0)
     items.text, found = unpacked.placed(items.text, size)
     items.spread(counts, found)
     return deliveries
+
+
+def _refuse_nested(items: _Items, kinds: Sequence[int], faults: list[tuple[Code, str]]) -> None:
+    """Mark the aggregates within aggregates: no CSV, under no header, they would be lost. Of other formats a decoder refuses them."""
+    marks = items.marks.tolist()
+    _mark(items, [i for i, kind in enumerate(kinds) if kind == _AGGREGATE and not marks[i]], _NESTED, faults)
 
 
 def _cut(items: _Items, counts: list[int], owners: Sequence[int], end: int) -> int:
@@ -349,10 +371,11 @@ def _take(
     compression = settings.get("compression", "auto") if compressed else "none"
     source = BytesSource(payload)
     count = 0
-    with open_stream(source, compression, max_bytes=settings.get("max_bytes", UNPACKED_BYTES), **limits) as stream:
+    max_bytes = settings.get("max_bytes", UNPACKED_BYTES)
+    with open_stream(source, compression, max_bytes=max_bytes, **limits) as stream:
         text = Text(stream)
         if compressed and form == "auto" and text.peek(len(SUBSCRIPTION)).startswith(SUBSCRIPTION):
-            return _take_log_events(unpacked, text, faults)
+            return _take_log_events(unpacked, text, max_bytes, faults)
         if form == "auto":
             form = "array" if not compressed else "json"
         for piece in frame(text, form, _PIECE, settings.get("max_record_bytes", RECORD_BYTES), unpacked.dialect):
@@ -367,14 +390,14 @@ def _take_piece(unpacked: _Unpacked, piece: Piece, faults: list[tuple[Code, str]
     return count + unpacked.add_faults(piece.faults, faults)
 
 
-def _take_log_events(unpacked: _Unpacked, text: Text, faults: list[tuple[Code, str]]) -> int:
+def _take_log_events(unpacked: _Unpacked, text: Text, max_bytes: int, faults: list[tuple[Code, str]]) -> int:
     pieces = []
     while data := text.stream.read(_PIECE):
         pieces.append(data)
     whole = text.peek(0) + b"".join(pieces)
     if text.fault is not None:
         return unpacked.add_faults([Fault(*text.fault, whole[:4096])], faults)
-    found = log_events(whole)
+    found = log_events(whole, max_bytes)
     if isinstance(found, Fault):
         return unpacked.add_faults([found], faults)
     return unpacked.add(found.text, found.size, found.starts, found.ends) if found.count else 0

@@ -121,7 +121,7 @@ def split_aggregate(text, begin, end, at, starts, ends):
     -1 if the message is corrupt, -2 if there is no room.
     """
     keys = int64(0)
-    needed = int64(0)  # the table of keys may come behind the records
+    highest = int64(-1)  # the table of keys may come behind the records
     count = int64(0)
     p = begin
     while p < end:
@@ -144,12 +144,12 @@ def split_aggregate(text, begin, end, at, starts, ends):
                 return int64(-1)
             if at + count == len(starts):
                 return int64(-2)
-            needed = max(needed, key + 1)
+            highest = max(highest, key)
             starts[at + count] = start
             ends[at + count] = stop
             count += 1
         p += size
-    return count if needed <= keys else int64(-1)
+    return count if highest < keys else int64(-1)
 
 
 @kernel
