@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import from its own row and from the rows above it.
 ROWS = (
-    ("_version", "classes", "clock", "errors", "schema", "types", "values"),
+    ("_version", "classes", "clock", "errors", "schema", "seed", "types", "values"),
     ("kernels",),
     ("native",),
     ("columns", "hashing", "grouping"),
