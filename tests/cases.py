@@ -302,6 +302,8 @@ CASTS = [
     Case('a.cast("string")', {"a": "int8"}, strict(str)),
     Case('a.cast("string")', {"a": "bool"}, strict(lambda a: "true" if a else "false")),
     Case('a.cast("string").cast("float64")', {"a": "finite"}, strict(lambda a: a)),
+    Case('a.cast("float32")', {"a": "int64"}, strict(lambda a: nearest_single(str(a)))),
+    Case('a.cast("float32")', {"a": "uint64"}, strict(lambda a: nearest_single(str(a)))),
     Case('a.cast("string")', {"a": "float32"}, strict(lambda a: shortest(a, "f"))),
     Case('a.cast("string")', F1, strict(lambda a: shortest(a, "d"))),
     Case('a.cast("string")', D1, strict(date.isoformat)),

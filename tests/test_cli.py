@@ -98,6 +98,8 @@ def test_run_json_prints_one_object(folder):
             "the ledger is 'ftp://x': write dynamodb://TABLE or sqlite:///path",
         ),
         (["p.py:orders", "in.ndjson", "--jobs", "0"], "jobs is 0"),
+        (["a" * 300 + ".yaml", "in.ndjson"], "File name too long"),
+        (["a" * 300 + ".py:p", "in.ndjson"], "File name too long"),
         (["p.py:orders", "in.ndjson", "--rejects", "out/bad"], "inside the sink"),
     ],
 )

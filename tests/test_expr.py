@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import reduce
+from time import process_time
 from typing import Any
 
 import pytest
@@ -179,6 +180,22 @@ def test_other_python_is_refused(text: str, words: str) -> None:
 def test_hostile_text_is_refused_soon(text: str) -> None:
     with pytest.raises(SpecError):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "when(s == 'a').then(0)" + ".when(s == 'b').then(1)" * 60 + ".otherwise(2)",
+        "a" + ".abs()" * 60,
+        "a" + ".fill_null(0)" * 60,
+        "a" + ".cast('int64').abs()" * 30,
+    ],
+    ids=["when", "abs", "fill_null", "cast"],
+)
+def test_long_chains_are_read_once(text: str) -> None:
+    started = process_time()
+    parse(text)
+    assert process_time() - started < 1
 
 
 def test_an_expression_may_not_grow_without_end() -> None:

@@ -36,6 +36,10 @@ def test_every_name_is_a_type(name: str) -> None:
         ({"a": Column("int64", on_error="null", nullable=False)}, "needs a nullable column"),
         ({"a": "int64", "b": Column("int64", path="a")}, "columns 'a' and 'b' both read 'a'"),
         ({"a": "int64", "b": Column("int64", path="a.b")}, "inside it"),
+        ({"a": Column("int64", coerce=[["numbers"]])}, "is not known; write some of"),  # type: ignore[list-item]
+        ({"a": Column("int64", coerce={"numbers": True})}, "is not known; write some of"),  # type: ignore[arg-type]
+        ({"a": Column("date32", default=float("nan"))}, "which is no date32"),
+        ({"a": Column("string", default="\ud800")}, "which is no string"),
         ({"a": Column("int64", coerce="words")}, "coerce 'words' is not known; write some of numbers, bools"),
         ({"a": Column("int64", coerce=("empty", "bools"))}, "coerce 'bools' is for columns of bool, not int64"),
         ({"a": Column("json", coerce="empty")}, "not json"),

@@ -305,6 +305,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain(str(error), USAGE)
     except (MillstreamError, _Unwritable) as error:
         return _complain(str(error), FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _complain(f"cannot use {error.filename}: {error.strerror}", USAGE)
     except MemoryError:
         return _complain("there is not enough memory; fewer --jobs need less", FAILED)
     except KeyboardInterrupt as error:

@@ -37,7 +37,7 @@ def loads(text: str, is_json: bool = False) -> Any:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise SpecError(f"{place}{error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error}\n".splitlines()[0]
         raise SpecError(f"cannot be read: {reason}") from None
 

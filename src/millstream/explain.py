@@ -124,11 +124,12 @@ def explain(pipeline: Pipeline) -> Explained:
         )
         kinds = {name: kind for name, kind in (made if isinstance(step, Gather) else kinds | made).items() if name in step.live}
         nullable = now & kinds.keys()
+    decoded = {one.name for one in plan.decoded}
     return Explained(
         pipeline.name,
         pipeline.fingerprint,
         [
-            {"name": one.name, "type": str(one.type), "nullable": one.nullable, "decoded": one in plan.decoded}
+            {"name": one.name, "type": str(one.type), "nullable": one.nullable, "decoded": one.name in decoded}
             for one in plan.fields
         ],
         _decoding(plan),

@@ -244,7 +244,7 @@ class _Reader:
                 if node.attr != "then":
                     raise self.refuse(node, f"there is no method .{node.attr} of when(…); write .then(…)")
                 return value.then
-            owner = self.expression(node.value)
+            owner = self._as_expression(node.value, value)
         if not space and node.attr in ("when", "otherwise") and isinstance(owner, Then):
             return getattr(owner, node.attr)  # type: ignore[no-any-return]
         if node.attr not in method_names(space) and (space or node.attr not in _OWN):

@@ -83,7 +83,8 @@ class Plan:
             from millstream.decode.csv import CsvDecoder
 
             return CsvDecoder(self.decoded, self.fields, self.dialect)
-        return JsonDecoder(self.decoded, [one for one in self.fields if one not in self.decoded])
+        read = {one.name for one in self.decoded}
+        return JsonDecoder(self.decoded, [one for one in self.fields if one.name not in read])
 
     @cached_property
     def schema(self) -> pa.Schema:

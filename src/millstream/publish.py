@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import lzma
 import math
 import re
 import shlex
@@ -140,7 +141,7 @@ def read_layer(path: Path) -> Layer:
         size = path.stat().st_size
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, NotImplementedError, RuntimeError):
         raise UsageError(f"{path} is no zip, or a broken one; make it again") from None
     return Layer(path, int(named[1]), named[2], size, unzipped, digest)
 

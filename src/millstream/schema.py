@@ -218,7 +218,7 @@ def _coercions(name: str, kind: Type, given: str | tuple[str, ...] | list[str]) 
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
     families = {one.family for one in kind.leaves if one.name != "json"}
     for one in names:
-        if one not in COERCIONS:
+        if not isinstance(one, str) or one not in COERCIONS:
             raise PlanError(f"column {name!r}: coerce {one!r} is not known; write some of {', '.join(COERCIONS)}")
         if families.isdisjoint(COERCIONS[one]):
             raise PlanError(f"column {name!r}: coerce {one!r} is for columns of {' or '.join(COERCIONS[one])}, not {kind}")
@@ -236,7 +236,7 @@ def check_literal(kind: Type, value: Any, what: str) -> None:
     try:
         pa.scalar(value, kind.arrow)
         fits = isinstance(value, bool) == (kind.family == "bool") and isinstance(value, _PYTHON.get(kind.family, object))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError):
         fits = False
     if not fits or (kind.family == "time" and value.tzinfo is not None):
         raise PlanError(f"{what} is {shown(value)}, which is no {kind}")

@@ -182,10 +182,10 @@ def seconds_of(given: Any, what: str) -> float:
     elif isinstance(given, str) and (found := re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", given.strip(), re.ASCII)):
         seconds = float(found[1]) * _SECONDS[found[2]]
     elif isinstance(given, int | float) and not isinstance(given, bool):
-        seconds = float(given)
+        seconds = float(min(given, 1e300))
     else:
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds < 1e300:
         raise PlanError(f"{what} is {shown(given)}; write a length of time: '30s', '15m', '1h' or '1d'")
     return seconds
 

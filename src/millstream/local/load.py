@@ -39,11 +39,12 @@ def load_pipeline(text: str) -> Any:
 
 
 def _check_readable(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"pipeline {path} is a folder; name a file.yaml or a file.py:name")
-    if not path.exists():
-        raise UsageError(f"pipeline file not found: {path}")
     try:
-        path.read_bytes()
+        if path.is_dir():
+            raise UsageError(f"pipeline {path} is a folder; name a file.yaml or a file.py:name")
+        if not path.exists():
+            raise UsageError(f"pipeline file not found: {path}")
+        with path.open("rb") as file:
+            file.read(1)
     except OSError as error:
         raise SpecError(f"cannot read the pipeline {path}: {error.strerror}") from None

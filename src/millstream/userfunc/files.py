@@ -39,7 +39,8 @@ def imported(path: Path) -> Any:
         line = line_of(error, path)
         raise SpecError(f"{path}{line}: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(folder)
+        with contextlib.suppress(ValueError):  # the file may have changed it
+            sys.path.remove(folder)
         linecache.checkcache(str(path))  # or functions would be told by the text that an earlier import saw
     return module
 
