@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millstream.classes import replace
-from millstream.columns import Vector, filled_bytes, int128_words, ones, room_for_text
+from millstream.columns import Vector, filled_bytes, has_errors, int128_words, ones, room_for_text
 from millstream.encode.text import as_text
 from millstream.errors import PlanError
 from millstream.functions.constants import TICKS
@@ -135,7 +135,9 @@ def _decimal(call: Call, source: Vector, old: Type, new: Type, strict: bool) -> 
 
 def _from_digits(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
     """Floats to decimals by the digits that they are written in; NaN and infinities, which have none, do not fit."""
-    before, call.valid = call.valid, None if call.valid is None else _without_errors(call.valid)
+    before = call.valid
+    if has_errors(before):
+        call.valid = _without_errors(before)
     scaled = _from_text(call, as_text(source, json=True), new, strict=True)
     assert call.valid is not None
     status = call.bytes()
@@ -149,8 +151,8 @@ def _from_digits(call: Call, source: Vector, new: Type, strict: bool) -> Memory:
 
 def _without_errors(valid: Memory) -> Memory:
     """Validity in which what is in error is null."""
-    out = filled_bytes(1, valid.count)
-    kernels.merge_validity(valid, out, out)
+    out = allocate(valid.count, 1)
+    kernels.copy_uint8(valid, out)
     kernels.forgive_errors(ones(valid.count), out)
     return out
 

@@ -7,7 +7,7 @@ text matches is asked of tables of our own for most of them (`automaton`), and p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from millstream.columns import Vector
@@ -24,6 +24,7 @@ from millstream.native.memory import Memory, constant_bytes
 from millstream.schema import BOOL, TYPES, Type
 
 _INT = TYPES["uint32"]
+_AROUND = frozenset(("^", "$", "\\b", "\\B", "\\A", "\\z"))
 _MOST_GROUPS = 9
 """A replacement names them by one digit."""
 _REFERENCE = re.compile(r"\$(\$|\{(\w*)\}|(\w+))|\\", re.ASCII)
@@ -94,20 +95,29 @@ def _first_alone(pattern: str, value: str) -> tuple[str, str]:
 
 def _looks_around(pattern: str) -> bool:
     """Does an expression ask what stands before or behind a place: ^, $, \\b, \\B, \\A, \\z?"""
-    plain = re.sub(r"\\Q.*?(?:\\E|$)", "", pattern, flags=re.DOTALL)
-    plain = re.sub(r"\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", "", plain, flags=re.DOTALL)
-    return re.search(r"(?:^|[^\\])(?:\\\\)*(?:[\^$]|\\[bBAz])", plain) is not None
+    return any(sign in _AROUND for _, sign in _signs(pattern))
 
 
 def _marks(pattern: str) -> list[int]:
     """Where the groups of a regular expression begin that have a number."""
-    found, at, inside = [], 0, False
+    return [
+        at
+        for at, sign in _signs(pattern)
+        if sign == "(" and (not pattern.startswith("(?", at) or pattern.startswith(("(?P<", "(?<"), at))
+    ]
+
+
+def _signs(pattern: str) -> Iterator[tuple[int, str]]:
+    """The signs of a regular expression that stand neither in a class nor between \\Q and \\E, and where; with a \\ it has two letters."""
+    at, inside = 0, False
     while at < len(pattern):
         one = pattern[at]
         if pattern.startswith("\\Q", at):
             stop = pattern.find("\\E", at)
             at = len(pattern) if stop < 0 else stop
         elif one == "\\":
+            if not inside:
+                yield at, pattern[at : at + 2]
             at += 1
         elif inside:
             if pattern.startswith("[:", at):
@@ -117,10 +127,9 @@ def _marks(pattern: str) -> list[int]:
             inside = True
             at += pattern.startswith("^", at + 1)
             at += pattern.startswith("]", at + 1)
-        elif one == "(" and (not pattern.startswith("(?", at) or pattern.startswith(("(?P<", "(?<"), at)):
-            found.append(at)
+        else:
+            yield at, one
         at += 1
-    return found
 
 
 def _count_groups(pattern: str) -> int:
